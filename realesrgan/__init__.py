@@ -1,0 +1,20 @@
+"""Real-ESRGAN: restore pictures and videos that are small, noisy, compressed or old (Wang et al., arXiv:2107.10833)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .upsampler import RealESRGANer, load_upsampler
+
+__version__ = "0.1.0"
+__all__ = ["RealESRGANer", "__version__", "load_upsampler"]
+
+
+def __getattr__(name: str) -> Any:
+    # Torch takes a second or two to import: only those who ask for a network pay for it.
+    if name in ("RealESRGANer", "load_upsampler"):
+        from . import upsampler
+
+        return getattr(upsampler, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,30 @@
+"""How a network computes in two precisions at once.
+
+Convolutions compute in the type of their own weights; what flows between them, the residual stream, keeps the type of
+the network's input. So a network cast with `cast_convolutions` and fed fp32 sums its residuals in fp32, and one cast
+with plain `.half()` and fed fp16 behaves as published.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def conv_in_own_dtype(conv: nn.Module, x: Tensor) -> Tensor:
+    """Apply `conv` to (N, C, H, W) `x` in the type of the convolution's weights."""
+    result: Tensor = conv(x.to(conv.get_parameter("weight").dtype))
+    return result
+
+
+def cast_convolutions(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Cast `network` in place to `dtype`, but for the convolutions it lists as `full_precision_layers`.
+
+    Those read the picture, close the trunk and write the picture; they are little work, and rounding them costs more
+    accuracy than all others together. A network without that list is not known to keep its residual stream apart, and
+    is left as it is.
+    """
+    kept = getattr(network, "full_precision_layers", None)
+    if kept is not None:
+        network.to(dtype)
+        for layer in kept:
+            layer.to(torch.float32)
+    return network

@@ -1,0 +1,103 @@
+"""RRDBNet, the generator of ESRGAN (Wang et al., arXiv:1809.00219) as Real-ESRGAN uses it (arXiv:2107.10833)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .precision import conv_in_own_dtype
+
+RESIDUAL_SCALE = 0.2  # of every dense block and every RRDB; keeps 23 of them stable without normalisation
+NEGATIVE_SLOPE = 0.2
+INITIAL_WEIGHT_SCALE = 0.1  # residual branches start near zero (ESRGAN, section 3.1)
+
+# Attribute names below are the checkpoint format: rename conv_hr and every released .pth stops loading.
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """LeakyReLU with the published slope, in place."""
+    return F.leaky_relu(x, NEGATIVE_SLOPE, inplace=not x.requires_grad)
+
+
+def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, 1, 1)
+
+
+class ResidualDenseBlock(nn.Module):
+    """Five convolutions, each seeing the outputs of all before it, added to the input."""
+
+    def __init__(self, num_feat: int = 64, num_grow_ch: int = 32) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(num_feat, num_grow_ch)
+        self.conv2 = conv3x3(num_feat + num_grow_ch, num_grow_ch)
+        self.conv3 = conv3x3(num_feat + 2 * num_grow_ch, num_grow_ch)
+        self.conv4 = conv3x3(num_feat + 3 * num_grow_ch, num_grow_ch)
+        self.conv5 = conv3x3(num_feat + 4 * num_grow_ch, num_feat)
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
+            nn.init.kaiming_normal_(conv.weight)
+            conv.weight.data.mul_(INITIAL_WEIGHT_SCALE)
+            assert conv.bias is not None
+            nn.init.zeros_(conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, num_feat, H, W) → the same shape and type."""
+        dense = x.to(self.conv1.weight.dtype)
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            dense = torch.cat((dense, leaky_relu(conv(dense))), 1)
+        return torch.add(x, self.conv5(dense), alpha=RESIDUAL_SCALE)
+
+
+class RRDB(nn.Module):
+    """Residual in residual dense block: three dense blocks, added to the input."""
+
+    def __init__(self, num_feat: int, num_grow_ch: int = 32) -> None:
+        super().__init__()
+        self.rdb1 = ResidualDenseBlock(num_feat, num_grow_ch)
+        self.rdb2 = ResidualDenseBlock(num_feat, num_grow_ch)
+        self.rdb3 = ResidualDenseBlock(num_feat, num_grow_ch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, num_feat, H, W) → the same shape and type."""
+        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=RESIDUAL_SCALE)
+
+
+class RRDBNet(nn.Module):
+    """The large generator.
+
+    At scale 2 and 1 the picture is first folded, 2×2 or 4×4 pixels into channels (pixel-unshuffle), so the body works
+    at a quarter or a sixteenth of the area; height and width must then be multiples of 2 or 4.
+    """
+
+    def __init__(
+        self,
+        num_in_ch: int,
+        num_out_ch: int,
+        scale: int = 4,
+        num_feat: int = 64,
+        num_block: int = 23,
+        num_grow_ch: int = 32,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.unshuffle = {4: 1, 2: 2, 1: 4}[scale]
+        self.conv_first = conv3x3(num_in_ch * self.unshuffle**2, num_feat)
+        self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
+        self.conv_body = conv3x3(num_feat, num_feat)
+        self.conv_up1 = conv3x3(num_feat, num_feat)
+        self.conv_up2 = conv3x3(num_feat, num_feat)
+        self.conv_hr = conv3x3(num_feat, num_feat)
+        self.conv_last = conv3x3(num_feat, num_out_ch)
+
+    @property
+    def full_precision_layers(self) -> tuple[nn.Conv2d, ...]:
+        return self.conv_first, self.conv_body, self.conv_last
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, num_in_ch, H, W) RGB in [0, 1] → (N, num_out_ch, H·scale, W·scale), not clamped."""
+        stream = x.dtype
+        shallow = conv_in_own_dtype(self.conv_first, F.pixel_unshuffle(x, self.unshuffle)).to(stream)
+        feat = shallow + conv_in_own_dtype(self.conv_body, self.body(shallow))
+        feat = feat.to(self.conv_up1.weight.dtype)
+        feat = leaky_relu(self.conv_up1(F.interpolate(feat, scale_factor=2, mode="nearest")))
+        feat = leaky_relu(self.conv_up2(F.interpolate(feat, scale_factor=2, mode="nearest")))
+        feat = leaky_relu(self.conv_hr(feat))
+        return conv_in_own_dtype(self.conv_last, feat)

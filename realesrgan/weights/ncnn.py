@@ -1,0 +1,105 @@
+"""Read the weights of a generator out of ncnn's .param (text) and .bin (numbers) files.
+
+Only what these networks consist of is understood: convolutions with fp16 or fp32 weights, and PReLU slopes. Layers
+come in the network's own order, which is how they get their names back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import WeightsError
+
+PARAM_MAGIC = "7767517"
+FP16_TAG = 0x01306B47
+FP32_TAG = 0
+KERNEL_SIZE = 3  # of every convolution in RRDBNet and SRVGGNetCompact
+
+
+@dataclass(frozen=True)
+class _Layer:
+    kind: str
+    options: dict[str, str]
+
+
+def read_ncnn(path: Path) -> dict[str, Tensor]:
+    """Read `path` (.param or .bin; the other must lie beside it) into a state dict with PyTorch's names.
+
+    Raises:
+        WeightsError: one of the pair is missing or damaged, or the network is none this project knows.
+    """
+    param, binary = path.with_suffix(".param"), path.with_suffix(".bin")
+    for part in (param, binary):
+        if not part.is_file():
+            raise WeightsError(f"{path}: ncnn weights are a pair of files, and {part.name} is not beside it")
+    try:
+        layers = _parse_param(param.read_text(encoding="ascii"))
+        convs, slopes = _read_numbers(layers, binary.read_bytes())
+    except (ValueError, KeyError, IndexError) as error:
+        raise WeightsError(f"{path}: damaged, or not the ncnn form of a Real-ESRGAN network ({error})") from error
+    names = _srvgg_names(layers) if any(layer.kind == "PixelShuffle" for layer in layers) else _rrdb_names(len(convs))
+    if len(names) != len(convs) + len(slopes):
+        raise WeightsError(f"{path}: its {len(convs)} convolutions fit neither RRDBNet nor SRVGGNetCompact")
+    return dict(_named(names, convs, slopes))
+
+
+def _parse_param(text: str) -> list[_Layer]:
+    lines = text.splitlines()
+    if not lines or lines[0].strip() != PARAM_MAGIC:
+        raise ValueError("the .param file does not begin with ncnn's magic number")
+    words = [line.split() for line in lines[2:] if line.strip()]
+    return [_Layer(line[0], dict(word.split("=", 1) for word in line if "=" in word)) for line in words]
+
+
+def _read_numbers(layers: list[_Layer], binary: bytes) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
+    convs: list[tuple[Tensor, Tensor]] = []
+    slopes: list[Tensor] = []
+    at = 0
+
+    def take(dtype: str, count: int) -> Tensor:
+        nonlocal at
+        values = np.frombuffer(binary, dtype, count, at)
+        at += -(-values.nbytes // 4) * 4  # everything is padded to 4 bytes
+        return torch.from_numpy(values.astype(np.float32))
+
+    for layer in layers:
+        if layer.kind == "PReLU":
+            slopes.append(take("<f4", int(layer.options["0"])))
+        elif layer.kind == "Convolution":
+            tag = int(np.frombuffer(binary, "<u4", 1, at)[0])
+            at += 4
+            if tag not in (FP16_TAG, FP32_TAG):
+                raise ValueError(f"a convolution is stored in an unknown way, tag {tag:#010x}")
+            out_channels = int(layer.options["0"])
+            weight = take("<f2" if tag == FP16_TAG else "<f4", int(layer.options["6"]))
+            convs.append((weight.reshape(out_channels, -1, KERNEL_SIZE, KERNEL_SIZE), take("<f4", out_channels)))
+    if at != len(binary):
+        raise ValueError(f"the .bin file has {len(binary)} bytes, its .param describes {at}")
+    return convs, slopes
+
+
+def _rrdb_names(conv_count: int) -> list[str]:
+    blocks = (conv_count - 6) // 15  # 3 dense blocks of 5 in each RRDB, and 6 outside them
+    body = [f"body.{block}.rdb{rdb}.conv{i}" for block in range(blocks) for rdb in (1, 2, 3) for i in range(1, 6)]
+    return ["conv_first", *body, "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"]
+
+
+def _srvgg_names(layers: list[_Layer]) -> list[str]:
+    return [f"body.{i}" for i, _ in enumerate(layer for layer in layers if layer.kind in ("Convolution", "PReLU"))]
+
+
+def _named(names: list[str], convs: list[tuple[Tensor, Tensor]], slopes: list[Tensor]) -> Iterator[tuple[str, Tensor]]:
+    remaining_convs, remaining_slopes = iter(convs), iter(slopes)
+    for position, name in enumerate(names):
+        if slopes and position % 2:  # SRVGGNetCompact: convolution, PReLU, convolution, …
+            yield f"{name}.weight", next(remaining_slopes)
+        else:
+            weight, bias = next(remaining_convs)
+            yield f"{name}.weight", weight
+            yield f"{name}.bias", bias

