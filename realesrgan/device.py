@@ -1,0 +1,123 @@
+"""Which device computes, and how precisely: -g → devices, device → precision. Knows nothing of networks' insides."""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+
+import torch
+
+from .errors import DeviceError, UsageError
+
+
+class Precision(Enum):
+    """How a network computes. The values are what users read."""
+
+    FP32 = "fp32"
+    HALF = "fp16"
+    MIXED_BF16 = "mixed bf16"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the convolutions' weights."""
+        return {"fp32": torch.float32, "fp16": torch.float16, "mixed bf16": torch.bfloat16}[self.value]
+
+
+def default_device() -> torch.device:
+    """CUDA if there is one, else Apple's GPU, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def parse_devices(request: str | None) -> list[torch.device]:
+    """Turn what follows -g into devices: `0`, `cuda:1`, `cpu`, `mps`, or several with commas; None picks the best.
+
+    Raises:
+        UsageError: the words are no device names.
+        DeviceError: a device asked for is not on this machine.
+    """
+    if request is None:
+        return [default_device()]
+    return [_parse_device(word.strip()) for word in request.split(",")]
+
+
+def _parse_device(word: str) -> torch.device:
+    name = f"cuda:{word}" if word.isdecimal() else word
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"-g {word} names no device: try 0, cuda:1, mps, cpu, or several as in 0,1")
+    if device.type == "cuda":
+        _check_cuda(word, device.index or 0)
+        return torch.device("cuda", device.index or 0)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError(f"-g {word}: this machine, or this build of torch, has no Apple GPU; try -g cpu")
+    return device
+
+
+def _check_cuda(word: str, index: int) -> None:
+    if not torch.cuda.is_available():
+        why = "this build of torch has no CUDA" if torch.version.cuda is None else "torch finds no CUDA GPU"
+        raise DeviceError(f"-g {word}: {why}; leave -g out, or use -g cpu")
+    count = torch.cuda.device_count()
+    if index >= count:
+        gpus = "one GPU, number 0" if count == 1 else f"{count} GPUs, numbers 0 to {count - 1}"
+        raise DeviceError(f"-g {word}: this machine has {gpus}")
+
+
+def choose_precision(device: torch.device, *, reduced: bool) -> Precision:
+    """The precision that is fast on `device` without being seen: `reduced=False` (--fp32) is fp32 everywhere."""
+    if not reduced or device.type == "mps":
+        return Precision.FP32
+    if device.type == "cuda":
+        return Precision.HALF
+    return Precision.MIXED_BF16 if cpu_has_bf16() else Precision.FP32
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 natively (AVX512-BF16 or AMX); emulating it would be slower than fp32."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
+def describe(device: torch.device, precision: Precision) -> str:
+    """One line for the user: what computes, how precisely, and why."""
+    why = {
+        Precision.FP32: "full precision",
+        Precision.HALF: "half the memory; --fp32 for full precision",
+        Precision.MIXED_BF16: "this CPU has native bfloat16, residuals stay in fp32; --fp32 for full precision",
+    }[precision]
+    return f"{device_name(device)}, {precision.value} ({why})"
+
+
+def device_name(device: torch.device) -> str:
+    """The device as users know it, with the number of threads for a CPU and the model for a GPU."""
+    if device.type == "cuda":
+        return f"{device} {torch.cuda.get_device_name(device)}"
+    threads = torch.get_num_threads()
+    return f"cpu, {threads} thread{'s' if threads != 1 else ''}" if device.type == "cpu" else str(device)
+
+
+def free_memory_bytes(device: torch.device) -> int | None:
+    """Memory free on `device` now, or None where it cannot be asked."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "cpu" and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def share_cpu_threads(workers: int) -> int:
+    """Split the CPU's threads evenly among `workers` of this process and return each one's share, at least one."""
+    return max(1, torch.get_num_threads() // workers)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is how torch, or Python, says that memory ran out."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    signs = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in signs)

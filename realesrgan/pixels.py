@@ -1,0 +1,143 @@
+"""Pictures as OpenCV holds them ↔ tensors as networks want them. Knows nothing of files, networks or tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Array = npt.NDArray[Any]
+Mode = Literal["L", "RGB", "RGBA"]
+
+# ITU-R BT.601 luma of R, G, B: how OpenCV, and so the published code, turns a restored gray picture gray again.
+LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Planes:
+    """A picture taken apart: `colour` (H, W, 3) in RGB order or (H, W, 1) gray, `alpha` (H, W) or None."""
+
+    colour: Array
+    alpha: Array | None
+
+    @property
+    def mode(self) -> Mode:
+        if self.alpha is not None:
+            return "RGBA"
+        return "L" if self.colour.shape[2] == 1 else "RGB"
+
+
+def split(image: Array) -> Planes:
+    """Take apart an (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA array.
+
+    The planes are uint8 or uint16 as the array's type says: a dark 16-bit picture is still one. Arrays of other types
+    are rounded to 8-bit levels or, if any exceeds 256, to 16-bit ones.
+
+    Raises:
+        ValueError: the array has another shape, or no pixels.
+    """
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
+        raise ValueError(
+            f"a picture is (H, W), (H, W, 3) BGR or (H, W, 4) BGRA with at least one pixel, not {image.shape}"
+        )
+    if image.dtype not in (np.uint8, np.uint16):
+        depth = np.dtype(np.uint16 if image.max() > 256 else np.uint8)
+        image = quantise(image / np.float32(peak_of(depth)), depth)
+    if image.shape[2] == 1:
+        return Planes(image, None)
+    colour = np.ascontiguousarray(image[..., 2::-1])
+    return Planes(colour, image[..., 3] if image.shape[2] == 4 else None)
+
+
+def join(colour: Array, alpha: Array | None) -> Array:
+    """The inverse of `split`: (H, W) for gray, (H, W, 3) BGR, or (H, W, 4) BGRA."""
+    if alpha is not None:
+        return np.dstack((colour[..., ::-1], alpha))
+    return colour[..., 0] if colour.shape[2] == 1 else np.ascontiguousarray(colour[..., ::-1])
+
+
+def peak_of(depth: np.dtype[Any]) -> int:
+    """The value that stands for 1.0."""
+    return 65535 if depth == np.uint16 else 255
+
+
+def pad_bottom_right(image: Array, bottom: int, right: int) -> Array:
+    """Mirror (H, W, C) at its lower and right border, the border pixel itself not repeated, as often as it takes."""
+    if bottom == 0 and right == 0:
+        return image
+    padded = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REFLECT_101)
+    return padded.reshape(*padded.shape[:2], -1)
+
+
+def to_tensor(colour: Array, device: torch.device) -> Tensor:
+    """(H, W, 1 or 3) of any depth → (1, 3, H, W) fp32 in [0, 1] on `device`, in channels-last memory order.
+
+    Bytes travel to the device as bytes; floating-point arrays are taken to lie in [0, 1] already.
+    """
+    if colour.dtype == np.uint8:
+        tensor = torch.from_numpy(np.ascontiguousarray(colour)).to(device).float() / 255
+    elif colour.dtype == np.uint16:
+        tensor = torch.from_numpy(colour.astype(np.int32)).to(device).float() / 65535
+    else:
+        tensor = torch.from_numpy(np.ascontiguousarray(colour, np.float32)).to(device)
+    return tensor.permute(2, 0, 1)[None].expand(1, 3, -1, -1)
+
+
+def to_gray(tensor: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB → (N, 1, H, W)."""
+    weights = torch.tensor(LUMA, dtype=tensor.dtype, device=tensor.device).view(1, 3, 1, 1)
+    return (tensor * weights).sum(1, keepdim=True)
+
+
+def to_array(tensor: Tensor, dtype: np.dtype[Any]) -> Array:
+    """(1, C, H, W) → (H, W, C) of `dtype`, clamped to [0, 1]; integers are scaled to their range and rounded once."""
+    image = tensor[0].permute(1, 2, 0).clamp(0, 1)
+    if dtype == np.float32:
+        return np.asarray(image.cpu().numpy())
+    levels = (image * peak_of(dtype)).round()
+    if dtype == np.uint8:
+        return np.asarray(levels.to(torch.uint8).cpu().numpy())
+    return levels.to(torch.int32).cpu().numpy().astype(np.uint16)
+
+
+def quantise(image: Array, depth: np.dtype[Any]) -> Array:
+    """Floating-point values with 1.0 for white → `depth`, clamped and rounded once."""
+    levels: Array = np.rint(np.clip(image, 0, 1) * np.float32(peak_of(depth)))
+    return levels.astype(depth)
+
+
+def resize_lanczos(image: Array, height: int, width: int) -> Array:
+    """(H, W, C) floating point → (height, width, C), by OpenCV's 8×8 Lanczos, as the published code resizes."""
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LANCZOS4)
+    return resized.reshape(height, width, -1)
+
+
+def resize_bicubic(plane: Array, height: int, width: int) -> Array:
+    """(H, W) floating point → (height, width), bicubic."""
+    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def bleed_colour(colour: Array, alpha: Array) -> Array:
+    """Give every fully transparent pixel of (H, W, C) the colour of the nearest pixel that shows.
+
+    What lies under transparency is often black or rubbish; the network would drag it into the visible edge.
+    """
+    hidden = alpha == 0
+    if not hidden.any() or hidden.all():
+        return colour
+    _, labels = cv2.distanceTransformWithLabels(
+        hidden.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    # Each visible pixel has a label of its own, shared by the hidden pixels it is nearest to.
+    nearest = np.zeros(labels.max() + 1, np.intp)
+    nearest[labels[~hidden]] = np.flatnonzero(~hidden)
+    filled = colour.copy()
+    filled[hidden] = colour.reshape(-1, colour.shape[2])[nearest[labels[hidden]]]
+    return filled

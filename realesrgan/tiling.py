@@ -1,0 +1,78 @@
+"""Tile geometry: which pixels to read, and which of the results to keep. Knows nothing of torch, files or devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_TILE_PAD = 10  # input pixels on every side; the published value, smaller than RRDBNet's reach
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of pixels; `bottom` and `right` are the first row and column outside it."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def area(self) -> int:
+        return self.height * self.width
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """What to index the last two axes of an (…, H, W) tensor with, or the first two of an (H, W, …) array."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def scaled(self, scale: int) -> Box:
+        return Box(self.top * scale, self.left * scale, self.bottom * scale, self.right * scale)
+
+    def shifted(self, rows: int, columns: int) -> Box:
+        return Box(self.top + rows, self.left + columns, self.bottom + rows, self.right + columns)
+
+    def relative_to(self, outer: Box) -> Box:
+        """The same rectangle in the coordinates of `outer`."""
+        return self.shifted(-outer.top, -outer.left)
+
+    def grown(self, pad: int, height: int, width: int, multiple: int = 1) -> Box:
+        """Grow by `pad` on every side and on to multiples of `multiple`, clipped to a picture of height × width."""
+        return Box(
+            max(0, (self.top - pad) // multiple * multiple),
+            max(0, (self.left - pad) // multiple * multiple),
+            min(height, -(-(self.bottom + pad) // multiple) * multiple),
+            min(width, -(-(self.right + pad) // multiple) * multiple),
+        )
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A piece of work: `core` is what it contributes to the result, `padded` what the network has to see for it."""
+
+    core: Box
+    padded: Box
+
+
+def grid(height: int, width: int, tile: int, pad: int, multiple: int = 1) -> list[Tile]:
+    """Cut a picture into tiles of `tile` × `tile` pixels (those at the right and bottom may be smaller).
+
+    `height`, `width` and `tile` must be multiples of `multiple`, the network's pixel-unshuffle. `tile` 0 means one
+    tile for everything.
+    """
+    if tile == 0:
+        whole = Box(0, 0, height, width)
+        return [Tile(whole, whole)]
+    cores = [
+        Box(top, left, min(top + tile, height), min(left + tile, width))
+        for top in range(0, height, tile)
+        for left in range(0, width, tile)
+    ]
+    return [Tile(core, core.grown(pad, height, width, multiple)) for core in cores]

@@ -1,0 +1,255 @@
+"""RealESRGANer: one picture in, the same picture larger out; and the function that loads it by a model's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import pixels
+from .device import Precision, default_device, describe
+from .engine import Engine
+from .errors import UsageError, WeightsError
+from .model_zoo import MODELS, find_model, published_file
+from .pixels import Array, Mode
+from .tiling import DEFAULT_TILE_PAD, Box
+from .weights.load import load_network
+from .weights.store import Report, obtain
+
+AlphaUpsampler = Literal["realesrgan", "bicubic"]
+
+
+class RealESRGANer:
+    """Restores pictures with one network on one device.
+
+    Args:
+        scale: how many times larger the network makes a picture; None takes it from the weights.
+        model_path: a weights file, or two to blend, or the https address of one.
+        dni_weight: for two files, their shares, [s, 1 - s] (deep network interpolation, arXiv:1811.10515).
+        model: the network, if it is not to be recognised from the file.
+        tile: cut pictures into tiles of this many input pixels; 0 does not cut unless memory forces it.
+        tile_pad: how many pixels around a tile the network sees.
+        pre_pad: how many pixels to mirror at the right and the bottom before anything else.
+        half: allow the fastest precision the device is good at: fp16 on CUDA, mixed bf16 on CPUs that have it.
+        device: where to compute; by default CUDA device `gpu_id`, else the best there is.
+        gpu_id: the number of a CUDA device.
+
+    Raises:
+        WeightsError: the weights cannot be had, read, or do not fit.
+        UsageError: `scale` or `tile` does not suit the network.
+    """
+
+    def __init__(
+        self,
+        scale: int | None,
+        model_path: str | Path | Sequence[str | Path],
+        dni_weight: Sequence[float] | None = None,
+        model: nn.Module | None = None,
+        tile: int = 0,
+        tile_pad: int = DEFAULT_TILE_PAD,
+        pre_pad: int = 10,
+        half: bool = False,
+        device: torch.device | str | None = None,
+        gpu_id: int | None = None,
+    ) -> None:
+        paths = [model_path] if isinstance(model_path, (str, Path)) else list(model_path)
+        network, spec = load_network([_local(path) for path in paths], dni_weight, model)
+        if scale is None and spec is None:
+            raise UsageError("give the scale of this network: it is none of this project's")
+        if scale is not None and spec is not None and scale != spec.scale:
+            raise UsageError(f"{Path(paths[0]).name} holds {spec}, so its scale is {spec.scale}, not {scale}")
+        self.scale = spec.scale if scale is None and spec is not None else int(scale or 0)
+        if device is None:
+            device = default_device() if gpu_id is None else f"cuda:{gpu_id}"
+        self.engine = Engine(network, spec, self.scale, torch.device(device), reduced=half)
+        multiple = self.engine.size_multiple
+        if tile % multiple:
+            raise UsageError(
+                f"tile={tile} does not suit {Path(paths[0]).stem}, which folds {multiple}×{multiple} pixels into "
+                f"channels: try --tile {tile + -tile % multiple}"
+            )
+        self.mod_scale = multiple if multiple > 1 else None
+        self.tile_size = tile
+        self.tile_pad = tile_pad
+        self.pre_pad = pre_pad
+        self.img: Tensor
+        self.output: Tensor
+
+    @property
+    def model(self) -> nn.Module:
+        return self.engine.network
+
+    @property
+    def device(self) -> torch.device:
+        return self.engine.device
+
+    @property
+    def half(self) -> bool:
+        """Whether the network computes in fp16."""
+        return self.engine.precision is Precision.HALF
+
+    def __str__(self) -> str:
+        return describe(self.device, self.engine.precision)
+
+    def on_progress(self, listener: Callable[[float], None] | None) -> None:
+        """Have `listener` told the share of the current picture that is done, from 0 to 1; it may raise to cancel."""
+        self.engine.meter.listener = listener
+
+    @torch.inference_mode()
+    def enhance(
+        self, img: Array, outscale: float | None = None, alpha_upsampler: AlphaUpsampler = "realesrgan"
+    ) -> tuple[Array, Mode]:
+        """Restore one picture.
+
+        Args:
+            img: as OpenCV reads it: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16. Arrays of other types
+                are taken as levels of 8 bits or, if any exceeds 256, of 16.
+            outscale: final enlargement; other than the network's own, the result is resized with Lanczos to
+                (int(W·outscale), int(H·outscale)).
+            alpha_upsampler: enlarge transparency with the network, or with bicubic interpolation.
+
+        Returns:
+            The picture in the layout and depth of `img`, and its mode: "L", "RGB" or "RGBA".
+
+        Raises:
+            DeviceError: memory does not even suffice for a tile of 32 pixels.
+        """
+        planes = pixels.split(img)
+        height, width = img.shape[:2]
+        final = None
+        if outscale is not None and outscale != self.scale:
+            final = (max(1, int(height * outscale)), max(1, int(width * outscale)))
+        varied_alpha = planes.alpha is not None and np.ptp(planes.alpha) > 0
+        alpha_by_network = varied_alpha and alpha_upsampler == "realesrgan"
+        self.engine.announce(
+            *self._padded_size(height, width), self.tile_size, self.tile_pad, passes=2 if alpha_by_network else 1
+        )
+        if planes.alpha is None:
+            return pixels.join(self._restore(planes.colour, final), None), planes.mode
+        colour = self._restore(pixels.bleed_colour(planes.colour, planes.alpha), final)
+        alpha = self._enlarge_alpha(planes.alpha, final, by_network=alpha_by_network)
+        return pixels.join(colour, alpha), planes.mode
+
+    def _restore(self, colour: Array, final: tuple[int, int] | None) -> Array:
+        """(H, W, 1 or 3) → the network's result, resized to `final` if given, as (H', W', 1 or 3) of the same type."""
+        height, width, channels = colour.shape
+        padded = self._pad(colour)
+        stored_as = colour.dtype if final is None else np.dtype(np.float32)
+        result = np.empty((height * self.scale, width * self.scale, channels), stored_as)
+
+        def read(box: Box) -> Tensor:
+            return pixels.to_tensor(padded[box.slices], self.device)
+
+        def write(box: Box, piece: Tensor) -> None:
+            room = result[box.slices]  # smaller than the piece where the piece reaches into the padding
+            piece = piece[..., : room.shape[0], : room.shape[1]]
+            room[...] = pixels.to_array(pixels.to_gray(piece) if channels == 1 else piece, stored_as)
+
+        self.engine.run(padded.shape[0], padded.shape[1], self.tile_size, self.tile_pad, read, write)
+        if final is None:
+            return result
+        return pixels.quantise(pixels.resize_lanczos(result, *final), colour.dtype)
+
+    def _enlarge_alpha(self, alpha: Array, final: tuple[int, int] | None, *, by_network: bool) -> Array:
+        """(H, W) → (H', W'). A constant plane, an opaque one above all, stays exactly that."""
+        if by_network:
+            return self._restore(alpha[..., None], final)[..., 0]
+        height, width = final or (alpha.shape[0] * self.scale, alpha.shape[1] * self.scale)
+        if np.ptp(alpha) == 0:
+            return np.full((height, width), alpha[0, 0])
+        share = alpha.astype(np.float32) / pixels.peak_of(alpha.dtype)
+        return pixels.quantise(pixels.resize_bicubic(share, height, width), alpha.dtype)
+
+    def _padded_size(self, height: int, width: int) -> tuple[int, int]:
+        multiple = self.engine.size_multiple
+        return -(-(height + self.pre_pad) // multiple) * multiple, -(-(width + self.pre_pad) // multiple) * multiple
+
+    def _pad(self, image: Array) -> Array:
+        """Mirror `pre_pad` pixels at the right and the bottom, then mirror that up to whole multiples, as published."""
+        height, width = self._padded_size(*image.shape[:2])
+        image = pixels.pad_bottom_right(image, self.pre_pad, self.pre_pad)
+        return pixels.pad_bottom_right(image, height - image.shape[0], width - image.shape[1])
+
+    def pre_process(self, img: Array) -> None:
+        """Set `.img` to (H, W, 3) RGB in [0, 1] as (1, 3, H', W'), padded by `pre_pad` and to whole multiples."""
+        self._size = img.shape[:2]
+        self.img = pixels.to_tensor(self._pad(np.asarray(img, np.float32)), self.device).to(self.engine.input_dtype)
+
+    def process(self) -> None:
+        """Set `.output` to the network's result for the whole of `.img`."""
+        with torch.inference_mode():
+            self.output = self.engine.forward(self.img)
+
+    def tile_process(self) -> None:
+        """Set `.output` to the network's result for `.img`, tile by tile, gathered in host memory."""
+        height, width = self.img.shape[-2:]
+        self.output = torch.empty(1, 3, height * self.scale, width * self.scale)
+
+        def write(box: Box, piece: Tensor) -> None:
+            self.output[(..., *box.slices)] = piece.cpu()
+
+        def read(box: Box) -> Tensor:
+            return self.img[(..., *box.slices)]
+
+        with torch.inference_mode():
+            self.engine.run(height, width, self.tile_size, self.tile_pad, read, write)
+
+    def post_process(self) -> Tensor:
+        """Cut off `.output` what `pre_process` padded, and return it."""
+        height, width = self._size
+        self.output = self.output[..., : height * self.scale, : width * self.scale]
+        return self.output
+
+
+def _local(path: str | Path) -> Path:
+    """The path itself, or for an https address the file it names, fetched if need be."""
+    if str(path).startswith("https://"):
+        return obtain([published_file(str(path))])[0].path
+    return Path(path)
+
+
+def load_upsampler(
+    name: str | None = None,
+    *,
+    model_path: str | Path | None = None,
+    denoise_strength: float = 0.5,
+    tile: int = 0,
+    tile_pad: int = DEFAULT_TILE_PAD,
+    pre_pad: int = 0,
+    fp32: bool = False,
+    device: torch.device | str | None = None,
+    report: Report | None = None,
+) -> RealESRGANer:
+    """Load a model of the zoo by name, or any Real-ESRGAN weights file by path; missing published files are fetched.
+
+    With both, the file must hold the network of that name. `denoise_strength` applies to models with a pair of files;
+    `report` is told about downloads.
+
+    Raises:
+        UsageError: there is no such model, or `tile` does not suit it.
+        WeightsError: the weights cannot be had, read, or do not fit.
+    """
+    model = None if name is None else find_model(name)
+    shares = None
+    if model_path is not None:
+        paths: list[str | Path] = [model_path]
+    elif model is None:
+        raise UsageError("name a model or a weights file")
+    elif model.weak_denoise is None or denoise_strength == 1:
+        paths = [found.path for found in obtain([model.weights], report)]
+    else:
+        paths = [found.path for found in obtain(model.files, report)]
+        shares = [denoise_strength, 1 - denoise_strength]
+    upsampler = RealESRGANer(
+        None, paths, shares, tile=tile, tile_pad=tile_pad, pre_pad=pre_pad, half=not fp32, device=device
+    )
+    spec = upsampler.engine.spec
+    if model is not None and spec != model.network:
+        fitting = [other.name for other in MODELS.values() if other.network == spec]
+        advice = f"it fits -n {' or '.join(fitting)}" if fitting else "give --model_path without -n"
+        raise WeightsError(f"{paths[0]} holds {spec}, but {model.name} is {model.network}: {advice}")
+    return upsampler
