@@ -1,0 +1,8 @@
+"""Restore pictures: the published command line. `python inference_realesrgan.py --help` lists the options."""
+
+import sys
+
+from realesrgan.cli.image import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,275 @@
+"""Restore pictures from the command line: `realesrgan image` and inference_realesrgan.py."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from ..model_zoo import Model, find_model
+from . import console
+from .options import ImageOptions, parse
+
+# Torch, OpenCV and libvips are imported where they are needed, so that --help and wrong usage answer at once.
+if TYPE_CHECKING:
+    from ..image.files import Header
+    from ..image.jobs import Job, Plan
+    from ..image.pipeline import Restorer
+    from ..pixels import Array
+    from ..upsampler import RealESRGANer
+
+DEFAULT_MODEL = "RealESRGAN_x4plus"
+MEMORY_SHARE = 0.8  # of what is free may be planned for one picture and its result
+
+DESCRIPTION = "Restore pictures: enlarge them and remove noise, blur and compression."
+EPILOG = """\
+examples:
+  %(prog)s -i photo.jpg                        one picture, into results/photo_out.jpg
+  %(prog)s -i scans/ -r -o restored            a folder with its sub-folders
+  %(prog)s -n RealESRGAN_x4plus_anime_6B -i drawing.png -s 2
+"""
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "inference_realesrgan.py") -> int:
+    """Run the command with `argv` (by default the process's) and return its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    options = parse(ImageOptions, argv, prog, DESCRIPTION, EPILOG % {"prog": prog})
+    return console.run(lambda: _restore(options))
+
+
+def _restore(options: ImageOptions) -> int:
+    model = _check(options)
+    from ..image import jobs
+
+    plan = jobs.plan(
+        options.input,
+        jobs.Naming(Path(options.output), options.suffix, options.ext),
+        recursive=options.recursive,
+        skip_existing=options.skip_existing,
+        refuse=_refusal(options.outscale, model.scale if model else 4),
+    )
+    for line in plan.passed_over:
+        console.say(f"passed over: {line}")
+    for line in plan.failures:
+        console.say(f"failed: {line}")
+    if options.dry_run:
+        return _describe(plan, options, model)
+    if not plan.jobs:
+        return _summarise(plan, _Report(plan.jobs), 0.0, options.output)
+    _make_folder(Path(options.output))
+    upsamplers = _load(options, model)
+    report = _Report(plan.jobs)
+    started = time.monotonic()
+    try:
+        _run(plan.jobs, upsamplers, report, options, model)
+    except KeyboardInterrupt:
+        report.close()
+        console.say(
+            f"interrupted: {report.finished_count} of {len(plan.jobs)} pictures are done; "
+            "the same command with --skip_existing does the rest"
+        )
+        return console.INTERRUPTED
+    finally:
+        report.close()
+    return _summarise(plan, report, time.monotonic() - started, options.output)
+
+
+def _check(options: ImageOptions) -> Model | None:
+    """Refuse values that cannot be meant, and look the model up (None: to be recognised from --model_path)."""
+    limits = (
+        ("--tile", options.tile, 0, None),
+        ("--tile_pad", options.tile_pad, 0, None),
+        ("--pre_pad", options.pre_pad, 0, None),
+        ("--denoise_strength", options.denoise_strength, 0, 1),
+        ("--quality", options.quality, 1, 100),
+    )
+    for flag, value, least, most in limits:
+        if not (least <= value and (most is None or value <= most)):
+            wanted = f"between {least} and {most}" if most is not None else f"at least {least}"
+            raise UsageError(f"{flag} {value}: must be {wanted}")
+    if not 0 < options.outscale < float("inf"):
+        raise UsageError(f"--outscale {options.outscale:g}: must be above 0")
+    if os.sep in options.suffix or "/" in options.suffix:
+        raise UsageError(f"--suffix {options.suffix}: is part of a file name and cannot hold a path")
+    if options.face_enhance:
+        raise UsageError("--face_enhance: this version cannot restore faces yet; leave it out to restore the pictures")
+    if options.model_path is not None and not Path(options.model_path).is_file():
+        raise UsageError(f"--model_path {options.model_path}: there is no such file")
+    model = None
+    if options.model_name is not None or options.model_path is None:
+        model = find_model(options.model_name or DEFAULT_MODEL)
+    if options.ext != "auto":
+        from ..image.files import writable_formats
+
+        if options.ext not in writable_formats():
+            raise UsageError(f"--ext {options.ext}: not in this installation; it has {', '.join(writable_formats())}")
+    return model
+
+
+def _refusal(outscale: float, scale: int) -> Callable[[Header, Path], str | None]:
+    """What makes a picture impossible: a result that its format or this machine's memory cannot hold."""
+    import psutil
+
+    from ..image.files import too_large_for
+
+    free = psutil.virtual_memory().available
+
+    def refuse(header: Header, target: Path) -> str | None:
+        network_bytes = header.area * header.channels * scale**2 * (4 if outscale != scale else header.depth_bits // 8)
+        result_bytes = header.area * header.bytes_per_pixel * outscale**2
+        needed = header.area * header.bytes_per_pixel + network_bytes + result_bytes
+        width, height = _final_size(header, outscale)
+        if needed > MEMORY_SHARE * free:
+            return (
+                f"too large: {header.width}×{header.height} pixels enlarged {scale} times need {needed / 1e9:.0f} GB, "
+                f"and {free / 1e9:.0f} GB are free; cut or shrink the picture first"
+            )
+        return too_large_for(target, width, height)
+
+    return refuse
+
+
+def _final_size(header: Header, outscale: float) -> tuple[int, int]:
+    return max(1, int(header.width * outscale)), max(1, int(header.height * outscale))
+
+
+def _make_folder(folder: Path) -> None:
+    """Make sure that results can be written before any of them is computed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"-o {folder}: cannot be written ({error.strerror})") from error
+
+
+def _load(options: ImageOptions, model: Model | None) -> list[RealESRGANer]:
+    from ..device import parse_devices, share_cpu_threads
+    from ..upsampler import load_upsampler
+
+    devices = parse_devices(options.gpu_id)
+    on_cpu = sum(device.type == "cpu" for device in devices)
+    if on_cpu > 1:
+        share_cpu_threads(on_cpu)
+    bars = console.DownloadBars()
+    upsamplers = [
+        load_upsampler(
+            model.name if model else None,
+            model_path=options.model_path,
+            denoise_strength=options.denoise_strength,
+            tile=options.tile,
+            tile_pad=options.tile_pad,
+            pre_pad=options.pre_pad,
+            fp32=options.fp32,
+            device=device,
+            report=bars.report,
+        )
+        for device in devices
+    ]
+    bars.close()
+    name = Path(options.model_path).name if options.model_path else model.name if model else ""
+    for upsampler in upsamplers:
+        console.say(f"{name} on {upsampler}")
+    return upsamplers
+
+
+def _restorer(upsampler: RealESRGANer, options: ImageOptions) -> Restorer:
+    def restore(frame: Array, listener: Callable[[float], None]) -> Array:
+        upsampler.on_progress(listener)
+        return upsampler.enhance(frame, options.outscale, options.alpha_upsampler)[0]  # type: ignore[arg-type]
+
+    return restore
+
+
+def _run(
+    jobs: Sequence[Job],
+    upsamplers: Sequence[RealESRGANer],
+    report: _Report,
+    options: ImageOptions,
+    model: Model | None,
+) -> None:
+    from ..image.pipeline import restore_all
+
+    label = None
+    if options.compare:
+        label = model.name if model and not options.model_path else Path(options.model_path or "").stem
+    restorers = [_restorer(upsampler, options) for upsampler in upsamplers]
+    restore_all(jobs, restorers, report, quality=options.quality, compare_label=label)
+
+
+class _Report:
+    """Shows the pipeline's progress: one bar for all pictures, which also moves inside a picture."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._bar = console.progress_bar(sum(job.header.area for job in jobs), "px")
+        self._count = len(jobs)
+        self._shares: dict[Path, float] = {}
+        self._lock = threading.Lock()
+        self.finished_count = 0
+        self.failed_count = 0
+
+    def progressed(self, job: Job, share: float) -> None:
+        with self._lock:
+            self._bar.update(job.header.area * max(0.0, share - self._shares.get(job.source, 0.0)))
+            self._shares[job.source] = max(share, self._shares.get(job.source, 0.0))
+            self._bar.set_description_str(
+                f"{self.finished_count + self.failed_count + 1}/{self._count} {job.source.name}", refresh=False
+            )
+
+    def finished(self, job: Job, result: Array, seconds: float) -> None:
+        self.progressed(job, 1.0)
+        with self._lock:
+            self.finished_count += 1
+        console.announce(f"{job.target}  {result.shape[1]}×{result.shape[0]}  {console.duration(seconds)}")
+
+    def failed(self, job: Job, reason: str) -> None:
+        self.progressed(job, 1.0)
+        with self._lock:
+            self.failed_count += 1
+        console.say(f"failed: {reason if str(job.source) in reason else f'{job.source}: {reason}'}")
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def _summarise(plan: Plan, report: _Report, seconds: float, folder: str) -> int:
+    failed = len(plan.failures) + report.failed_count
+    parts = [f"{report.finished_count} restored"]
+    parts += [f"{failed} failed"] if failed else []
+    parts += [f"{plan.done_before} done before"] if plan.done_before else []
+    speed = ""
+    if report.finished_count and seconds > 0:
+        area = sum(job.header.area for job in plan.jobs)
+        speed = f" in {console.duration(seconds)} ({area / seconds / 1000:.1f} kilopixels/s); they are in {folder}"
+    if not (plan.jobs or failed or plan.done_before):
+        parts = ["no pictures found"]
+    console.announce(f"{', '.join(parts)}{speed}")
+    return console.SOME_FAILED if failed else console.DONE
+
+
+def _describe(plan: Plan, options: ImageOptions, model: Model | None) -> int:
+    """Print what would be done; the estimate needs the weights, which are not downloaded for it."""
+    from ..weights.store import find
+
+    for job in plan.jobs:
+        width, height = _final_size(job.header, options.outscale)
+        console.announce(f"{job.source}  {job.header.width}×{job.header.height} → {job.target}  {width}×{height}")
+    area = sum(job.header.area for job in plan.jobs)
+    console.announce(f"{len(plan.jobs)} pictures, {area / 1e6:.2f} megapixels in, nothing written (--dry_run)")
+    missing = [] if options.model_path or model is None else [file.name for file in model.files if find(file) is None]
+    if missing:
+        console.announce(f"no estimate of the time: {', '.join(missing)} would first be downloaded")
+    elif plan.jobs:
+        upsampler = _load(options, model)[0]
+        speed = upsampler.engine.multiply_adds_per_second()
+        spec = upsampler.engine.spec
+        assert spec is not None
+        work = sum(job.header.area * (2 if job.header.has_alpha else 1) for job in plan.jobs) * spec.multiply_adds
+        console.announce(f"the network would take about {console.duration(work / speed)} on one {upsampler.device}")
+    return console.SOME_FAILED if plan.failures else console.DONE

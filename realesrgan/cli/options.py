@@ -1,0 +1,120 @@
+"""The options of each command: one frozen dataclass a command, and one function that turns it into a parser.
+
+No logic here: a field is a flag, under the published spelling, with its default and what it does.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from ..tiling import DEFAULT_TILE_PAD
+
+PICTURE_FORMATS = ("png", "jpg", "webp", "tiff", "bmp", "avif")
+
+Options = TypeVar("Options")
+
+
+def option(default: Any, *flags: str, help: str, **argparse_arguments: Any) -> Any:
+    """A dataclass field that `parse` turns into a command-line flag; without `flags`, into `--field_name`."""
+    return field(default=default, metadata={"flags": flags, "arguments": {"help": help, **argparse_arguments}})
+
+
+def parse(options: type[Options], argv: Sequence[str], prog: str, description: str, epilog: str = "") -> Options:
+    """Parse `argv` into an instance of the dataclass `options`. Wrong usage prints one line and exits with 2."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for one in fields(options):  # type: ignore[arg-type]
+        flags = one.metadata["flags"] or (f"--{one.name}",)
+        arguments = dict(one.metadata["arguments"])
+        if isinstance(one.default, bool):
+            arguments["action"] = "store_true"
+        elif "nargs" not in arguments and "type" not in arguments and one.default is not None:
+            arguments["type"] = type(one.default)
+        if flags[0].startswith("-"):
+            arguments["dest"] = one.name
+        parser.add_argument(*flags, default=one.default, **arguments)
+    values = vars(parser.parse_args(list(argv)))
+    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """What `realesrgan image` and inference_realesrgan.py take."""
+
+    input: tuple[str, ...] = option(
+        ("inputs",), "-i", "--input", nargs="+", metavar="PATH", help="pictures, folders or patterns (default: inputs)"
+    )
+    model_name: str | None = option(
+        None,
+        "-n",
+        "--model_name",
+        metavar="NAME",
+        help="which model (default: RealESRGAN_x4plus); `realesrgan weights list` names them all",
+    )
+    output: str = option(
+        "results", "-o", "--output", metavar="DIR", help="folder for the results (default: %(default)s)"
+    )
+    denoise_strength: float = option(
+        0.5,
+        "-dn",
+        "--denoise_strength",
+        metavar="S",
+        help="0 keeps noise, 1 removes it strongly; only realesr-general-x4v3 (default: %(default)s)",
+    )
+    outscale: float = option(
+        4.0,
+        "-s",
+        "--outscale",
+        metavar="X",
+        help="final enlargement, resized from what the model gives (default: %(default)g)",
+    )
+    model_path: str | None = option(
+        None, metavar="FILE", help="your own weights, .pth, .safetensors or ncnn; the network is recognised from them"
+    )
+    suffix: str = option("out", help="results are named {stem}_{suffix}; may be empty (default: %(default)s)")
+    tile: int = option(
+        0, "-t", "--tile", metavar="PX", help="cut into tiles of this size; 0: only if memory forces it (default: 0)"
+    )
+    tile_pad: int = option(
+        DEFAULT_TILE_PAD, metavar="PX", help="pixels a tile sees beyond its border (default: %(default)s)"
+    )
+    pre_pad: int = option(0, metavar="PX", help="pixels to mirror at the right and bottom first (default: %(default)s)")
+    face_enhance: bool = option(False, help="restore faces with GFPGAN")
+    fp32: bool = option(False, help="full precision everywhere; the default is the fastest that cannot be told apart")
+    alpha_upsampler: str = option(
+        "realesrgan", choices=("realesrgan", "bicubic"), help="how to enlarge transparency (default: %(default)s)"
+    )
+    ext: str = option(
+        "auto",
+        choices=("auto", *PICTURE_FORMATS),
+        help="format of the results; auto keeps the input's, PNG where there is transparency (default: auto)",
+    )
+    gpu_id: str | None = option(
+        None,
+        "-g",
+        "--gpu-id",
+        metavar="DEVICE",
+        help="0, cuda:1, mps, cpu, or several as in 0,1 to share the pictures out (default: the best there is)",
+    )
+    recursive: bool = option(False, "-r", "--recursive", help="go into sub-folders and keep the tree")
+    skip_existing: bool = option(False, help="leave out pictures whose result exists: finishes an interrupted batch")
+    quality: int = option(95, metavar="Q", help="1 to 100, of jpg, webp and avif (default: %(default)s)")
+    compare: bool = option(False, help="write a labelled before/after picture beside each result")
+    dry_run: bool = option(False, help="only say what would be done, how large it gets and about how long it takes")
+
+
+@dataclass(frozen=True)
+class WeightsOptions:
+    """What `realesrgan weights` takes."""
+
+    action: str = option(
+        "list", "action", choices=("list", "fetch", "verify"), nargs="?", help="what to do (default: list)"
+    )
+    names: tuple[str, ...] = option((), "names", nargs="*", metavar="NAME", help="models; none means all")
+    to: str | None = option(
+        None, "--to", metavar="DIR", help="fetch into this folder, say weights/ to take along (default: the cache)"
+    )

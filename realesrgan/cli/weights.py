@@ -1,0 +1,83 @@
+"""See where weights are, fetch them for a machine that will be offline, check them: `realesrgan weights`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import WeightsError
+from ..model_zoo import MODELS, Model, WeightFile, find_model
+from . import console
+from .options import WeightsOptions, parse
+
+DESCRIPTION = """\
+list     each model and where its weights would come from
+fetch    download the official files: all, or those of the models named
+verify   compare the files on this machine with the official sizes and hashes"""
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "realesrgan weights") -> int:
+    """Run the command with `argv` (by default the process's) and return its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    options = parse(WeightsOptions, argv, prog, DESCRIPTION)
+    actions = {"list": _list, "fetch": _fetch, "verify": _verify}
+    return console.run(lambda: actions[options.action](options))
+
+
+def _models(options: WeightsOptions) -> list[Model]:
+    return [find_model(name) for name in options.names] or list(MODELS.values())
+
+
+def _files(options: WeightsOptions) -> list[WeightFile]:
+    return [file for model in _models(options) for file in model.files]
+
+
+def _list(options: WeightsOptions) -> int:
+    from ..weights.store import find
+
+    for model in _models(options):
+        console.announce(f"{model.name}: {model.summary}")
+        for file in model.files:
+            found = find(file)
+            size = f"{(file.size_bytes or 0) / 1e6:.1f} MB"
+            where = f"{found.origin}: {found.path}" if found else f"would be downloaded, {size}, from {file.url}"
+            console.announce(f"  {file.name}  {where}")
+    return console.DONE
+
+
+def _fetch(options: WeightsOptions) -> int:
+    from ..weights.download import fetch
+    from ..weights.store import cache_folder
+
+    folder = cache_folder() if options.to is None else Path(options.to)
+    bars = console.DownloadBars()
+    failed = 0
+    for file in _files(options):
+        try:
+            console.announce(f"{fetch(file, folder, bars.report)}  checked")
+        except WeightsError as error:
+            failed += 1
+            console.say(f"failed: {file.name}: {error}\n  it can be fetched by hand from {file.url}")
+        finally:
+            bars.close()
+    return console.SOME_FAILED if failed else console.DONE
+
+
+def _verify(options: WeightsOptions) -> int:
+    """Check every copy that lies in one of the search folders; the wheel's copies are pip's to check."""
+    from ..weights.store import defect_of, search_folders
+
+    folders = [Path(options.to)] if options.to else [folder for folder, _ in search_folders()]
+    copies = {
+        (folder / file.name).resolve(): file
+        for folder in folders
+        for file in _files(options)
+        if (folder / file.name).is_file()
+    }
+    defects = {path: defect_of(path, file) for path, file in copies.items()}
+    for path, defect in defects.items():
+        console.announce(f"{path}  {'as published' if defect is None else f'NOT the published file: it {defect}'}")
+    if not copies:
+        console.announce(f"no official files in {', '.join(map(str, folders))}")
+    return console.SOME_FAILED if any(defects.values()) else console.DONE
