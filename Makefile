@@ -1,0 +1,37 @@
+# make demo   set up .venv and restore the pictures in inputs/ into results/
+# make test   set up .venv with the test tools; lint, types, tests
+# make clean  remove .venv and what the tools left; results/ and weights/ stay
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test clean
+
+demo: $(VENV)/installed
+	$(BIN)/python inference_realesrgan.py -n RealESRGAN_x4plus -i inputs -o results --compare --skip_existing
+
+test: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+# A file each, made last, says that an installation is complete: a broken one is taken up again, a whole one is not.
+# Some Linux systems ship Python without its venv module; virtualenv does the same there.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m virtualenv $(VENV); } || { rm -rf $(VENV); \
+	echo "Python cannot make virtual environments here: install the package python3-venv, then run make again"; exit 1; }
+
+$(VENV)/installed: requirements.txt pyproject.toml setup.py | $(VENV)/bin/python
+	$(PIP) -r requirements.txt
+	$(PIP) --no-deps --editable .
+	touch $@
+
+$(VENV)/installed-test: requirements-test.txt $(VENV)/installed
+	$(PIP) -r requirements-test.txt
+	touch $@
