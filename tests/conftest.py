@@ -1,0 +1,31 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tiny import save_weights, tiny_rrdbnet, tiny_srvgg
+
+
+@pytest.fixture(scope="session")
+def rrdbnet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of a tiny ×4 RRDBNet."""
+    return save_weights(tiny_rrdbnet(), tmp_path_factory.mktemp("weights") / "tiny_rrdbnet.pth")
+
+
+@pytest.fixture(scope="session")
+def srvgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file of a tiny ×4 SRVGGNetCompact."""
+    return save_weights(tiny_srvgg(), tmp_path_factory.mktemp("weights") / "tiny_srvgg.pth")
+
+
+@pytest.fixture(autouse=True)
+def quiet_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test sees the user's cache or mirror, reaches the network by accident, or leaves threads changed."""
+    monkeypatch.setenv("REALESRGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("REALESRGAN_OFFLINE", "1")
+    monkeypatch.delenv("REALESRGAN_MIRROR", raising=False)
+    torch.manual_seed(0)
