@@ -17,6 +17,7 @@ import pyvips
 
 from ..errors import ImageFileError
 from ..pixels import Array
+from . import tiff_exif
 
 # pyvips announces each file it touches at INFO; errors come as exceptions anyway.
 pyvips.cache_set_max(0)  # every file is read once: a cache of operations would only hold memory
@@ -157,12 +158,15 @@ def _decode(image: pyvips.Image, path: Path) -> Picture:
     image = _to_rgb_or_gray(image)
     if image.format not in ("uchar", "ushort"):
         raise ImageFileError(f"{path}: has {image.format} samples; convert it to 8 or 16 bits first")
+    fields = {
+        name: (image.get_typeof(name), image.get(name))
+        for name in image.get_fields()
+        if name.startswith(_METADATA_PREFIXES)
+    }
+    if image.get("vips-loader").startswith("tiff") and (exif := tiff_exif.extract(path)):
+        fields["exif-data"] = (pyvips.GValue.blob_type, exif)
     metadata = Metadata(
-        {
-            name: (image.get_typeof(name), image.get(name))
-            for name in image.get_fields()
-            if name.startswith(_METADATA_PREFIXES)
-        },
+        fields,
         (image.xres, image.yres),
         gray_alpha=image.bands == 2,
     )
@@ -248,6 +252,9 @@ def _encode(part: Path, picture: Picture, format_name: str, quality: int) -> Non
     if format_name == "avif" and pixels.dtype == np.uint16:
         options["bitdepth"] = 12
     getattr(_to_vips(pixels, picture.metadata), saver)(str(part), **options)
+    exif = picture.metadata.fields.get("exif-data")
+    if format_name == "tiff" and exif is not None:
+        tiff_exif.insert(part, exif[1], pixels.shape[1], pixels.shape[0])
 
 
 def _to_vips(pixels: Array, metadata: Metadata) -> pyvips.Image:
