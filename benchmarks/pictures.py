@@ -1,0 +1,224 @@
+"""Measure this project's default path beside the textbook path, on the same pictures, in one run.
+
+    python -m benchmarks.pictures                              x4plus and animevideov3 on the pictures in inputs/
+    python -m benchmarks.pictures --pictures DIR --crop 256    on the middle of your own
+
+Both paths get the same arrays and the same weights, turn about, so that a busy machine slows both; of several rounds
+the fastest counts. Peak memory is that of a process that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+
+from benchmarks import textbook
+from realesrgan import RealESRGANer, load_upsampler
+from realesrgan.image import files
+from realesrgan.model_zoo import find_model
+from realesrgan.pixels import Array, peak_of
+from realesrgan.weights.load import load_network
+from realesrgan.weights.store import obtain
+
+MODELS = ("RealESRGAN_x4plus", "realesr-animevideov3")
+PEAK_MATRIX_SIDE = 4096
+PATHS = ("textbook", "this project")
+
+Enhance = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One picture through both paths: the fastest seconds of each, and how far the results are apart."""
+
+    name: str
+    area: int
+    textbook_s: float
+    default_s: float
+    psnr_db: float
+    largest_difference: int
+
+    @property
+    def ratio(self) -> float:
+        return self.textbook_s / self.default_s
+
+
+def main() -> None:
+    options = _options()
+    pictures = _pictures(Path(options.pictures), options.crop)
+    lines = _machine_lines()
+    for model in options.models:
+        lines += _table(model, pictures, options.rounds, options.tile)
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if options.write:
+        Path(options.write).write_text(text, encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.pictures",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--models", nargs="+", default=MODELS, metavar="NAME")
+    parser.add_argument("--pictures", default="inputs", metavar="DIR", help="default: inputs")
+    parser.add_argument(
+        "--crop", type=int, default=256, metavar="PX", help="use at most the middle PX×PX (default: 256)"
+    )
+    parser.add_argument("--rounds", type=int, default=2, help="of which the fastest counts (default: 2)")
+    parser.add_argument("--tile", type=int, default=0, help="for the textbook path (default: 0, the whole picture)")
+    parser.add_argument("--write", metavar="FILE", help="also write the tables here")
+    return parser.parse_args()
+
+
+def _pictures(folder: Path, crop: int) -> dict[str, Array]:
+    """The colour of every picture of a folder: alpha would only repeat the work."""
+    pictures = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and files.probe(path) is not None:
+            pixels = files.read(path).pixels
+            top, left = (max(0, (side - crop) // 2) for side in pixels.shape[:2])
+            middle = pixels[top : top + crop, left : left + crop]
+            pictures[path.name] = np.ascontiguousarray(middle[..., :3] if middle.ndim == 3 else middle)
+    return pictures
+
+
+def _textbook_path(model: str, tile: int) -> Enhance:
+    zoo_entry = find_model(model)
+    network, _ = load_network([obtain([zoo_entry.weights])[0].path])
+    network = network.float().to(memory_format=torch.contiguous_format)
+    return lambda picture: textbook.enhance(network, zoo_entry.scale, picture, tile=tile)[0]
+
+
+def _default_path(model: str) -> Enhance:
+    upsampler: RealESRGANer = load_upsampler(model)
+    return lambda picture: upsampler.enhance(picture)[0]
+
+
+def _measure(pictures: dict[str, Array], paths: tuple[Enhance, Enhance], rounds: int) -> list[Measurement]:
+    smallest = min(pictures.values(), key=lambda picture: picture.size)
+    for path in paths:
+        path(smallest)  # the first run of all is slower
+    measurements = []
+    for name, picture in pictures.items():
+        best = [float("inf"), float("inf")]
+        results: list[Array] = [picture, picture]
+        for _ in range(rounds):
+            for i, path in enumerate(paths):
+                started = time.perf_counter()
+                results[i] = path(picture)
+                best[i] = min(best[i], time.perf_counter() - started)
+        difference = np.abs(results[0].astype(np.float64) - results[1])
+        peak = peak_of(picture.dtype)
+        psnr = 10 * np.log10(peak**2 / max(float(np.mean(difference**2)), 1e-9))
+        area = picture.shape[0] * picture.shape[1]
+        measurements.append(Measurement(name, area, best[0], best[1], psnr, int(difference.max() * 255 / peak)))
+    return measurements
+
+
+def _peak_memory_bytes(
+    path_name: str, model: str, picture: Array, tile: int, answer: multiprocessing.Queue[int]
+) -> None:
+    path = _textbook_path(model, tile) if path_name == PATHS[0] else _default_path(model)
+    path(picture)
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        answer.put(memory.peak_wset)
+    else:
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        answer.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def _peak_memories(model: str, picture: Array, tile: int) -> list[int]:
+    context = multiprocessing.get_context("spawn")
+    peaks = []
+    for path_name in PATHS:
+        answer: multiprocessing.Queue[int] = context.Queue()
+        process = context.Process(target=_peak_memory_bytes, args=(path_name, model, picture, tile, answer))
+        process.start()
+        peaks.append(answer.get())
+        process.join()
+    return peaks
+
+
+def _table(model: str, pictures: dict[str, Array], rounds: int, tile: int) -> list[str]:
+    paths = (_textbook_path(model, tile), _default_path(model))
+    measurements = _measure(pictures, paths, rounds)
+    largest = max(pictures.values(), key=lambda picture: picture.size)
+    peaks = _peak_memories(model, largest, tile)
+    rows = [
+        f"| {one.name} | {one.area / 1000:.1f} | {one.area / one.textbook_s / 1000:.2f} | "
+        f"{one.area / one.default_s / 1000:.2f} | {one.ratio:.2f} | {one.psnr_db:.1f} | {one.largest_difference} |"
+        for one in measurements
+    ]
+    area = sum(one.area for one in measurements)
+    seconds = [sum(one.textbook_s for one in measurements), sum(one.default_s for one in measurements)]
+    worst = min(one.psnr_db for one in measurements)
+    multiply_adds = find_model(model).network.multiply_adds
+    return [
+        f"## {model}",
+        "",
+        "| picture | kilopixels | textbook, kilopixels/s | this project, kilopixels/s | ratio | PSNR to textbook, dB "
+        "| largest difference, 8-bit levels |",
+        "|---|---|---|---|---|---|---|",
+        *rows,
+        f"| **all** | {area / 1000:.1f} | {area / seconds[0] / 1000:.2f} | {area / seconds[1] / 1000:.2f} | "
+        f"**{seconds[0] / seconds[1]:.2f}** | **worst {worst:.1f}** | |",
+        "",
+        f"Peak memory for {largest.shape[1]}×{largest.shape[0]}, the whole process: textbook "
+        f"{peaks[0] / 1e6:.0f} MB, this project {peaks[1] / 1e6:.0f} MB. "
+        f"Arithmetic: textbook {2e-12 * area * multiply_adds / seconds[0]:.2f}, "
+        f"this project {2e-12 * area * multiply_adds / seconds[1]:.2f} TFLOP/s.",
+        "",
+    ]
+
+
+def _machine_lines() -> list[str]:
+    threads = torch.get_num_threads()
+    return [
+        "# Speed, accuracy and memory beside the textbook path",
+        "",
+        "Made by `python -m benchmarks.pictures`, both paths in one run, turn about. The textbook path is the published",
+        "one written plainly: fp32, NCHW, eager (`benchmarks/textbook.py`). Only the ratios carry over to other machines.",
+        "",
+        f"{_processor()}, {threads} threads, Python {platform.python_version()}, torch {torch.__version__}. "
+        f"Largest arithmetic rate measured in this run, by {PEAK_MATRIX_SIDE}² matrix products: "
+        f"{_peak_tflops(torch.float32):.2f} TFLOP/s in fp32, {_peak_tflops(torch.bfloat16):.2f} in bf16.",
+        "",
+    ]
+
+
+def _peak_tflops(dtype: torch.dtype) -> float:
+    matrix = torch.ones(PEAK_MATRIX_SIDE, PEAK_MATRIX_SIDE, dtype=dtype)
+    best = float("inf")
+    for _ in range(4):
+        started = time.perf_counter()
+        matrix @ matrix
+        best = min(best, time.perf_counter() - started)
+    return 2e-12 * PEAK_MATRIX_SIDE**3 / best
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        if names:
+            return names[0]
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
