@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from enum import Enum
 
+import psutil
 import torch
 
 from .errors import DeviceError, UsageError
@@ -102,22 +102,30 @@ def device_name(device: torch.device) -> str:
 
 
 def free_memory_bytes(device: torch.device) -> int | None:
-    """Memory free on `device` now, or None where it cannot be asked."""
+    """Memory that can be had on `device` now, or None where it cannot be asked.
+
+    What torch and the operating system only keep for later, blocks of earlier pictures and of read files, counts too.
+    """
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    if device.type == "cpu" and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    return int(psutil.virtual_memory().available) if device.type == "cpu" else None
 
 
 def share_cpu_threads(workers: int) -> int:
-    """Split the CPU's threads evenly among `workers` of this process and return each one's share, at least one."""
-    return max(1, torch.get_num_threads() // workers)
+    """Have torch compute with an even share of the CPU's threads from now on, and return that share, at least one.
+
+    For `workers` Python threads of this process that compute at the same time. It sets torch.set_num_threads, which
+    this thread and all that start afterwards follow; calling it twice divides twice.
+    """
+    share = max(1, torch.get_num_threads() // workers)
+    torch.set_num_threads(share)
+    return share
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` is how torch, or Python, says that memory ran out."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    signs = ("out of memory", "can't allocate memory", "not enough memory")
+    signs = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")  # the last: cuBLAS, cuDNN
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in signs)

@@ -94,6 +94,10 @@ class Engine:
                 todo = self._halved(todo, height, width, pad if tile else UNASKED_TILE_PAD, error)
             else:
                 todo.pop(0)
+                continue
+            # Only here is the failed attempt's memory free to give back: the error's traceback held its tensors.
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
 
     def forward(self, x: Tensor) -> Tensor:
         """The network on (1, 3, H, W); the result is fp32 and finite."""
@@ -147,21 +151,22 @@ class Engine:
         side = max(1, min(sides) // self.size_multiple) * self.size_multiple
         if side >= max(height, width):
             return 0
-        self._say(f"a picture of {width}×{height} is too large for the free memory: cut into tiles of {side} pixels")
+        if self._largest_tile is None:  # else the shortage has been told of when it came
+            message = f"a picture of {width}×{height} is too large for the free memory: cut into tiles of {side} pixels"
+            self._say(message, kind="too large")
         return side
 
     def _halved(self, todo: list[Tile], height: int, width: int, pad: int, error: BaseException) -> list[Tile]:
         """All that is still to do, in tiles of half the side."""
-        side = max(todo[0].core.height, todo[0].core.width) // 2 // self.size_multiple * self.size_multiple
-        if side < SMALLEST_TILE:
+        failed = max(todo[0].core.height, todo[0].core.width)
+        side = max(SMALLEST_TILE, failed // 2 // self.size_multiple * self.size_multiple)
+        if side >= failed:
             raise DeviceError(
                 f"{self.device} is out of memory even for a tile of {SMALLEST_TILE} pixels; "
                 "close what else uses it, or compute with -g cpu"
             ) from error
         self._say(f"{self.device} is out of memory: going on with tiles of at most {side} pixels")
         self._largest_tile = side
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
         halved = []
         for piece in todo:
             for part in grid(piece.core.height, piece.core.width, side, 0):
@@ -169,10 +174,10 @@ class Engine:
                 halved.append(Tile(core, core.grown(pad, height, width, self.size_multiple)))
         return halved
 
-    def _say(self, message: str) -> None:
-        """Warn, but of each thing only once."""
-        if message not in self._said:
-            self._said.add(message)
+    def _say(self, message: str, kind: str | None = None) -> None:
+        """Warn, but only once of each `kind` of thing, which by default is the message."""
+        if (kind or message) not in self._said:
+            self._said.add(kind or message)
             log.warning(message)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from .archs.specs import NetworkSpec, RRDBNetSpec, SRVGGNetCompactSpec
 from .errors import UsageError
@@ -150,4 +151,4 @@ def find_model(name: str) -> Model:
 def published_file(url: str) -> WeightFile:
     """The weight file at an https address: the one of this table if it has it, so that it can be checked."""
     known = {file.url: file for model in MODELS.values() for file in model.files}
-    return known.get(url) or WeightFile(url.rpartition("/")[2], url)
+    return known.get(url) or WeightFile(urlsplit(url).path.rpartition("/")[2], url)

@@ -41,11 +41,12 @@ def split(image: Array) -> Planes:
     Raises:
         ValueError: the array has another shape, or no pixels.
     """
+    shape = image.shape
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
         raise ValueError(
-            f"a picture is (H, W), (H, W, 3) BGR or (H, W, 4) BGRA with at least one pixel, not {image.shape}"
+            f"a picture is (H, W), (H, W, 3) BGR or (H, W, 4) BGRA with at least one pixel, not {shape}"
         )
     if image.dtype not in (np.uint8, np.uint16):
         depth = np.dtype(np.uint16 if image.max() > 256 else np.uint8)
@@ -82,18 +83,18 @@ def to_tensor(colour: Array, device: torch.device) -> Tensor:
     Bytes travel to the device as bytes; floating-point arrays are taken to lie in [0, 1] already.
     """
     if colour.dtype == np.uint8:
-        tensor = torch.from_numpy(np.ascontiguousarray(colour)).to(device).float() / 255
+        tensor = torch.from_numpy(np.array(colour, order="C")).to(device).float() / 255  # a copy: torch wants to write
     elif colour.dtype == np.uint16:
         tensor = torch.from_numpy(colour.astype(np.int32)).to(device).float() / 65535
     else:
-        tensor = torch.from_numpy(np.ascontiguousarray(colour, np.float32)).to(device)
+        tensor = torch.from_numpy(np.array(colour, np.float32, order="C")).to(device)
     return tensor.permute(2, 0, 1)[None].expand(1, 3, -1, -1)
 
 
 def to_gray(tensor: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB → (N, 1, H, W)."""
+    """(N, 3, H, W) RGB → (N, 1, H, W), each colour clamped to [0, 1] first, as published."""
     weights = torch.tensor(LUMA, dtype=tensor.dtype, device=tensor.device).view(1, 3, 1, 1)
-    return (tensor * weights).sum(1, keepdim=True)
+    return (tensor.clamp(0, 1) * weights).sum(1, keepdim=True)
 
 
 def to_array(tensor: Tensor, dtype: np.dtype[Any]) -> Array:

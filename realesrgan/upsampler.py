@@ -40,7 +40,7 @@ class RealESRGANer:
 
     Raises:
         WeightsError: the weights cannot be had, read, or do not fit.
-        UsageError: `scale` or `tile` does not suit the network.
+        UsageError: `scale` or `tile` does not suit the network, or a number of pixels is negative.
     """
 
     def __init__(
@@ -56,6 +56,8 @@ class RealESRGANer:
         device: torch.device | str | None = None,
         gpu_id: int | None = None,
     ) -> None:
+        if min(tile, tile_pad, pre_pad) < 0:
+            raise UsageError(f"tile={tile}, tile_pad={tile_pad}, pre_pad={pre_pad}: these count pixels, from 0 upwards")
         paths = [model_path] if isinstance(model_path, (str, Path)) else list(model_path)
         network, spec = load_network([_local(path) for path in paths], dni_weight, model)
         if scale is None and spec is None:
@@ -99,7 +101,7 @@ class RealESRGANer:
         """Have `listener` told the share of the current picture that is done, from 0 to 1; it may raise to cancel."""
         self.engine.meter.listener = listener
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def enhance(
         self, img: Array, outscale: float | None = None, alpha_upsampler: AlphaUpsampler = "realesrgan"
     ) -> tuple[Array, Mode]:
@@ -181,7 +183,7 @@ class RealESRGANer:
 
     def process(self) -> None:
         """Set `.output` to the network's result for the whole of `.img`."""
-        with torch.inference_mode():
+        with torch.no_grad():
             self.output = self.engine.forward(self.img)
 
     def tile_process(self) -> None:
@@ -195,7 +197,7 @@ class RealESRGANer:
         def read(box: Box) -> Tensor:
             return self.img[(..., *box.slices)]
 
-        with torch.inference_mode():
+        with torch.no_grad():
             self.engine.run(height, width, self.tile_size, self.tile_pad, read, write)
 
     def post_process(self) -> Tensor:

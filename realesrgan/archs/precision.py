@@ -23,8 +23,10 @@ def cast_convolutions(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     is left as it is.
     """
     kept = getattr(network, "full_precision_layers", None)
-    if kept is not None:
-        network.to(dtype)
-        for layer in kept:
-            layer.to(torch.float32)
+    if kept is None:
+        return network
+    for layer in network.modules():
+        # Layer by layer: casting all and then some of them back would leave those rounded.
+        if layer not in kept and next(layer.children(), None) is None:
+            layer.to(dtype)
     return network

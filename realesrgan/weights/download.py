@@ -79,9 +79,13 @@ def _download(file: WeightFile, part: Path, report: Report) -> None:
         except requests.RequestException as error:
             # A connection that brought nothing will not do better at once: say so instead of waiting.
             if attempt == ATTEMPTS or _size(part) <= here_before:
-                raise WeightsError(_reason(error)) from error
+                raise WeightsError(f"{url}: {_reason(error)}") from error
+            continue
         if _size(part) >= (file.size_bytes or 1):
             return
+        if _size(part) <= here_before:  # and yet the transfer ended in good order: there is no more to come
+            part.unlink(missing_ok=True)
+            raise WeightsError(f"{url} ends too early to be the published {file.name}; nothing was kept")
     raise WeightsError(f"{url} stopped after {_size(part)} of {file.size_bytes} bytes; run again to go on from there")
 
 
@@ -99,6 +103,8 @@ def _receive(url: str, part: Path, size: int | None) -> Iterator[int]:
     # "identity": a compressed transfer would make byte ranges meaningless.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={here}-"} if here else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS_S) as response:
+        if here and response.status_code == requests.codes.range_not_satisfiable:
+            return  # what is there ends before `here`
         response.raise_for_status()
         if not _continues(response, here):
             here = 0
@@ -124,10 +130,13 @@ def _reason(error: requests.RequestException) -> str:
     if error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     kinds = (
+        ("Schema", "the address begins with neither https:// nor http://"),
+        ("InvalidURL", "this is no valid address"),
         ("NameResolution", "the name cannot be resolved: this machine seems to be offline"),
         ("ProxyError", "the proxy refuses the connection"),
         ("SSL", "the secure connection failed"),
         ("Timeout", "the server does not answer in time"),
+        ("Connection broken", "the connection broke off; run again to go on from there"),
     )
     text = repr(error)
     return next((reason for sign, reason in kinds if sign in text), "no connection to the server")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import torch
@@ -24,7 +24,8 @@ def load_network(
     Raises:
         WeightsError: a file cannot be read, or fits no network, or does not fit `model`.
     """
-    state = _read_blended(paths, shares)
+    own_keys = None if model is None else model.state_dict().keys()
+    state = _read_blended(paths, shares, own_keys)
     source = paths[0].name
     if model is None:
         spec = recognise(state, source)
@@ -36,8 +37,10 @@ def load_network(
     return model.requires_grad_(False).eval(), _spec_if_known(state, source)
 
 
-def _read_blended(paths: Sequence[Path], shares: Sequence[float] | None) -> StateDict:
-    states = [rename_old_keys(read_weights(path)) for path in paths]
+def _read_blended(paths: Sequence[Path], shares: Sequence[float] | None, own_keys: Set[str] | None) -> StateDict:
+    """Old key names are renamed, unless they are `own_keys`: those of a network the caller brought along."""
+    states = [read_weights(path) for path in paths]
+    states = [state if state.keys() == own_keys else rename_old_keys(state) for state in states]
     if len(states) == 1 and shares is None:
         return states[0]
     if len(states) != 2 or shares is None or len(shares) != 2 or abs(sum(shares) - 1) > 1e-6:

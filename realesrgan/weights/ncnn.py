@@ -6,7 +6,6 @@ come in the network's own order, which is how they get their names back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +39,17 @@ def read_ncnn(path: Path) -> dict[str, Tensor]:
             raise WeightsError(f"{path}: ncnn weights are a pair of files, and {part.name} is not beside it")
     try:
         layers = _parse_param(param.read_text(encoding="ascii"))
-        convs, slopes = _read_numbers(layers, binary.read_bytes())
+        contents = _read_numbers(layers, binary.read_bytes())
     except (ValueError, KeyError, IndexError) as error:
         raise WeightsError(f"{path}: damaged, or not the ncnn form of a Real-ESRGAN network ({error})") from error
-    names = _srvgg_names(layers) if any(layer.kind == "PixelShuffle" for layer in layers) else _rrdb_names(len(convs))
-    if len(names) != len(convs) + len(slopes):
-        raise WeightsError(f"{path}: its {len(convs)} convolutions fit neither RRDBNet nor SRVGGNetCompact")
-    return dict(_named(names, convs, slopes))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+    count = len(contents)
+    names = _srvgg_names(count) if any(layer.kind == "PixelShuffle" for layer in layers) else _rrdb_names(count)
+    if len(names) != count:
+        raise WeightsError(f"{path}: its {count} layers with weights fit neither RRDBNet nor SRVGGNetCompact")
+    named = zip(names, contents, strict=True)
+    return {f"{name}.{kind}": tensor for name, content in named for kind, tensor in content.items()}
 
 
 def _parse_param(text: str) -> list[_Layer]:
@@ -57,49 +60,38 @@ def _parse_param(text: str) -> list[_Layer]:
     return [_Layer(line[0], dict(word.split("=", 1) for word in line if "=" in word)) for line in words]
 
 
-def _read_numbers(layers: list[_Layer], binary: bytes) -> tuple[list[tuple[Tensor, Tensor]], list[Tensor]]:
-    convs: list[tuple[Tensor, Tensor]] = []
-    slopes: list[Tensor] = []
+def _read_numbers(layers: list[_Layer], binary: bytes) -> list[dict[str, Tensor]]:
+    """Weight and, for convolutions, bias of every layer that has them, in the order of the files."""
+    contents: list[dict[str, Tensor]] = []
     at = 0
 
-    def take(dtype: str, count: int) -> Tensor:
+    def take(dtype: str, count: int, *shape: int) -> Tensor:
         nonlocal at
         values = np.frombuffer(binary, dtype, count, at)
         at += -(-values.nbytes // 4) * 4  # everything is padded to 4 bytes
-        return torch.from_numpy(values.astype(np.float32))
+        return torch.from_numpy(values.astype(np.float32).reshape(shape or count))
 
     for layer in layers:
         if layer.kind == "PReLU":
-            slopes.append(take("<f4", int(layer.options["0"])))
+            contents.append({"weight": take("<f4", int(layer.options["0"]))})
         elif layer.kind == "Convolution":
             tag = int(np.frombuffer(binary, "<u4", 1, at)[0])
             at += 4
             if tag not in (FP16_TAG, FP32_TAG):
                 raise ValueError(f"a convolution is stored in an unknown way, tag {tag:#010x}")
-            out_channels = int(layer.options["0"])
-            weight = take("<f2" if tag == FP16_TAG else "<f4", int(layer.options["6"]))
-            convs.append((weight.reshape(out_channels, -1, KERNEL_SIZE, KERNEL_SIZE), take("<f4", out_channels)))
+            shape = int(layer.options["0"]), -1, KERNEL_SIZE, KERNEL_SIZE
+            weight = take("<f2" if tag == FP16_TAG else "<f4", int(layer.options["6"]), *shape)
+            contents.append({"weight": weight, "bias": take("<f4", shape[0])})
     if at != len(binary):
         raise ValueError(f"the .bin file has {len(binary)} bytes, its .param describes {at}")
-    return convs, slopes
+    return contents
 
 
-def _rrdb_names(conv_count: int) -> list[str]:
-    blocks = (conv_count - 6) // 15  # 3 dense blocks of 5 in each RRDB, and 6 outside them
+def _rrdb_names(layer_count: int) -> list[str]:
+    blocks = (layer_count - 6) // 15  # 3 dense blocks of 5 convolutions in each RRDB, and 6 outside them
     body = [f"body.{block}.rdb{rdb}.conv{i}" for block in range(blocks) for rdb in (1, 2, 3) for i in range(1, 6)]
     return ["conv_first", *body, "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"]
 
 
-def _srvgg_names(layers: list[_Layer]) -> list[str]:
-    return [f"body.{i}" for i, _ in enumerate(layer for layer in layers if layer.kind in ("Convolution", "PReLU"))]
-
-
-def _named(names: list[str], convs: list[tuple[Tensor, Tensor]], slopes: list[Tensor]) -> Iterator[tuple[str, Tensor]]:
-    remaining_convs, remaining_slopes = iter(convs), iter(slopes)
-    for position, name in enumerate(names):
-        if slopes and position % 2:  # SRVGGNetCompact: convolution, PReLU, convolution, …
-            yield f"{name}.weight", next(remaining_slopes)
-        else:
-            weight, bias = next(remaining_convs)
-            yield f"{name}.weight", weight
-            yield f"{name}.bias", bias
+def _srvgg_names(layer_count: int) -> list[str]:
+    return [f"body.{i}" for i in range(layer_count)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
-import zipfile
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ StateDict = dict[str, Tensor]
 
 # Under which key a checkpoint keeps its tensors, the averaged ones first; `None` is a bare state dict.
 _CONTAINERS = ("params_ema", "params", "state_dict", None)
+
+# How torch.load names the class or function it refuses to call.
+_GLOBAL_REFUSED = re.compile(r"GLOBAL (\S+) (?:was not an allowed|whose module)")
 
 
 def read_weights(path: Path) -> StateDict:
@@ -48,15 +53,17 @@ def _read_safetensors(path: Path) -> StateDict:
 
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols and archive kinds: the errors below say what matters
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # damage makes torch.load raise nearly any kind
+        if isinstance(error, pickle.UnpicklingError) and (asked_for := _GLOBAL_REFUSED.search(str(error))):
             raise WeightsError(
-                f"{path}: refused, because reading this file would execute code stored in it; "
+                f"{path}: refused, because reading this file would execute code stored in it ({asked_for[1]}); "
                 "ask its author for plain tensors or a .safetensors file"
             ) from error
-        raise WeightsError(_unreadable(path)) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, IndexError, OSError) as error:
         raise WeightsError(_unreadable(path)) from error
 
 
@@ -65,8 +72,10 @@ def _unreadable(path: Path) -> str:
     if size == 0:
         return f"{path}: an empty file; delete it and fetch it again"
     with path.open("rb") as file:
-        started_as_archive = file.read(4) == b"PK\x03\x04"
-    if started_as_archive and not zipfile.is_zipfile(path):
+        start = file.read(4)
+        file.seek(-min(size, 1 << 16), os.SEEK_END)
+        end = file.read()
+    if start == b"PK\x03\x04" and b"PK\x05\x06" not in end:  # an archive without the directory that closes it
         return f"{path}: cut short at {size} bytes, as an interrupted download is; delete it and fetch it again"
     return f"{path}: not a PyTorch weights file, or a damaged one; wanted are .pth, .safetensors, or ncnn .param + .bin"
 
@@ -74,10 +83,16 @@ def _unreadable(path: Path) -> str:
 def _unwrap(content: Any, path: Path) -> StateDict:
     for container in _CONTAINERS:
         state = content if container is None else _get(content, container)
-        if isinstance(state, Mapping) and state and all(isinstance(value, Tensor) for value in state.values()):
+        if _is_state_dict(state):
             return dict(state)
     found = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
-    raise WeightsError(f"{path}: holds no network weights (found: {found})")
+    raise WeightsError(f"{path}: holds no network weights (found: {found or 'nothing'})")
+
+
+def _is_state_dict(content: Any) -> bool:
+    if not isinstance(content, Mapping) or not content:
+        return False
+    return all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
 
 
 def _get(content: Any, key: str) -> Any:

@@ -28,7 +28,9 @@ _TRUNK_END_KEY = re.compile(r"model\.1\.sub\.\d+\.(weight|bias)")
 
 
 def rename_old_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give tensors under ESRGAN's old key names today's names; others pass unchanged."""
+    """Give tensors under ESRGAN's old key names today's names; other networks' pass unchanged."""
+    if not any(_RDB_KEY.fullmatch(key) for key in state):
+        return dict(state)
     return {_rename(key): tensor for key, tensor in state.items()}
 
 

@@ -1,0 +1,192 @@
+"""Words after -g become devices, devices become precisions, and both are said in words users know."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from realesrgan import device
+from realesrgan.device import Precision, choose_precision, describe, parse_devices
+from realesrgan.errors import DeviceError, UsageError
+
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda", 0)
+MPS = torch.device("mps")
+
+Machine = Callable[..., None]
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    def machine(*, gpus: int = 0, built_for_cuda: bool = True, mps: bool = False, bf16: bool = False) -> None:
+        """Make torch see a machine with these devices."""
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA Test")
+        monkeypatch.setattr(torch.version, "cuda", "12.8" if built_for_cuda else None)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        monkeypatch.setattr(device, "cpu_has_bf16", lambda: bf16)
+
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("request_", "devices"),
+    [
+        ("cpu", [CPU]),
+        ("cpu,cpu", [CPU, CPU]),
+        ("0", [CUDA]),
+        ("cuda", [CUDA]),
+        ("cuda:1", [torch.device("cuda", 1)]),
+        ("0, 1", [CUDA, torch.device("cuda", 1)]),
+        ("1,cpu", [torch.device("cuda", 1), CPU]),
+        ("mps", [MPS]),
+    ],
+)
+def test_words_become_devices(machine, request_, devices):
+    machine(gpus=2, mps=True)
+    assert parse_devices(request_) == devices
+
+
+@pytest.mark.parametrize(
+    ("has", "best"), [({"gpus": 2, "mps": True}, CUDA), ({"mps": True}, MPS), ({}, CPU), ({"gpus": 1}, CUDA)]
+)
+def test_nothing_asked_for_is_the_best_there_is(machine, has, best):
+    machine(**has)
+    assert parse_devices(None) == [best]
+
+
+@pytest.mark.parametrize("word", ["banana", "", "-1", "0.5", "cuda:x", "meta", "xpu", "cpu;0"])
+@pytest.mark.parametrize("where", ["{}", "cpu,{}"])
+def test_words_that_name_no_device_are_refused_with_some_that_do(machine, word, where):
+    machine(gpus=1)
+    with pytest.raises(UsageError, match=f"-g {word} names no device: try 0, cuda:1, mps, cpu"):
+        parse_devices(where.format(word))
+
+
+@pytest.mark.parametrize("word", ["0", "cuda", "cuda:0", "cpu,0"])
+@pytest.mark.parametrize(
+    ("built_for_cuda", "why"), [(False, "this build of torch has no CUDA"), (True, "torch finds no CUDA GPU")]
+)
+def test_a_gpu_on_a_machine_without_one_is_refused_with_the_reason(machine, word, built_for_cuda, why):
+    machine(built_for_cuda=built_for_cuda)
+    with pytest.raises(DeviceError, match=f"{why}; leave -g out, or use -g cpu"):
+        parse_devices(word)
+
+
+@pytest.mark.parametrize(("gpus", "has"), [(1, "one GPU, number 0"), (3, "3 GPUs, numbers 0 to 2")])
+@pytest.mark.parametrize("word", ["7", "cuda:7", "0,7"])
+def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(machine, word, gpus, has):
+    machine(gpus=gpus)
+    with pytest.raises(DeviceError, match=f"7: this machine has {has}"):
+        parse_devices(word)
+
+
+def test_an_apple_gpu_that_is_not_there_is_refused(machine):
+    machine()
+    with pytest.raises(DeviceError, match="no Apple GPU; try -g cpu"):
+        parse_devices("mps")
+
+
+@pytest.mark.parametrize(
+    ("where", "bf16", "reduced", "precision"),
+    [
+        (CPU, True, False, Precision.FP32),
+        (CUDA, True, False, Precision.FP32),
+        (MPS, True, False, Precision.FP32),
+        (CPU, False, True, Precision.FP32),
+        (CPU, True, True, Precision.MIXED_BF16),
+        (CUDA, False, True, Precision.HALF),
+        (CUDA, True, True, Precision.HALF),
+        (MPS, True, True, Precision.FP32),
+    ],
+)
+def test_each_device_has_one_reduced_precision_and_full_precision_is_always_to_be_had(
+    machine, where, bf16, reduced, precision
+):
+    machine(bf16=bf16)
+    assert choose_precision(where, reduced=reduced) is precision
+
+
+def test_a_precision_knows_the_type_of_its_weights():
+    assert [precision.dtype for precision in Precision] == [torch.float32, torch.float16, torch.bfloat16]
+
+
+def test_the_probe_for_bf16_answers_on_this_machine():
+    assert device.cpu_has_bf16() in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("where", "precision", "said"),
+    [
+        (CUDA, Precision.HALF, "cuda:0 NVIDIA Test, fp16 (half the memory; --fp32 for full precision)"),
+        (CUDA, Precision.FP32, "cuda:0 NVIDIA Test, fp32 (full precision)"),
+        (MPS, Precision.FP32, "mps, fp32 (full precision)"),
+    ],
+)
+def test_one_line_says_what_computes_and_how_precisely(machine, where, precision, said):
+    machine(gpus=1)
+    assert describe(where, precision) == said
+
+
+@pytest.mark.parametrize(("threads", "said"), [(1, "cpu, 1 thread, fp32"), (3, "cpu, 3 threads, fp32")])
+def test_a_cpu_is_described_with_its_threads(monkeypatch, threads, said):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert describe(CPU, Precision.FP32).startswith(said)
+
+
+@pytest.fixture
+def four_threads():
+    """Four threads for torch to compute with, whatever this machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("workers", "share"), [(1, 4), (2, 2), (3, 1), (4, 1), (9, 1)])
+def test_workers_share_the_threads_and_new_ones_compute_with_that_share(four_threads, workers, share):
+    assert device.share_cpu_threads(workers) == share
+    seen = [torch.get_num_threads()]
+    worker = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    worker.start()
+    worker.join()
+    assert seen == [share, share]
+
+
+def test_free_memory_of_a_cpu_counts_what_the_system_would_give_back(monkeypatch):
+    class Memory:
+        free, available = 1, 1000
+
+    monkeypatch.setattr(device.psutil, "virtual_memory", Memory)
+    assert device.free_memory_bytes(CPU) == 1000
+
+
+def test_free_memory_of_a_gpu_counts_what_torch_keeps_for_later(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 70)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 20)
+    assert device.free_memory_bytes(CUDA) == 150
+
+
+def test_free_memory_is_unknown_where_it_cannot_be_asked():
+    assert device.free_memory_bytes(MPS) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "is_shortage"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GB)"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (MemoryError(), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_a_shortage_of_memory_is_told_from_other_errors(error, is_shortage):
+    assert device.is_out_of_memory(error) is is_shortage

@@ -1,0 +1,422 @@
+"""The engine under stress: memory that runs out, precision that overflows, listeners that interrupt."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import realesrgan.engine
+from benchmarks import textbook
+from realesrgan.archs.precision import cast_convolutions
+from realesrgan.archs.specs import RRDBNetSpec
+from realesrgan.device import Precision
+from realesrgan.engine import MEMORY_SHARE, Engine, bytes_per_pixel
+from realesrgan.errors import DeviceError, RealESRGANError
+from realesrgan.upsampler import RealESRGANer
+from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
+
+CPU = torch.device("cpu")
+REACH = 20  # input pixels to each side that the tiny ×4 RRDBNet's result can depend on, rounded up
+TINY_SPEC = RRDBNetSpec(num_feat=8, num_block=1, num_grow_ch=4)
+
+Load = Callable[..., RealESRGANer]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two threads would wait for each other longer than they compute: the networks are tiny, the machine may be busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def load(network: nn.Module, scale: int = 4, **options) -> RealESRGANer:
+        """An upsampler of its own, whose network a test may spoil."""
+        path = save_weights(network, tmp_path / "network.pth")
+        return RealESRGANer(scale, path, pre_pad=0, device="cpu", **options)
+
+    return load
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.WARNING, "realesrgan")
+    return caplog
+
+
+class SmallMemory:
+    """Makes a network fail as a full device does when it is fed more than `pixels` pixels, and keeps count."""
+
+    def __init__(self, network: nn.Module, pixels: int, error: type[Exception] = torch.OutOfMemoryError) -> None:
+        self.pixels = pixels
+        self.error = error
+        self.failures = 0
+        self.largest_fed = 0
+        network.register_forward_pre_hook(self)
+
+    def __call__(self, module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        area = inputs[0].shape[-2] * inputs[0].shape[-1]
+        if area > self.pixels:
+            self.failures += 1
+            raise self.error("DefaultCPUAllocator: can't allocate memory: you tried to allocate 68719476736 bytes.")
+        self.largest_fed = max(self.largest_fed, area)
+
+
+def check_as_published(upsampler: RealESRGANer, network: nn.Module, image: np.ndarray, levels: int = 1) -> None:
+    ours = upsampler.enhance(image)[0]
+    theirs = textbook.enhance(network, upsampler.scale, image)[0]
+    assert ours.shape == theirs.shape
+    assert np.abs(ours.astype(int) - theirs).max() <= levels
+
+
+# Memory.
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
+def test_running_out_of_memory_is_recovered_by_smaller_tiles(load, error):
+    upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=REACH)
+    memory = SmallMemory(upsampler.model, 90 * 90, error)
+    check_as_published(upsampler, tiny_rrdbnet(), picture(100, 150))
+    assert memory.failures == 1
+
+
+def test_memory_may_run_out_several_times_in_one_picture(load):
+    upsampler = load(tiny_rrdbnet(), tile=160, tile_pad=REACH)
+    memory = SmallMemory(upsampler.model, 80 * 80)
+    check_as_published(upsampler, tiny_rrdbnet(), picture(100, 150))
+    assert memory.failures == 2
+
+
+def test_memory_that_runs_out_late_spoils_no_finished_tile(load):
+    upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=REACH)
+    memory = SmallMemory(upsampler.model, 100 * 110)  # the corner tile sees 100×100, its neighbour 100×120
+    check_as_published(upsampler, tiny_rrdbnet(), picture(120, 200))
+    assert memory.failures == 1
+    assert memory.largest_fed == 100 * 100
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_running_out_of_memory_without_tiles_leaves_no_seam(load, channels):
+    upsampler = load(tiny_srvgg())
+    memory = SmallMemory(upsampler.model, 200 * 170)
+    check_as_published(upsampler, tiny_srvgg(), picture(170, 260, channels))
+    assert memory.failures == 1
+
+
+@pytest.mark.parametrize(("scale", "tile", "pad", "width_limit"), [(2, 70, 40, 130), (1, 72, 80, 210)])
+def test_smaller_tiles_keep_to_the_networks_multiple(load, scale, tile, pad, width_limit):
+    network = tiny_rrdbnet(scale)
+    upsampler = load(network, scale, tile=tile, tile_pad=pad)
+    memory = SmallMemory(upsampler.model, 76 * width_limit)
+    check_as_published(upsampler, network, picture(73, 401))
+    assert memory.failures == 1
+
+
+def test_a_picture_after_the_shortage_starts_at_the_size_learnt_and_nothing_is_said_again(load, warnings):
+    upsampler = load(tiny_srvgg())
+    memory = SmallMemory(upsampler.model, 200 * 170)
+    for seed, (height, width) in enumerate([(170, 260), (170, 260), (150, 261), (20, 30)]):
+        check_as_published(upsampler, tiny_srvgg(), picture(height, width, seed=seed))
+    assert memory.failures == 1
+    assert [record.getMessage() for record in warnings.records] == [
+        "cpu is out of memory: going on with tiles of at most 130 pixels"
+    ]
+
+
+def test_a_size_learnt_limits_tiles_asked_for_too(load):
+    upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=REACH)
+    memory = SmallMemory(upsampler.model, 90 * 90)
+    upsampler.enhance(picture(100, 150))
+    check_as_published(upsampler, tiny_rrdbnet(), picture(100, 150, seed=1))
+    assert memory.failures == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": 64}, {"tile": 32}, {"tile": 8}])
+def test_memory_too_small_for_the_smallest_tile_is_an_error_that_says_so(load, options):
+    upsampler = load(tiny_srvgg(), **options)
+    SmallMemory(upsampler.model, 10)
+    with pytest.raises(DeviceError, match=r"cpu is out of memory even for a tile of 32 pixels.*-g cpu"):
+        upsampler.enhance(picture(70, 90))
+
+
+def test_a_tile_of_32_is_tried_before_giving_up(load):
+    upsampler = load(tiny_srvgg(), tile=50, tile_pad=4)
+    memory = SmallMemory(upsampler.model, 40 * 40)
+    check_as_published(upsampler, tiny_srvgg(), picture(60, 70))
+    assert memory.failures == 1
+
+
+def test_another_error_is_raised_as_it_is_at_once(load):
+    upsampler = load(tiny_srvgg())
+    passes = []
+
+    def fail(module: nn.Module, inputs: object) -> None:
+        passes.append(module)
+        raise RuntimeError("expected scalar type Half but found Float")
+
+    upsampler.model.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="expected scalar type"):
+        upsampler.enhance(picture(70, 90))
+    assert len(passes) == 1
+
+
+def test_a_picture_expected_not_to_fit_is_cut_before_memory_runs_out(load, warnings, monkeypatch):
+    affordable = 175**2
+    free = affordable * bytes_per_pixel(TINY_SPEC, Precision.FP32) / MEMORY_SHARE
+    monkeypatch.setattr(realesrgan.engine, "free_memory_bytes", lambda device: int(free) + 1)
+    upsampler = load(tiny_rrdbnet())
+    memory = SmallMemory(upsampler.model, affordable)
+    for seed, (height, width) in enumerate([(176, 190), (180, 200)]):
+        check_as_published(upsampler, tiny_rrdbnet(), picture(height, width, seed=seed), levels=2)
+    assert memory.failures == 0
+    assert memory.largest_fed > affordable / 2
+    [said] = [record.getMessage() for record in warnings.records]
+    assert said == "a picture of 190×176 is too large for the free memory: cut into tiles of 47 pixels"
+
+
+@pytest.mark.parametrize("free", [None, 10**12])
+def test_a_picture_that_fits_is_not_cut(load, warnings, monkeypatch, free):
+    monkeypatch.setattr(realesrgan.engine, "free_memory_bytes", lambda device: free)
+    upsampler = load(tiny_rrdbnet())
+    memory = SmallMemory(upsampler.model, 60 * 150)
+    upsampler.enhance(picture(60, 150))
+    assert memory.largest_fed == 60 * 150
+    assert not warnings.records
+
+
+# Precision.
+
+
+@pytest.fixture
+def force(monkeypatch: pytest.MonkeyPatch) -> Callable[[Precision], None]:
+    def force(precision: Precision) -> None:
+        monkeypatch.setattr(realesrgan.engine, "choose_precision", lambda device, *, reduced: precision)
+
+    return force
+
+
+def overflowing_rrdbnet() -> nn.Module:
+    """A tiny RRDBNet whose features leave the range of fp16, but not of fp32, where its input is bright."""
+    network = tiny_rrdbnet()
+    gain = 2000.0  # of each of three layers: powers of it that the last one takes back
+    with torch.no_grad():
+        for conv in (network.conv_up1, network.conv_up2, network.conv_hr):
+            conv.weight.mul_(gain)
+            conv.bias.zero_()
+        network.conv_last.weight.div_(gain**3)
+    return network
+
+
+def rounded(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The network in fp32 with its weights as they are after they were kept in `dtype`."""
+    return cast_convolutions(copy.deepcopy(network), dtype).float()
+
+
+def weight_types(network: nn.Module) -> list[torch.dtype]:
+    return [weight.dtype for weight in network.parameters()]
+
+
+@pytest.mark.parametrize("precision", [Precision.HALF, Precision.MIXED_BF16])
+@pytest.mark.parametrize("make", [tiny_rrdbnet, tiny_srvgg])
+def test_reduced_precision_stays_close_to_full_precision(load, force, precision, make):
+    force(precision)
+    upsampler = load(make(), half=True)
+    assert precision.dtype in weight_types(upsampler.model)
+    check_as_published(upsampler, make(), picture(30, 40, 4), levels=2)
+
+
+def test_half_is_true_only_in_fp16(load, force):
+    for precision in Precision:
+        force(precision)
+        assert load(tiny_srvgg(), half=True).half is (precision is Precision.HALF)
+
+
+def test_what_overflows_in_reduced_precision_is_computed_again_in_fp32_and_said_once(load, force, warnings):
+    force(Precision.HALF)
+    upsampler = load(overflowing_rrdbnet(), half=True)
+    before = weight_types(upsampler.model)
+    wanted = rounded(overflowing_rrdbnet(), torch.float16)
+    for seed in range(3):
+        check_as_published(upsampler, wanted, picture(30, 40, 4, seed=seed))
+        assert weight_types(upsampler.model) == before
+    assert {torch.float16, torch.float32} == set(before)
+    assert [record.getMessage() for record in warnings.records] == [
+        "fp16 overflowed; what it touched is computed again in fp32"
+    ]
+
+
+def test_only_the_tiles_that_overflow_are_computed_again(load, force):
+    force(Precision.HALF)
+    network = overflowing_rrdbnet()
+    with torch.no_grad():
+        network.conv_first.bias.zero_()  # black in, zero through all layers
+        for rdb in (network.body[0].rdb1, network.body[0].rdb2, network.body[0].rdb3):
+            for conv in (rdb.conv1, rdb.conv2, rdb.conv3, rdb.conv4, rdb.conv5):
+                conv.bias.zero_()
+        network.conv_body.bias.zero_()
+    upsampler = load(network, half=True, tile=16, tile_pad=4)
+    passes = []
+    upsampler.model.register_forward_pre_hook(lambda module, _: passes.append(module.conv_hr.weight.dtype))
+    image = np.zeros((16, 64, 3), np.uint8)
+    image[:, 52:] = picture(16, 12)
+    upsampler.enhance(image)
+    assert passes == [torch.float16] * 4 + [torch.float32]
+
+
+class Overflow(nn.Module):
+    """Somebody else's network: nothing happens in fp32, but fp16 overflows on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(60000.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x * self.gain * self.gain / self.gain / self.gain).repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+
+def test_somebody_elses_network_is_computed_again_too(load, force):
+    force(Precision.HALF)
+    upsampler = load(Overflow(), half=True, model=Overflow())
+    assert weight_types(upsampler.model) == [torch.float16]
+    image = picture(9, 8)
+    assert np.array_equal(upsampler.enhance(image)[0], image.repeat(4, 0).repeat(4, 1))
+    assert weight_types(upsampler.model) == [torch.float16]
+
+
+def test_after_an_overflow_the_network_can_still_be_loaded_and_trained(load, force):
+    force(Precision.HALF)
+    upsampler = load(overflowing_rrdbnet(), half=True)
+    upsampler.enhance(picture(9, 8))
+    assert not any(weight.is_inference() for weight in upsampler.model.parameters())
+
+
+def test_memory_that_runs_out_in_the_second_attempt_leaves_the_weights_reduced(load, force):
+    force(Precision.HALF)
+    network = overflowing_rrdbnet()
+    upsampler = load(network, half=True, tile=80, tile_pad=REACH)
+    before = weight_types(upsampler.model)
+
+    def fail_in_fp32(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        if module.conv_hr.weight.dtype == torch.float32 and inputs[0].shape[-1] > 90:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    upsampler.model.register_forward_pre_hook(fail_in_fp32)
+    check_as_published(upsampler, rounded(network, torch.float16), picture(50, 150))
+    assert weight_types(upsampler.model) == before
+
+
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.HALF])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_results_that_are_no_numbers_even_in_fp32_are_an_error(load, force, precision, value):
+    force(precision)
+    network = tiny_rrdbnet()
+    with torch.no_grad():
+        network.conv_last.bias[1] = value
+    with pytest.raises(RealESRGANError, match="its weights are damaged"):
+        load(network, half=True).enhance(picture(9, 8))
+
+
+def test_bf16_is_not_used_for_a_network_whose_residuals_it_would_round(force):
+    force(Precision.MIXED_BF16)
+    assert Engine(Overflow(), None, 4, CPU, reduced=True).precision is Precision.FP32
+    assert Engine(tiny_srvgg(), None, 4, CPU, reduced=True).precision is Precision.MIXED_BF16
+
+
+# Progress.
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("cut", [{}, {"tile": 16, "tile_pad": 4}])
+@pytest.mark.parametrize("scale", [4, 2, 1])
+def test_progress_never_goes_back_and_ends_at_one(load, scale, cut, channels):
+    upsampler = load(tiny_rrdbnet(scale), scale, **cut)
+    told: list[float] = []
+    upsampler.on_progress(told.append)
+    for seed in range(2):
+        told.clear()
+        upsampler.enhance(picture(21, 38, channels, seed=seed), 3)
+        assert told == sorted(told)
+        assert told[0] > 0
+        assert told[-1] == 1.0
+        assert told.count(1.0) == 1  # not before all is done
+
+
+def test_progress_of_a_small_network_ends_at_one(load):
+    upsampler = load(tiny_srvgg(), tile=16)
+    told: list[float] = []
+    upsampler.on_progress(told.append)
+    upsampler.enhance(picture(21, 38))
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("channels", "level", "passes"), [(3, 255, 1), (4, 255, 1), (4, None, 2)])
+def test_progress_knows_of_the_pass_that_transparency_takes(load, channels, level, passes):
+    upsampler, image = load(tiny_srvgg()), picture(9, 8, channels)
+    if level is not None:
+        image[..., -1] = level
+    told: list[float] = []
+    upsampler.on_progress(told.append)
+    upsampler.enhance(image)
+    steps = np.diff([0.0, *told])
+    assert len(told) == 4 * passes
+    assert steps[:4].sum() == pytest.approx(1 / passes)
+
+
+def test_progress_stays_a_share_when_memory_runs_out(load):
+    upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=REACH)
+    SmallMemory(upsampler.model, 90 * 90)
+    told: list[float] = []
+    upsampler.on_progress(told.append)
+    upsampler.enhance(picture(100, 150))
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+class Cancelled(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [Cancelled, RuntimeError, KeyboardInterrupt])
+def test_a_listener_that_raises_ends_the_picture_there_and_harms_nothing(load, error):
+    upsampler, image = load(tiny_srvgg(), tile=8), picture(20, 30)
+    whole = upsampler.enhance(image)[0]
+    told = []
+
+    def cancel_at_half(share: float) -> None:
+        told.append(share)
+        if share > 0.5:
+            raise error
+
+    upsampler.on_progress(cancel_at_half)
+    with pytest.raises(error):
+        upsampler.enhance(image)
+    assert all(before <= 0.5 for before, _ in itertools.pairwise(told))
+    upsampler.on_progress(None)
+    assert np.array_equal(upsampler.enhance(image)[0], whole)
+
+
+# Numbers others rely on.
+
+
+def test_speed_is_measured_in_multiply_adds_a_second():
+    engine = Engine(tiny_rrdbnet(), TINY_SPEC, 4, CPU, reduced=False)
+    assert 1e6 < engine.multiply_adds_per_second() < 1e15
+
+
+@pytest.mark.parametrize("precision", [Precision.HALF, Precision.MIXED_BF16])
+@pytest.mark.parametrize("scale", [4, 2, 1])
+def test_reduced_precision_is_planned_with_less_memory(precision, scale):
+    spec = RRDBNetSpec(scale=scale)
+    assert 0 < bytes_per_pixel(spec, precision) < bytes_per_pixel(spec, Precision.FP32)

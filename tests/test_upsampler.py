@@ -1,0 +1,562 @@
+"""RealESRGANer against the plain published path, and the laws its pictures obey.
+
+Unresized results agree within one level of either depth: only float32 summation order differs, and it decides no more
+than which way a value on the edge between two levels is rounded. Resized results agree within two: the published path
+resizes rounded levels, half a level off, and 2-D Lanczos weights add up to 2.94 in absolute value, so that 1.47 levels
+come between the two before the last rounding.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchmarks import textbook
+from realesrgan.archs.specs import SRVGGNetCompactSpec
+from realesrgan.errors import UsageError, WeightsError
+from realesrgan.model_zoo import MODELS
+from realesrgan.upsampler import RealESRGANer, load_upsampler
+from realesrgan.weights import store
+from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
+
+RESIZED_LEVELS = 2
+SCALES = {"rrdbnet_x4": 4, "rrdbnet_x2": 2, "rrdbnet_x1": 1, "srvgg": 4}
+NETWORKS = tuple(SCALES)
+RRDBNETS = NETWORKS[:3]
+MULTIPLES = {"rrdbnet_x4": 1, "rrdbnet_x2": 2, "rrdbnet_x1": 4, "srvgg": 1}
+CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
+DEPTHS = (np.uint8, np.uint16)
+
+Load = Callable[..., RealESRGANer]
+
+
+@cache
+def network(kind: str) -> nn.Module:
+    return tiny_srvgg() if kind == "srvgg" else tiny_rrdbnet(SCALES[kind])
+
+
+def nearest_network() -> nn.Module:
+    """A SRVGGNetCompact that enlarges ×4 and adds nothing: every pixel becomes 4×4 of its own level."""
+    plain = tiny_srvgg()
+    with torch.no_grad():
+        plain.body[-1].weight.zero_()
+        plain.body[-1].bias.zero_()
+    return plain
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two threads would wait for each other longer than they compute: the networks are tiny, the machine may be busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("upsampler")
+    saved = {kind: save_weights(network(kind), folder / f"{kind}.pth") for kind in NETWORKS}
+    return saved | {"nearest": save_weights(nearest_network(), folder / "nearest.pth")}
+
+
+@pytest.fixture(scope="module")
+def load(files: dict[str, Path]) -> Load:
+    @cache
+    def load(kind: str, *, pre_pad: int = 0, **options) -> RealESRGANer:
+        """An upsampler that tests share."""
+        return RealESRGANer(SCALES.get(kind, 4), files[kind], pre_pad=pre_pad, device="cpu", **options)
+
+    return load
+
+
+@pytest.fixture
+def weights_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty weights/ in the working directory, and no other place weights could come from."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(store, "search_folders", lambda: [(Path.cwd() / "weights", "weights folder")])
+    monkeypatch.setattr(store, "_bundled_path", lambda file: None)
+    (tmp_path / "weights").mkdir()
+    return tmp_path / "weights"
+
+
+def difference(ours: np.ndarray, theirs: np.ndarray) -> int:
+    """The largest difference in levels, after checking that layout and depth agree."""
+    assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+    return int(np.abs(ours.astype(np.int64) - theirs.astype(np.int64)).max())
+
+
+def check_as_published(upsampler: RealESRGANer, kind: str, image, outscale=None, levels: int = 1, **options) -> None:
+    ours, mode = upsampler.enhance(image, outscale, options.get("alpha_upsampler", "realesrgan"))
+    theirs, published_mode = textbook.enhance(network(kind), SCALES[kind], image, outscale, **options)
+    assert mode == published_mode
+    assert difference(ours, theirs) <= levels
+
+
+@contextmanager
+def counting_passes(upsampler: RealESRGANer) -> Iterator[list[int]]:
+    """Collects the height and width of everything the network is fed."""
+    sizes: list[tuple[int, int]] = []
+    hook = upsampler.model.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape[-2:])))
+    yield sizes
+    hook.remove()
+
+
+# The published results.
+
+
+@pytest.mark.parametrize("dtype", DEPTHS)
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_results_are_the_published_ones(load, kind, channels, dtype):
+    check_as_published(load(kind), kind, picture(13, 22, channels, dtype))
+
+
+@pytest.mark.parametrize("outscale", [1, 1.5, 2, 3.5])
+@pytest.mark.parametrize("dtype", DEPTHS)
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_resized_results_are_the_published_ones_within_rounding(load, kind, channels, dtype, outscale):
+    levels = 1 if outscale == SCALES[kind] else RESIZED_LEVELS
+    check_as_published(load(kind), kind, picture(13, 22, channels, dtype, seed=1), outscale, levels)
+
+
+@pytest.mark.parametrize("pre_pad", [0, 7])
+@pytest.mark.parametrize("tile_pad", [0, 4, 12])
+@pytest.mark.parametrize("tiles", [2, 3, 50])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_tiles_are_cut_as_published(load, kind, tiles, tile_pad, pre_pad):
+    cut = {"tile": tiles * MULTIPLES[kind] * 2 + (kind in ("rrdbnet_x4", "srvgg")), "tile_pad": tile_pad}
+    check_as_published(load(kind, pre_pad=pre_pad, **cut), kind, picture(15, 21), pre_pad=pre_pad, **cut)
+
+
+@pytest.mark.parametrize("tile_pad", [1, 3, 5])
+@pytest.mark.parametrize("kind", ["rrdbnet_x4", "srvgg"])
+def test_odd_tile_pads_are_cut_as_published(load, kind, tile_pad):
+    cut = {"tile": 7, "tile_pad": tile_pad}
+    check_as_published(load(kind, **cut), kind, picture(15, 22), **cut)
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("dtype", DEPTHS)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_tiles_and_pre_pad_suit_every_layout_and_depth(load, kind, dtype, channels):
+    cut = {"tile": 8, "tile_pad": 4, "pre_pad": 3}
+    check_as_published(load(kind, **cut), kind, picture(11, 9, channels, dtype), **cut)
+    check_as_published(load(kind, **cut), kind, picture(11, 9, channels, dtype), 1.5, RESIZED_LEVELS, **cut)
+
+
+@pytest.mark.parametrize("pre_pad", [0, 1, 2, 10])
+@pytest.mark.parametrize(("height", "width"), [(12, 16), (13, 15), (14, 17), (15, 18)])
+@pytest.mark.parametrize("kind", ["rrdbnet_x2", "rrdbnet_x1"])
+def test_whole_multiples_are_reached_as_published(load, kind, height, width, pre_pad):
+    check_as_published(load(kind, pre_pad=pre_pad), kind, picture(height, width), pre_pad=pre_pad)
+
+
+@pytest.mark.parametrize("pre_pad", [0, 10])
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 6), (6, 1), (2, 3), (3, 5)])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_tiny_pictures_work(load, kind, height, width, channels, pre_pad):
+    image = picture(height, width, channels)
+    if channels == 4:
+        image[0, 0, 3] = 255 - image[-1, -1, 3] // 2  # constant transparency is not computed as published, see below
+        image = image if image.size > 4 else image[..., :3]
+    upsampler = load(kind, pre_pad=pre_pad)
+    check_as_published(upsampler, kind, image, pre_pad=pre_pad)
+    if pre_pad == 0:
+        check_as_published(upsampler, kind, image, 3.5, RESIZED_LEVELS)
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_a_result_has_at_least_one_pixel(load, channels):
+    assert load("srvgg").enhance(picture(1, 1, channels), 0.3)[0].shape[:2] == (1, 1)
+
+
+@pytest.mark.parametrize("dtype", DEPTHS)
+def test_bicubic_transparency_is_bicubic(load, dtype):
+    check_as_published(load("srvgg"), "srvgg", picture(13, 22, 4, dtype), alpha_upsampler="bicubic")
+
+
+def test_bicubic_transparency_takes_one_pass(load):
+    upsampler = load("srvgg")
+    with counting_passes(upsampler) as passes:
+        upsampler.enhance(picture(9, 8, 4), alpha_upsampler="bicubic")
+    assert len(passes) == 1
+
+
+def test_asking_for_the_networks_own_scale_changes_nothing(load):
+    image = picture(9, 8)
+    assert difference(load("srvgg").enhance(image, 4.0)[0], load("srvgg").enhance(image)[0]) == 0
+
+
+@pytest.mark.parametrize("kind", RRDBNETS)
+def test_tiles_equal_the_whole_picture_when_the_pad_covers_the_reach(load, kind):
+    image = picture(30, 41)
+    reach = 20 * MULTIPLES[kind]
+    whole = load(kind).enhance(image)[0]
+    assert difference(load(kind, tile=16, tile_pad=reach).enhance(image)[0], whole) <= 1
+    assert difference(load(kind, tile=16, tile_pad=0).enhance(image)[0], whole) > 1
+
+
+@pytest.mark.parametrize("tile_pad", [19, 21])
+def test_a_pad_that_does_not_suit_the_multiple_only_sees_more(load, tile_pad):
+    image = picture(30, 41)
+    cut = load("rrdbnet_x2", tile=4, tile_pad=2 * tile_pad + 1).enhance(image)[0]
+    assert difference(cut, load("rrdbnet_x2").enhance(image)[0]) <= 1
+
+
+# Layouts and depths.
+
+
+@pytest.mark.parametrize("outscale", [None, 2.5])
+@pytest.mark.parametrize("dtype", DEPTHS)
+@pytest.mark.parametrize(("channels", "mode"), CHANNELS.items())
+def test_layout_and_depth_come_out_as_they_went_in(load, channels, mode, dtype, outscale):
+    image = picture(9, 8, channels, dtype)
+    result, result_mode = load("rrdbnet_x2").enhance(image, outscale)
+    height, width = int(9 * (outscale or 2)), int(8 * (outscale or 2))
+    assert result.shape == (height, width, *image.shape[2:])
+    assert result.dtype == dtype
+    assert result_mode == mode
+
+
+@pytest.mark.parametrize("dtype", DEPTHS)
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_a_network_that_adds_nothing_changes_no_level(load, channels, dtype):
+    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (64, 65, 4), dtype, endpoint=True)
+    image = image[..., 0] if channels == 1 else image[..., :channels]
+    if channels == 4:
+        image[..., 3] |= 1  # what is fully transparent takes its neighbour's colour
+    result = load("nearest", tile=20, tile_pad=3).enhance(image)[0]
+    assert np.array_equal(result, image.repeat(4, 0).repeat(4, 1))
+
+
+def test_a_dark_16_bit_picture_keeps_its_brightness(load):
+    dark = picture(9, 8, 3, np.uint16) // 256
+    assert dark.max() < 256
+    result = load("nearest").enhance(dark)[0]
+    assert result.dtype == np.uint16
+    assert difference(result, dark.repeat(4, 0).repeat(4, 1)) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_levels_in_an_array_of_another_type_count_as_levels(load, depth, dtype):
+    image = picture(9, 8, 3, depth)
+    result, mode = load("srvgg").enhance(image.astype(dtype))
+    assert mode == "RGB"
+    assert difference(result, load("srvgg").enhance(image)[0]) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_the_callers_array_is_not_modified(load, channels, dtype):
+    image = (picture(9, 8, channels).astype(np.int16) - 100).clip(0).astype(dtype)  # zeros in the alpha channel too
+    image.flags.writeable = False
+    before = image.copy()
+    load("rrdbnet_x2", pre_pad=3).enhance(image, 1.5)
+    assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize("dtype", DEPTHS)
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("pre_pad", [0, 3])
+def test_a_view_counts_as_its_copy(load, channels, dtype, pre_pad):
+    view = picture(20, 30, channels, dtype)[::-2, 25:4:-3]
+    upsampler = load("rrdbnet_x2", pre_pad=pre_pad)
+    assert difference(upsampler.enhance(view)[0], upsampler.enhance(view.copy())[0]) == 0
+
+
+def test_pictures_do_not_influence_each_other(load):
+    upsampler, first, second = load("srvgg"), picture(9, 8, 4), picture(21, 5, 1, np.uint16)
+    before = upsampler.enhance(first)[0]
+    upsampler.enhance(second, 2)
+    assert difference(upsampler.enhance(first)[0], before) == 0
+
+
+# Transparency.
+
+
+@pytest.mark.parametrize("outscale", [None, 1.5])
+@pytest.mark.parametrize("alpha_upsampler", ["realesrgan", "bicubic"])
+@pytest.mark.parametrize(("dtype", "level"), [(np.uint8, 255), (np.uint16, 65535), (np.uint8, 77), (np.uint16, 0)])
+def test_constant_transparency_stays_exactly_that_and_takes_no_pass(load, dtype, level, alpha_upsampler, outscale):
+    upsampler, image = load("rrdbnet_x4"), picture(9, 8, 4, dtype)
+    image[..., 3] = level
+    with counting_passes(upsampler) as passes:
+        result, mode = upsampler.enhance(image, outscale, alpha_upsampler)
+    assert mode == "RGBA"
+    assert (result[..., 3] == level).all()
+    assert len(passes) == 1
+    opaque = upsampler.enhance(np.ascontiguousarray(image[..., :3]), outscale)[0]
+    assert difference(result[..., :3], opaque) == 0
+
+
+def test_varied_transparency_takes_one_more_pass(load):
+    upsampler = load("rrdbnet_x4")
+    with counting_passes(upsampler) as passes:
+        upsampler.enhance(picture(9, 8, 4))
+    assert passes == [(9, 8)] * 2
+
+
+@pytest.mark.parametrize("kind", ["rrdbnet_x4", "srvgg"])
+def test_what_lies_under_full_transparency_does_not_reach_the_visible_edge(load, kind):
+    image = picture(20, 15, 4, seed=3)
+    image[..., 3] = np.where(image[..., 3] > 100, image[..., 3], 0)
+    hidden = image[..., 3] == 0
+    black, white = image.copy(), image.copy()
+    black[hidden, :3], white[hidden, :3] = 0, 255
+    upsampler = load(kind)
+    on_black, on_white = upsampler.enhance(black)[0], upsampler.enhance(white)[0]
+    assert difference(on_black, on_white) == 0
+    plain_black = textbook.enhance(network(kind), 4, black)[0]
+    plain_white = textbook.enhance(network(kind), 4, white)[0]
+    assert difference(plain_black[..., :3][plain_black[..., 3] > 0], plain_white[..., :3][plain_black[..., 3] > 0]) > 1
+
+
+# What code written for the published class relies on.
+
+
+def test_the_constructor_takes_the_published_arguments():
+    published = {"scale": inspect.Parameter.empty, "model_path": inspect.Parameter.empty, "dni_weight": None}
+    published |= {"model": None, "tile": 0, "tile_pad": 10, "pre_pad": 10, "half": False, "device": None}
+    published |= {"gpu_id": None}
+    parameters = inspect.signature(RealESRGANer).parameters
+    assert {name: parameter.default for name, parameter in parameters.items()} == published
+    assert list(parameters) == list(published)
+
+
+def test_the_published_address_leads_to_the_same_class():
+    from realesrgan import RealESRGANer as from_package
+    from realesrgan.utils import RealESRGANer as from_utils
+
+    assert from_package is from_utils is RealESRGANer
+
+
+@pytest.mark.parametrize("cut", [{}, {"tile": 8, "tile_pad": 4}])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_published_steps_give_the_picture_that_enhance_gives(load, kind, cut):
+    image = picture(13, 15)
+    upsampler = load(kind, pre_pad=5, **cut)
+    upsampler.pre_process(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2RGB))
+    if upsampler.tile_size > 0:
+        upsampler.tile_process()
+    else:
+        upsampler.process()
+    output = upsampler.post_process().data.squeeze().float().cpu().clamp_(0, 1).numpy()
+    stepwise = (cv2.cvtColor(output.transpose(1, 2, 0), cv2.COLOR_RGB2BGR) * 255).round().astype(np.uint8)
+    assert difference(stepwise, upsampler.enhance(image)[0]) <= 1
+
+
+@pytest.mark.parametrize("step", ["process", "tile_process"])
+def test_the_published_attributes_mean_what_they_meant(load, step):
+    upsampler = load("rrdbnet_x2", tile=8, tile_pad=4, pre_pad=5)
+    assert (upsampler.scale, upsampler.mod_scale) == (2, 2)
+    assert (upsampler.tile_size, upsampler.tile_pad, upsampler.pre_pad) == (8, 4, 5)
+    assert upsampler.half is False
+    assert upsampler.device == torch.device("cpu")
+    assert upsampler.model(torch.zeros(1, 3, 4, 6)).shape == (1, 3, 8, 12)
+
+    rgb = np.random.default_rng(0).random((12, 15, 3), np.float32)
+    upsampler.pre_process(rgb)
+    assert upsampler.img.shape == (1, 3, 18, 20)
+    assert torch.equal(upsampler.img[0, :, :12, :15], torch.from_numpy(rgb).permute(2, 0, 1))
+    getattr(upsampler, step)()
+    assert upsampler.output.shape == (1, 3, 36, 40)
+    upsampler.post_process()
+    assert upsampler.output.shape == (1, 3, 24, 30)
+
+
+@pytest.mark.parametrize(("kind", "mod_scale"), [("rrdbnet_x4", None), ("srvgg", None), ("rrdbnet_x1", 4)])
+def test_mod_scale_is_what_sizes_must_be_a_multiple_of(load, kind, mod_scale):
+    assert load(kind).mod_scale == mod_scale
+
+
+def test_a_tile_process_without_a_tile_size_does_the_whole(load):
+    upsampler = load("srvgg")
+    upsampler.pre_process(np.random.default_rng(0).random((6, 7, 3)))
+    upsampler.process()
+    whole = upsampler.output
+    upsampler.tile_process()
+    assert torch.equal(upsampler.output, whole)
+
+
+def test_the_default_pre_pad_is_the_published_one(files):
+    upsampler = RealESRGANer(4, str(files["rrdbnet_x4"]), device="cpu")
+    check_as_published(upsampler, "rrdbnet_x4", picture(13, 15), pre_pad=10)
+
+
+# Networks and weights.
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_scale_of_none_is_taken_from_the_weights(files, kind):
+    assert RealESRGANer(None, files[kind], device="cpu").scale == SCALES[kind]
+
+
+def test_a_given_model_is_filled_and_used(load, files):
+    given = tiny_rrdbnet(4, seed=5)
+    upsampler = RealESRGANer(4, files["rrdbnet_x4"], model=given, pre_pad=0, device="cpu")
+    assert upsampler.model is given
+    assert difference(upsampler.enhance(picture(9, 8))[0], load("rrdbnet_x4").enhance(picture(9, 8))[0]) == 0
+
+
+class Gain(nn.Module):
+    """Somebody else's network: enlarges ×3 and multiplies by a learnt number."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gain * x.repeat_interleave(3, 2).repeat_interleave(3, 3)
+
+
+@pytest.mark.parametrize("tile", [0, 5])
+def test_somebody_elses_network_works_at_the_scale_given(tmp_path, tile):
+    path = save_weights(Gain(1.0), tmp_path / "gain.pth")
+    upsampler = RealESRGANer(3, path, model=Gain(0.5), tile=tile, device="cpu")
+    image = picture(9, 8, 4)
+    assert np.array_equal(upsampler.enhance(image)[0], image.repeat(3, 0).repeat(3, 1))
+
+
+def test_somebody_elses_network_needs_a_scale(tmp_path):
+    path = save_weights(Gain(1.0), tmp_path / "gain.pth")
+    with pytest.raises(UsageError, match="give the scale"):
+        RealESRGANer(None, path, model=Gain(1.0), device="cpu")
+
+
+def test_weights_that_do_not_fit_the_given_model_are_refused(files):
+    with pytest.raises(WeightsError, match="does not fit the given SRVGGNetCompact"):
+        RealESRGANer(4, files["rrdbnet_x4"], model=tiny_srvgg(), device="cpu")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_two_files_are_blended_key_by_key(tmp_path, share):
+    strong, weak, blended = (tiny_srvgg(seed=seed) for seed in (1, 2, 3))
+    paths = [save_weights(strong, tmp_path / "strong.pth"), save_weights(weak, tmp_path / "weak.pth")]
+    weak_state = weak.state_dict()
+    state = {key: share * tensor + (1 - share) * weak_state[key] for key, tensor in strong.state_dict().items()}
+    blended.load_state_dict(state)
+    upsampler = RealESRGANer(4, paths, dni_weight=[share, 1 - share], pre_pad=0, device="cpu")
+    ours = upsampler.enhance(picture(9, 8))[0]
+    assert difference(ours, textbook.enhance(blended, 4, picture(9, 8))[0]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("count", "shares"), [(2, [0.5, 0.6]), (2, [1.0]), (2, None), (1, [1.0, 0.0]), (3, [0.2, 0.3, 0.5])]
+)
+def test_shares_that_make_no_whole_are_refused(files, count, shares):
+    with pytest.raises(UsageError, match="two weights files and two shares that add up to 1"):
+        RealESRGANer(4, [files["srvgg"]] * count, shares, device="cpu")
+
+
+def test_the_address_of_a_published_file_finds_it_in_the_weights_folder(weights_folder):
+    save_weights(tiny_rrdbnet(), weights_folder / "RealESRGAN_x4plus.pth")
+    upsampler = RealESRGANer(4, MODELS["RealESRGAN_x4plus"].weights.url, pre_pad=0, device="cpu")
+    check_as_published(upsampler, "rrdbnet_x4", picture(9, 8))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_scale_other_than_the_networks_is_refused(files, kind):
+    wrong = 6 - SCALES[kind]
+    with pytest.raises(UsageError, match=f"{kind}.pth holds .*so its scale is {SCALES[kind]}, not {wrong}"):
+        RealESRGANer(wrong, files[kind], device="cpu")
+
+
+@pytest.mark.parametrize(("kind", "tile", "better"), [("rrdbnet_x2", 33, 34), ("rrdbnet_x1", 33, 36)])
+def test_a_tile_that_cannot_be_folded_is_refused_with_one_that_can(load, kind, tile, better):
+    with pytest.raises(UsageError, match=rf"tile={tile} does not suit {kind}.*: try --tile {better}$"):
+        load(kind, tile=tile)
+    assert load(kind, tile=better).tile_size == better
+
+
+@pytest.mark.parametrize("option", ["tile", "tile_pad", "pre_pad"])
+def test_a_negative_number_of_pixels_is_refused(load, option):
+    with pytest.raises(UsageError, match=f"{option}=-1"):
+        load("srvgg", **{option: -1})
+
+
+# load_upsampler.
+
+
+@pytest.fixture(scope="module")
+def anime_network() -> nn.Module:
+    torch.manual_seed(4)
+    return MODELS["realesr-animevideov3"].network.build().eval()
+
+
+@pytest.fixture(scope="module")
+def general_networks() -> tuple[nn.Module, nn.Module]:
+    torch.manual_seed(5)
+    spec = SRVGGNetCompactSpec(num_conv=32)
+    return spec.build().eval(), spec.build().eval()
+
+
+@pytest.mark.parametrize("name", ["realesr-animevideov3", "realesr-animevideov3.pth"])
+def test_a_name_finds_its_file_in_the_weights_folder(weights_folder, anime_network, name):
+    save_weights(anime_network, weights_folder / "realesr-animevideov3.pth")
+    upsampler = load_upsampler(name, fp32=True, device="cpu")
+    ours = upsampler.enhance(picture(9, 8))[0]
+    assert difference(ours, textbook.enhance(anime_network, 4, picture(9, 8))[0]) <= 1
+
+
+def test_a_path_needs_no_name(files):
+    upsampler = load_upsampler(model_path=files["rrdbnet_x2"], tile=8, tile_pad=6, pre_pad=5, fp32=True, device="cpu")
+    cut = {"tile": 8, "tile_pad": 6, "pre_pad": 5}
+    check_as_published(upsampler, "rrdbnet_x2", picture(21, 14), **cut)
+
+
+def test_a_path_with_its_name_is_that_file(weights_folder, tmp_path, anime_network):
+    path = save_weights(anime_network, tmp_path / "mine.pth")
+    assert load_upsampler("realesr-animevideov3", model_path=path, device="cpu").scale == 4
+
+
+def test_a_path_with_another_name_is_refused_with_the_name_that_fits(tmp_path, anime_network):
+    path = save_weights(anime_network, tmp_path / "mine.pth")
+    with pytest.raises(WeightsError, match=r"mine\.pth holds .*16 conv.*it fits -n realesr-animevideov3$"):
+        load_upsampler("realesr-general-x4v3", model_path=path, device="cpu")
+
+
+def test_a_path_to_nothing_in_the_zoo_with_a_name_is_refused_with_what_to_leave_out(files):
+    with pytest.raises(WeightsError, match="give --model_path without -n"):
+        load_upsampler("RealESRGAN_x4plus", model_path=files["rrdbnet_x4"], device="cpu")
+
+
+def test_neither_name_nor_path_is_refused():
+    with pytest.raises(UsageError, match="name a model or a weights file"):
+        load_upsampler()
+
+
+def test_full_denoise_strength_needs_only_the_first_file(weights_folder, general_networks):
+    strong, _ = general_networks
+    save_weights(strong, weights_folder / "realesr-general-x4v3.pth")
+    upsampler = load_upsampler("realesr-general-x4v3", denoise_strength=1, fp32=True, device="cpu")
+    assert difference(upsampler.enhance(picture(5, 4))[0], textbook.enhance(strong, 4, picture(5, 4))[0]) <= 1
+
+
+def test_less_denoise_strength_needs_both_files(weights_folder, general_networks):
+    save_weights(general_networks[0], weights_folder / "realesr-general-x4v3.pth")
+    with pytest.raises(WeightsError, match="realesr-general-wdn-x4v3.pth is not on this machine"):
+        load_upsampler("realesr-general-x4v3", device="cpu")
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 0.8])
+def test_denoise_strength_is_the_share_of_the_first_file(weights_folder, general_networks, strength):
+    strong, weak = general_networks
+    save_weights(strong, weights_folder / "realesr-general-x4v3.pth")
+    save_weights(weak, weights_folder / "realesr-general-wdn-x4v3.pth")
+    upsampler = load_upsampler("realesr-general-x4v3", denoise_strength=strength, fp32=True, device="cpu")
+    for key, tensor in upsampler.model.state_dict().items():
+        wanted = strength * strong.state_dict()[key] + (1 - strength) * weak.state_dict()[key]
+        torch.testing.assert_close(tensor, wanted, rtol=0, atol=1e-6)
