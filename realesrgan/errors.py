@@ -19,3 +19,7 @@ class DeviceError(RealESRGANError):
 
 class ImageFileError(RealESRGANError):
     """A picture cannot be read or written."""
+
+
+class VideoFileError(RealESRGANError):
+    """A video cannot be read or written."""

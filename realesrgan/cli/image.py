@@ -52,6 +52,7 @@ def _restore(options: ImageOptions) -> int:
         jobs.Naming(Path(options.output), options.suffix, options.ext),
         recursive=options.recursive,
         skip_existing=options.skip_existing,
+        compare=options.compare,
         refuse=_refusal(options.outscale, model.scale if model else 4),
     )
     for line in plan.passed_over:

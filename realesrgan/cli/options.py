@@ -37,7 +37,7 @@ def parse(options: type[Options], argv: Sequence[str], prog: str, description: s
         if flags[0].startswith("-"):
             arguments["dest"] = one.name
         parser.add_argument(*flags, default=one.default, **arguments)
-    values = vars(parser.parse_args(list(argv)))
+    values = vars(parser.parse_intermixed_args(list(argv)))
     return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 

@@ -19,7 +19,8 @@ from ..errors import ImageFileError
 from ..pixels import Array
 from . import tiff_exif
 
-# pyvips announces each file it touches at INFO; errors come as exceptions anyway.
+# OpenCV would print a line of its own about each damaged file.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 pyvips.cache_set_max(0)  # every file is read once: a cache of operations would only hold memory
 
 # What to give libvips for each extension. PNG: level 3 with the Sub filter is smaller and faster than OpenCV's default.
@@ -34,7 +35,7 @@ _SAME_FORMAT = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tif": "tiff"}
 _LOSSY = ("jpg", "webp", "avif")
 _SIXTEEN_BIT = ("png", "tiff", "avif")
 _WITH_ALPHA = ("png", "webp", "tiff", "avif", "bmp")
-_LONGEST_SIDE = {"jpg": 65535, "webp": 16383, "avif": 16384}
+_LONGEST_SIDE = {"jpg": 65500, "webp": 16383, "avif": 16384}
 DEFAULT_QUALITY = 95
 
 # Names files of pictures usually have: one of these that cannot be read is reported, any other file is passed over.
@@ -42,6 +43,12 @@ PICTURE_EXTENSIONS = frozenset(
     ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "tif", "tiff", "bmp", "dib"]
     + ["gif", "avif", "heic", "heif", "jp2", "ppm", "pgm", "pbm", "pnm"]
 )
+
+# How BMP and JPEG 2000 files begin, whatever they are called: what OpenCV reads and libvips may not.
+_OPENCV_SIGNATURES = (b"BM", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
+
+# What libvips would also open: text files of numbers, and drawings, which are better rendered larger.
+_NOT_FOR_PICTURES = (b"VipsForeignLoadMatrix", b"VipsForeignLoadSvg", b"VipsForeignLoadPdf")
 
 _METADATA_PREFIXES = ("exif-", "xmp-data", "icc-profile-data", "iptc-data")
 
@@ -95,7 +102,7 @@ def probe(path: Path) -> Header | None:
         width, height = image.width, image.height
         if _is_sideways(image):
             width, height = height, width
-        return Header(width, height, image.bands, 16 if image.format == "ushort" else 8, image.hasalpha())
+        return Header(width, height, image.bands, 16 if image.format == "ushort" else 8, bool(image.hasalpha()))
     height, width = image.shape[:2]
     channels = 1 if image.ndim == 2 else image.shape[2]
     return Header(width, height, channels, 8 * image.dtype.itemsize, channels == 4)
@@ -110,13 +117,13 @@ def read(path: Path) -> Picture:
     """
     image = _open(path)
     if image is None:
-        raise ImageFileError(f"{path}: not a picture this program can read")
+        raise ImageFileError(f"{path}: not a picture this program can read, or a damaged one")
     if not isinstance(image, pyvips.Image):
         return Picture(image)
     try:
         return _decode(image, path)
     except pyvips.Error as error:
-        raise ImageFileError(f"{path}: damaged or cut short ({_first_line(error)})") from error
+        raise ImageFileError(f"{path}: damaged or cut short{_detail(error)}") from error
 
 
 def _open(path: Path) -> Any:
@@ -125,21 +132,21 @@ def _open(path: Path) -> Any:
         if path.stat().st_size == 0:
             raise ImageFileError(f"{path}: an empty file")
         with path.open("rb") as file:
-            file.read(1)
+            beginning = file.read(8)
     except OSError as error:
         raise ImageFileError(f"{path}: cannot be opened ({error.strerror})") from error
     source = pyvips.Source.new_from_file(str(path))  # unlike a file name, this is never parsed for options in [ ]
-    if pyvips.vips_lib.vips_foreign_find_load_source(source.pointer) == pyvips.ffi.NULL:
-        return _read_by_opencv(path)
+    loader = pyvips.vips_lib.vips_foreign_find_load_source(source.pointer)
+    if loader == pyvips.ffi.NULL or pyvips.ffi.string(loader).startswith(_NOT_FOR_PICTURES):
+        named_so = path.suffix.lower()[1:] in PICTURE_EXTENSIONS
+        return _read_by_opencv(path) if named_so or beginning.startswith(_OPENCV_SIGNATURES) else None
     try:
         return pyvips.Image.new_from_source(source, "", access="sequential", fail_on="truncated")
     except pyvips.Error as error:
-        raise ImageFileError(f"{path}: damaged or cut short ({_first_line(error)})") from error
+        raise ImageFileError(f"{path}: damaged or cut short{_detail(error)}") from error
 
 
 def _read_by_opencv(path: Path) -> Array | None:
-    if path.suffix.lower().lstrip(".") not in PICTURE_EXTENSIONS:
-        return None
     # Not cv2.imread: it cannot open names with non-ASCII letters on Windows.
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -235,7 +242,7 @@ def write(path: Path, picture: Picture, quality: int = DEFAULT_QUALITY) -> None:
         _encode(part, picture, format_name, quality)
         part.replace(path)
     except (pyvips.Error, OSError, cv2.error) as error:
-        raise ImageFileError(f"{path}: cannot be written ({_reason(error, path.parent)})") from error
+        raise ImageFileError(f"{path}: cannot be written{_detail(error)}") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -245,13 +252,14 @@ def _encode(part: Path, picture: Picture, format_name: str, quality: int) -> Non
     if pixels.dtype == np.uint16 and format_name not in _SIXTEEN_BIT:
         pixels = np.rint(pixels / np.float32(257)).astype(np.uint8)
     if format_name == "bmp":
-        cv2.imencode(".bmp", pixels)[1].tofile(part)
+        part.write_bytes(cv2.imencode(".bmp", pixels)[1].data)
         return
     saver, options = _SAVERS[format_name]
     options = options | ({"Q": quality} if format_name in _LOSSY else {})
     if format_name == "avif" and pixels.dtype == np.uint16:
         options["bitdepth"] = 12
-    getattr(_to_vips(pixels, picture.metadata), saver)(str(part), **options)
+    # Into memory first: libvips would not say why a disk refuses.
+    part.write_bytes(getattr(_to_vips(pixels, picture.metadata), f"{saver}_buffer")(**options))
     exif = picture.metadata.fields.get("exif-data")
     if format_name == "tiff" and exif is not None:
         tiff_exif.insert(part, exif[1], pixels.shape[1], pixels.shape[0])
@@ -292,15 +300,10 @@ def _with_size(xmp: bytes, width: int, height: int) -> bytes:
     return xmp
 
 
-def _reason(error: Exception, folder: Path) -> str:
+def _detail(error: Exception) -> str:
+    """The cause in brackets, to go behind a message; libvips gathers several lines, or none, the last one is it."""
     if isinstance(error, OSError):
-        return str(error.strerror or error)
-    if not os.access(folder, os.W_OK):
-        return f"{folder} is not writable"
-    return _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    """libvips gathers several lines; the last one that says something is the cause."""
-    lines = [line.strip() for line in str(getattr(error, "detail", error)).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+        return f" ({error.strerror or error})"
+    lines = [line.strip() for line in str(getattr(error, "detail", error)).splitlines()]
+    lines = [line for line in lines if any(letter.isalpha() for letter in line)]
+    return f" ({lines[-1]})" if lines else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,11 @@ class Job:
     source: Path
     header: files.Header
     target: Path
+
+    @property
+    def comparison(self) -> Path:
+        """Where the before/after picture goes, if one is wanted."""
+        return self.target.with_name(f"{self.target.stem}_compare.jpg")
 
 
 @dataclass
@@ -59,6 +64,7 @@ def plan(
     *,
     recursive: bool = False,
     skip_existing: bool = False,
+    compare: bool = False,
     refuse: Callable[[files.Header, Path], str | None] = lambda header, target: None,
 ) -> Plan:
     """Find the pictures that `inputs` (files, folders, patterns) stand for.
@@ -66,13 +72,15 @@ def plan(
     `refuse` is given a picture's header and target and says why it cannot be done, or None. A file that is no picture
     fails if it was named itself or is called like one; in a folder, other files are passed over.
 
+    With `compare`, the before/after pictures are counted among what would be written.
+
     Raises:
         UsageError: an input does not exist or matches nothing, two pictures would be written to one file, or one
             would overwrite an input.
     """
     result = Plan()
     for path, relative in _expand(inputs, naming.folder, recursive, result):
-        named_itself = relative == Path(path.name) and str(path) in inputs
+        named_itself = path in map(Path, inputs)
         try:
             header = files.probe(path)
         except ImageFileError as error:
@@ -81,12 +89,12 @@ def plan(
         if header is None:
             looks_like_one = path.suffix.lower()[1:] in files.PICTURE_EXTENSIONS
             lines = result.failures if named_itself or looks_like_one else result.passed_over
-            lines.append(f"{path}: not a picture")
+            lines.append(f"{path}: {'damaged, or ' if looks_like_one else ''}not a picture")
         elif reason := refuse(header, target := naming.target(relative, header)):
             result.failures.append(f"{path}: {reason}")
         else:
             result.jobs.append(Job(path, header, target))
-    _check_targets(result.jobs)
+    _check_targets(result.jobs, compare)
     if skip_existing:
         result.done_before = sum(job.target.exists() for job in result.jobs)
         result.jobs = [job for job in result.jobs if not job.target.exists()]
@@ -106,7 +114,7 @@ def _expand(inputs: Sequence[str], output: Path, recursive: bool, result: Plan) 
 def _expand_one(word: str, output: Path, recursive: bool, result: Plan) -> Iterable[tuple[Path, Path]]:
     path = Path(word)
     if path.is_dir():
-        return _walk(path, path, output.resolve(), recursive, result)
+        return _walk(path, path, {output.resolve()}, recursive, result)
     if path.exists():
         return [(path, Path(path.name))]
     matches = sorted(Path(match) for match in glob.glob(word, recursive=True))
@@ -115,33 +123,36 @@ def _expand_one(word: str, output: Path, recursive: bool, result: Plan) -> Itera
     return [(match, Path(match.name)) for match in matches if match.is_file()]
 
 
-def _walk(folder: Path, root: Path, output: Path, recursive: bool, result: Plan) -> Iterator[tuple[Path, Path]]:
+def _walk(folder: Path, root: Path, closed: Set[Path], recursive: bool, result: Plan) -> Iterator[tuple[Path, Path]]:
+    """`closed` are the folders not to go into: the results, and those that links could lead back to."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         result.failures.append(f"{folder}: cannot be read ({error.strerror})")
         return
+    closed = closed | {folder.resolve()}
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if not entry.is_dir():
             yield entry, entry.relative_to(root)
-        elif recursive and entry.resolve() != output:
-            yield from _walk(entry, root, output, recursive, result)
+        elif recursive and entry.resolve() not in closed:
+            yield from _walk(entry, root, closed, recursive, result)
         elif not recursive:
             result.passed_over.append(f"{entry}: a folder; --recursive goes into it")
 
 
-def _check_targets(jobs: Sequence[Job]) -> None:
+def _check_targets(jobs: Sequence[Job], compare: bool) -> None:
     sources = {job.source.resolve() for job in jobs}
     writers: dict[str, Path] = {}
     for job in jobs:
-        if job.target.resolve() in sources:
-            raise UsageError(f"{job.target} is an input and would be overwritten: choose another -o or --suffix")
-        key = os.path.normcase(job.target.resolve())
-        if other := writers.get(key):
-            raise UsageError(
-                f"{other} and {job.source} would both be written to {job.target}: "
-                "rename one of them, or restore them into different folders"
-            )
-        writers[key] = job.source
+        for target in (job.target, job.comparison) if compare else (job.target,):
+            if target.resolve() in sources:
+                raise UsageError(f"{target} is an input and would be overwritten: choose another -o or --suffix")
+            key = os.path.normcase(target.resolve())
+            if other := writers.get(key):
+                raise UsageError(
+                    f"{other} and {job.source} would both be written to {target}: "
+                    "rename one of them, or restore them into different folders"
+                )
+            writers[key] = job.source

@@ -6,6 +6,7 @@ handful of pictures however long the batch is.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -61,7 +62,8 @@ class _Channel(Generic[T]):
         raise _Stopped
 
     def close(self) -> None:
-        self.put(None)
+        with contextlib.suppress(_Stopped):
+            self.put(None)
 
     def __iter__(self) -> Iterator[T]:
         while not self._stop.is_set():
@@ -120,7 +122,7 @@ def restore_all(
                 files.write(job.target, replace(picture, pixels=result), quality)
                 if compare_label is not None:
                     both = side_by_side(picture.pixels, result, compare_label)
-                    files.write(job.target.with_name(f"{job.target.stem}_compare.jpg"), Picture(both))
+                    files.write(job.comparison, Picture(both))
                 reporter.finished(job, result, seconds)
 
     def guarded(work: Callable[[], None]) -> Callable[[], None]:
@@ -146,13 +148,13 @@ def restore_all(
         for thread in (*reading, *restoring, *writing):
             thread.start()
         _wait_for(restoring)
-        if not stop.is_set():
-            to_write.close()
+        to_write.close()
         _wait_for((*reading, *writing))
     finally:
         stop.set()  # does nothing where all ended by themselves
         for thread in (*reading, *restoring, *writing):
-            thread.join()
+            if thread.is_alive():  # Ctrl-C may have come before all were started
+                thread.join()
     if crashes:
         raise crashes[0]
 

