@@ -97,7 +97,6 @@ def _pictures(folder: Path, crop: int) -> dict[str, Array]:
 def _textbook_path(model: str, tile: int) -> Enhance:
     zoo_entry = find_model(model)
     network, _ = load_network([obtain([zoo_entry.weights])[0].path])
-    network = network.float().to(memory_format=torch.contiguous_format)
     return lambda picture: textbook.enhance(network, zoo_entry.scale, picture, tile=tile)[0]
 
 
@@ -132,9 +131,8 @@ def _peak_memory_bytes(
 ) -> None:
     path = _textbook_path(model, tile) if path_name == PATHS[0] else _default_path(model)
     path(picture)
-    memory = psutil.Process().memory_info()
-    if hasattr(memory, "peak_wset"):  # Windows
-        answer.put(memory.peak_wset)
+    if sys.platform == "win32":
+        answer.put(psutil.Process().memory_info().peak_wset)
     else:
         import resource
 
@@ -191,8 +189,9 @@ def _machine_lines() -> list[str]:
     return [
         "# Speed, accuracy and memory beside the textbook path",
         "",
-        "Made by `python -m benchmarks.pictures`, both paths in one run, turn about. The textbook path is the published",
-        "one written plainly: fp32, NCHW, eager (`benchmarks/textbook.py`). Only the ratios carry over to other machines.",
+        "Made by `python -m benchmarks.pictures`, both paths in one run, turn about. The textbook path is the",
+        "published one written plainly: fp32, NCHW, eager (`benchmarks/textbook.py`). Only the ratios carry over to",
+        "other machines.",
         "",
         f"{_processor()}, {threads} threads, Python {platform.python_version()}, torch {torch.__version__}. "
         f"Largest arithmetic rate measured in this run, by {PEAK_MATRIX_SIDE}² matrix products: "

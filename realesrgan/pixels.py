@@ -45,9 +45,7 @@ def split(image: Array) -> Planes:
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
-        raise ValueError(
-            f"a picture is (H, W), (H, W, 3) BGR or (H, W, 4) BGRA with at least one pixel, not {shape}"
-        )
+        raise ValueError(f"a picture is (H, W), (H, W, 3) BGR or (H, W, 4) BGRA with at least one pixel, not {shape}")
     if image.dtype not in (np.uint8, np.uint16):
         depth = np.dtype(np.uint16 if image.max() > 256 else np.uint8)
         image = quantise(image / np.float32(peak_of(depth)), depth)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from tiny import save_weights, tiny_rrdbnet, tiny_srvgg
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
 from torch import nn
 
 import realesrgan.engine
@@ -21,7 +22,6 @@ from realesrgan.device import Precision
 from realesrgan.engine import MEMORY_SHARE, Engine, bytes_per_pixel
 from realesrgan.errors import DeviceError, RealESRGANError
 from realesrgan.upsampler import RealESRGANer
-from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
 
 CPU = torch.device("cpu")
 REACH = 20  # input pixels to each side that the tiny ×4 RRDBNet's result can depend on, rounded up
@@ -32,7 +32,7 @@ Load = Callable[..., RealESRGANer]
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Two threads would wait for each other longer than they compute: the networks are tiny, the machine may be busy."""
+    """Two threads would wait for each other longer than they compute: networks are tiny, the machine may be busy."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

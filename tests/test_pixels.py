@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny import picture
 
 from realesrgan import pixels
-from tiny import picture
 
 CPU = torch.device("cpu")
 DEPTHS = (np.uint8, np.uint16)

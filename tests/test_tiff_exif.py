@@ -16,7 +16,7 @@ MAKER, EXPOSURE_S = b"Somebody & Sons\0", (1, 250)
 
 
 def exif_block(order: str) -> bytes:
-    """EXIF of a maker, an exposure time, the pixel size 7×5 and a latitude, as a camera of byte order `order` writes."""
+    """EXIF of a maker, an exposure time, the pixel size 7×5 and a latitude, as a camera of this byte order writes."""
     mark = b"II*\0" if order == "<" else b"MM\0*"
     first = struct.pack(f"{order}HHHII", 3, 271, 2, len(MAKER), 50)
     first += struct.pack(f"{order}HHIIHHIII", 34665, 4, 1, 66, 34853, 4, 1, 116, 0)

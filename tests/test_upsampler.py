@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
 from torch import nn
 
 from benchmarks import textbook
@@ -26,7 +27,6 @@ from realesrgan.errors import UsageError, WeightsError
 from realesrgan.model_zoo import MODELS
 from realesrgan.upsampler import RealESRGANer, load_upsampler
 from realesrgan.weights import store
-from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
 
 RESIZED_LEVELS = 2
 SCALES = {"rrdbnet_x4": 4, "rrdbnet_x2": 2, "rrdbnet_x1": 1, "srvgg": 4}
@@ -55,7 +55,7 @@ def nearest_network() -> nn.Module:
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Two threads would wait for each other longer than they compute: the networks are tiny, the machine may be busy."""
+    """Two threads would wait for each other longer than they compute: networks are tiny, the machine may be busy."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -145,9 +145,7 @@ def test_what_the_message_says_to_do_helps(places):
 
 def test_a_cache_that_cannot_be_made_is_part_of_the_message(places, monkeypatch, tmp_path):
     monkeypatch.setenv("REALESRGAN_CACHE", str(put(tmp_path / "file") / "cache"))
-    with pytest.raises(
-        WeightsError, match=r"tiny\.pth is not on this machine .*file.cache cannot be written"
-    ):
+    with pytest.raises(WeightsError, match=r"tiny\.pth is not on this machine .*file.cache cannot be written"):
         obtain([FILE])
 
 

@@ -1,4 +1,4 @@
-"""Small things to test with: networks of the real kinds but a few thousand weights, pictures of a few hundred pixels."""
+"""Small things to test with: networks of the real kinds with a few thousand weights, small pictures."""
 
 from __future__ import annotations
 

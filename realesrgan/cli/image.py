@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..model_zoo import Model, find_model
-from . import console
+from ..model_zoo import Model
+from . import console, models
 from .options import ImageOptions, parse
 
 # Torch, OpenCV and libvips are imported where they are needed, so that --help and wrong usage answer at once.
 if TYPE_CHECKING:
     from ..image.files import Header
     from ..image.jobs import Job, Plan
-    from ..image.pipeline import Restorer
     from ..pixels import Array
     from ..upsampler import RealESRGANer
 
@@ -63,8 +60,8 @@ def _restore(options: ImageOptions) -> int:
         return _describe(plan, options, model)
     if not plan.jobs:
         return _summarise(plan, _Report(plan.jobs), 0.0, options.output)
-    _make_folder(Path(options.output))
-    upsamplers = _load(options, model)
+    models.make_folder(Path(options.output))
+    upsamplers = models.load(options, model)
     report = _Report(plan.jobs)
     started = time.monotonic()
     try:
@@ -82,29 +79,8 @@ def _restore(options: ImageOptions) -> int:
 
 
 def _check(options: ImageOptions) -> Model | None:
-    """Refuse values that cannot be meant, and look the model up (None: to be recognised from --model_path)."""
-    limits = (
-        ("--tile", options.tile, 0, None),
-        ("--tile_pad", options.tile_pad, 0, None),
-        ("--pre_pad", options.pre_pad, 0, None),
-        ("--denoise_strength", options.denoise_strength, 0, 1),
-        ("--quality", options.quality, 1, 100),
-    )
-    for flag, value, least, most in limits:
-        if not (least <= value and (most is None or value <= most)):
-            wanted = f"between {least} and {most}" if most is not None else f"at least {least}"
-            raise UsageError(f"{flag} {value}: must be {wanted}")
-    if not 0 < options.outscale < float("inf"):
-        raise UsageError(f"--outscale {options.outscale:g}: must be above 0")
-    if os.sep in options.suffix or "/" in options.suffix:
-        raise UsageError(f"--suffix {options.suffix}: is part of a file name and cannot hold a path")
-    if options.face_enhance:
-        raise UsageError("--face_enhance: this version cannot restore faces yet; leave it out to restore the pictures")
-    if options.model_path is not None and not Path(options.model_path).is_file():
-        raise UsageError(f"--model_path {options.model_path}: there is no such file")
-    model = None
-    if options.model_name is not None or options.model_path is None:
-        model = find_model(options.model_name or DEFAULT_MODEL)
+    model = models.check(options, DEFAULT_MODEL)
+    models.check_range("--quality", options.quality, 1, 100)
     if options.ext != "auto":
         from ..image.files import writable_formats
 
@@ -140,54 +116,6 @@ def _final_size(header: Header, outscale: float) -> tuple[int, int]:
     return max(1, int(header.width * outscale)), max(1, int(header.height * outscale))
 
 
-def _make_folder(folder: Path) -> None:
-    """Make sure that results can be written before any of them is computed."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(f"-o {folder}: cannot be written ({error.strerror})") from error
-
-
-def _load(options: ImageOptions, model: Model | None) -> list[RealESRGANer]:
-    from ..device import parse_devices, share_cpu_threads
-    from ..upsampler import load_upsampler
-
-    devices = parse_devices(options.gpu_id)
-    on_cpu = sum(device.type == "cpu" for device in devices)
-    if on_cpu > 1:
-        share_cpu_threads(on_cpu)
-    bars = console.DownloadBars()
-    upsamplers = [
-        load_upsampler(
-            model.name if model else None,
-            model_path=options.model_path,
-            denoise_strength=options.denoise_strength,
-            tile=options.tile,
-            tile_pad=options.tile_pad,
-            pre_pad=options.pre_pad,
-            fp32=options.fp32,
-            device=device,
-            report=bars.report,
-        )
-        for device in devices
-    ]
-    bars.close()
-    name = Path(options.model_path).name if options.model_path else model.name if model else ""
-    for upsampler in upsamplers:
-        console.say(f"{name} on {upsampler}")
-    return upsamplers
-
-
-def _restorer(upsampler: RealESRGANer, options: ImageOptions) -> Restorer:
-    def restore(frame: Array, listener: Callable[[float], None]) -> Array:
-        upsampler.on_progress(listener)
-        return upsampler.enhance(frame, options.outscale, options.alpha_upsampler)[0]  # type: ignore[arg-type]
-
-    return restore
-
-
 def _run(
     jobs: Sequence[Job],
     upsamplers: Sequence[RealESRGANer],
@@ -197,10 +125,8 @@ def _run(
 ) -> None:
     from ..image.pipeline import restore_all
 
-    label = None
-    if options.compare:
-        label = model.name if model and not options.model_path else Path(options.model_path or "").stem
-    restorers = [_restorer(upsampler, options) for upsampler in upsamplers]
+    label = models.label(options, model) if options.compare else None
+    restorers = [models.restorer(upsampler, options) for upsampler in upsamplers]
     restore_all(jobs, restorers, report, quality=options.quality, compare_label=label)
 
 
@@ -267,7 +193,7 @@ def _describe(plan: Plan, options: ImageOptions, model: Model | None) -> int:
     if missing:
         console.announce(f"no estimate of the time: {', '.join(missing)} would first be downloaded")
     elif plan.jobs:
-        upsampler = _load(options, model)[0]
+        upsampler = models.load(options, model)[0]
         speed = upsampler.engine.multiply_adds_per_second()
         spec = upsampler.engine.spec
         assert spec is not None

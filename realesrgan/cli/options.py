@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from ..tiling import DEFAULT_TILE_PAD
 
 PICTURE_FORMATS = ("png", "jpg", "webp", "tiff", "bmp", "avif")
+VIDEO_FORMATS = ("mp4", "mkv", "mov", "webm")
 
 Options = TypeVar("Options")
 
@@ -41,20 +42,19 @@ def parse(options: type[Options], argv: Sequence[str], prog: str, description: s
     return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
+def _model_name(default: str) -> Any:
+    text = f"which model (default: {default}); `realesrgan weights list` names them all"
+    return option(None, "-n", "--model_name", metavar="NAME", help=text)
+
+
 @dataclass(frozen=True)
-class ImageOptions:
-    """What `realesrgan image` and inference_realesrgan.py take."""
+class ModelOptions:
+    """What all commands that restore something take: which model, on what device, how, and where results go."""
 
     input: tuple[str, ...] = option(
-        ("inputs",), "-i", "--input", nargs="+", metavar="PATH", help="pictures, folders or patterns (default: inputs)"
+        ("inputs",), "-i", "--input", nargs="+", metavar="PATH", help="what to restore (default: inputs)"
     )
-    model_name: str | None = option(
-        None,
-        "-n",
-        "--model_name",
-        metavar="NAME",
-        help="which model (default: RealESRGAN_x4plus); `realesrgan weights list` names them all",
-    )
+    model_name: str | None = _model_name("")
     output: str = option(
         "results", "-o", "--output", metavar="DIR", help="folder for the results (default: %(default)s)"
     )
@@ -88,23 +88,72 @@ class ImageOptions:
     alpha_upsampler: str = option(
         "realesrgan", choices=("realesrgan", "bicubic"), help="how to enlarge transparency (default: %(default)s)"
     )
-    ext: str = option(
-        "auto",
-        choices=("auto", *PICTURE_FORMATS),
-        help="format of the results; auto keeps the input's, PNG where there is transparency (default: auto)",
-    )
     gpu_id: str | None = option(
         None,
         "-g",
         "--gpu-id",
         metavar="DEVICE",
-        help="0, cuda:1, mps, cpu, or several as in 0,1 to share the pictures out (default: the best there is)",
+        help="0, cuda:1, mps, cpu, or several as in 0,1 to share the work out (default: the best there is)",
+    )
+
+
+@dataclass(frozen=True)
+class ImageOptions(ModelOptions):
+    """What `realesrgan image` and inference_realesrgan.py take."""
+
+    input: tuple[str, ...] = option(
+        ("inputs",), "-i", "--input", nargs="+", metavar="PATH", help="pictures, folders or patterns (default: inputs)"
+    )
+    model_name: str | None = _model_name("RealESRGAN_x4plus")
+    ext: str = option(
+        "auto",
+        choices=("auto", *PICTURE_FORMATS),
+        help="format of the results; auto keeps the input's, PNG where there is transparency (default: auto)",
     )
     recursive: bool = option(False, "-r", "--recursive", help="go into sub-folders and keep the tree")
     skip_existing: bool = option(False, help="leave out pictures whose result exists: finishes an interrupted batch")
     quality: int = option(95, metavar="Q", help="1 to 100, of jpg, webp and avif (default: %(default)s)")
     compare: bool = option(False, help="write a labelled before/after picture beside each result")
     dry_run: bool = option(False, help="only say what would be done, how large it gets and about how long it takes")
+
+
+@dataclass(frozen=True)
+class VideoOptions(ModelOptions):
+    """What `realesrgan video` and inference_realesrgan_video.py take."""
+
+    input: tuple[str, ...] = option(
+        ("inputs/video",),
+        "-i",
+        "--input",
+        nargs="+",
+        metavar="PATH",
+        help="videos, animated pictures, folders of videos or of frames (default: inputs/video)",
+    )
+    model_name: str | None = _model_name("realesr-animevideov3")
+    ext: str = option(
+        "auto",
+        choices=("auto", *VIDEO_FORMATS, "jpg", "png"),
+        help="container of the result; auto: mp4, or mkv where mp4 cannot hold a stream "
+        "(jpg and png, once the format of extracted frames, mean auto)",
+    )
+    fps: str | None = option(
+        None, metavar="F", help="frames per second of a folder of frames (default: 24); re-times a video to constant F"
+    )
+    start: str | None = option(None, metavar="TIME", help="begin here: seconds or hh:mm:ss")
+    end: str | None = option(None, metavar="TIME", help="end here: seconds or hh:mm:ss of the input")
+    codec: str = option(
+        "libx264",
+        metavar="NAME",
+        help="encoder: libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, ffv1, h264_nvenc… (default: %(default)s)",
+    )
+    crf: int | None = option(None, type=int, metavar="Q", help="quality on the encoder's scale, less is better")
+    preset: str | None = option(None, metavar="NAME", help="speed of the encoder, in its own words")
+    pix_fmt: str | None = option(None, metavar="NAME", help="pixel format (default: 8 or 10 bits 4:2:0, as the input)")
+    strict: bool = option(False, help="refuse a damaged input instead of keeping what can be decoded")
+    keep_segments: bool = option(False, help="keep the working folder of finished segments")
+    num_process_per_gpu: int = option(1, metavar="N", help="copies of the network on each device (default: 1)")
+    extract_frame_first: bool = option(False, help="accepted and not needed: frames are never stored as pictures")
+    ffmpeg_bin: str = option("ffmpeg", metavar="FILE", help="accepted and not needed: FFmpeg's libraries are built in")
 
 
 @dataclass(frozen=True)

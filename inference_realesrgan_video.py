@@ -1,0 +1,8 @@
+"""Restore videos: the published command line. `python inference_realesrgan_video.py --help` lists the options."""
+
+import sys
+
+from realesrgan.cli.video import main
+
+if __name__ == "__main__":
+    sys.exit(main())
