@@ -4,7 +4,7 @@
     python -m benchmarks.pictures --pictures DIR --crop 256    on the middle of your own
 
 Both paths get the same arrays and the same weights, turn about, so that a busy machine slows both; of several rounds
-the fastest counts. Peak memory is that of a process that does nothing else.
+the fastest counts. Each path has a process of its own, so that its memory can be told.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ import psutil
 import torch
 
 from benchmarks import textbook
-from realesrgan import RealESRGANer, load_upsampler
+from realesrgan import load_upsampler
+from realesrgan.device import keep_freed_memory
 from realesrgan.image import files
 from realesrgan.model_zoo import find_model
 from realesrgan.pixels import Array, peak_of
@@ -101,62 +103,67 @@ def _textbook_path(model: str, tile: int) -> Enhance:
 
 
 def _default_path(model: str) -> Enhance:
-    upsampler: RealESRGANer = load_upsampler(model)
+    keep_freed_memory()  # as the command line does
+    upsampler = load_upsampler(model)
     return lambda picture: upsampler.enhance(picture)[0]
 
 
-def _measure(pictures: dict[str, Array], paths: tuple[Enhance, Enhance], rounds: int) -> list[Measurement]:
+def _serve(path_name: str, model: str, tile: int, connection: Connection) -> None:
+    """Enhance each picture that comes in; answer with the result and the seconds it took, at last with peak memory."""
+    path = _textbook_path(model, tile) if path_name == PATHS[0] else _default_path(model)
+    while (picture := connection.recv()) is not None:
+        started = time.perf_counter()
+        result = path(picture)
+        connection.send((result, time.perf_counter() - started))
+    connection.send(_peak_memory_bytes())
+
+
+def _peak_memory_bytes() -> int:
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _measure(model: str, pictures: dict[str, Array], rounds: int, tile: int) -> tuple[list[Measurement], list[int]]:
+    """Both paths in a process each, turn about; also the peak memory of each process, in bytes."""
+    context = multiprocessing.get_context("spawn")
+    connections = []
+    for path_name in PATHS:
+        ours, theirs = context.Pipe()
+        context.Process(target=_serve, args=(path_name, model, tile, theirs), daemon=True).start()
+        connections.append(ours)
+
+    def run(which: int, picture: Array) -> tuple[Array, float]:
+        connections[which].send(picture)
+        answer: tuple[Array, float] = connections[which].recv()
+        return answer
+
     smallest = min(pictures.values(), key=lambda picture: picture.size)
-    for path in paths:
-        path(smallest)  # the first run of all is slower
+    for which in range(len(PATHS)):
+        run(which, smallest)  # the first run of all is slower
     measurements = []
     for name, picture in pictures.items():
-        best = [float("inf"), float("inf")]
-        results: list[Array] = [picture, picture]
-        for _ in range(rounds):
-            for i, path in enumerate(paths):
-                started = time.perf_counter()
-                results[i] = path(picture)
-                best[i] = min(best[i], time.perf_counter() - started)
-        difference = np.abs(results[0].astype(np.float64) - results[1])
-        peak = peak_of(picture.dtype)
-        psnr = 10 * np.log10(peak**2 / max(float(np.mean(difference**2)), 1e-9))
-        area = picture.shape[0] * picture.shape[1]
-        measurements.append(Measurement(name, area, best[0], best[1], psnr, int(difference.max() * 255 / peak)))
-    return measurements
+        answers = [[run(which, picture) for which in range(len(PATHS))] for _ in range(rounds)]
+        best = [min(answer[which][1] for answer in answers) for which in range(len(PATHS))]
+        measurements.append(_compared(name, picture, answers[0][0][0], answers[0][1][0], best))
+    for connection in connections:
+        connection.send(None)
+    return measurements, [connection.recv() for connection in connections]
 
 
-def _peak_memory_bytes(
-    path_name: str, model: str, picture: Array, tile: int, answer: multiprocessing.Queue[int]
-) -> None:
-    path = _textbook_path(model, tile) if path_name == PATHS[0] else _default_path(model)
-    path(picture)
-    if sys.platform == "win32":
-        answer.put(psutil.Process().memory_info().peak_wset)
-    else:
-        import resource
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        answer.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
-
-
-def _peak_memories(model: str, picture: Array, tile: int) -> list[int]:
-    context = multiprocessing.get_context("spawn")
-    peaks = []
-    for path_name in PATHS:
-        answer: multiprocessing.Queue[int] = context.Queue()
-        process = context.Process(target=_peak_memory_bytes, args=(path_name, model, picture, tile, answer))
-        process.start()
-        peaks.append(answer.get())
-        process.join()
-    return peaks
+def _compared(name: str, picture: Array, expected: Array, result: Array, seconds: list[float]) -> Measurement:
+    difference = np.abs(expected.astype(np.float64) - result)
+    peak = peak_of(picture.dtype)
+    psnr = 10 * np.log10(peak**2 / max(float(np.mean(difference**2)), 1e-9))
+    area = picture.shape[0] * picture.shape[1]
+    return Measurement(name, area, seconds[0], seconds[1], psnr, round(difference.max() * 255 / peak))
 
 
 def _table(model: str, pictures: dict[str, Array], rounds: int, tile: int) -> list[str]:
-    paths = (_textbook_path(model, tile), _default_path(model))
-    measurements = _measure(pictures, paths, rounds)
+    measurements, peaks = _measure(model, pictures, rounds, tile)
     largest = max(pictures.values(), key=lambda picture: picture.size)
-    peaks = _peak_memories(model, largest, tile)
     rows = [
         f"| {one.name} | {one.area / 1000:.1f} | {one.area / one.textbook_s / 1000:.2f} | "
         f"{one.area / one.default_s / 1000:.2f} | {one.ratio:.2f} | {one.psnr_db:.1f} | {one.largest_difference} |"

@@ -345,6 +345,7 @@ def test_a_bad_batch_names_each_failure_once_and_does_the_rest(
         lines = [line for line in err.splitlines() if name in line]
         assert len(lines) == 1, name
         assert lines[0].startswith("failed: "), lines
+        assert ("too large: 200000×200000" in lines[0]) == (name == "huge.png")
     assert len([line for line in err.splitlines() if line.startswith("passed over: ")]) == 2
     assert len(err.splitlines()) == len(bad) + 2 + 1  # and the line that says what computes
 

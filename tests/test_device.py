@@ -85,6 +85,14 @@ def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(machine, word, g
         parse_devices(word)
 
 
+@pytest.mark.parametrize("gpus", [1, 2, 3])
+def test_gpus_are_counted_from_zero(machine, gpus):
+    machine(gpus=gpus)
+    assert parse_devices(str(gpus - 1)) == [torch.device("cuda", gpus - 1)]
+    with pytest.raises(DeviceError):
+        parse_devices(str(gpus))
+
+
 def test_an_apple_gpu_that_is_not_there_is_refused(machine):
     machine()
     with pytest.raises(DeviceError, match="no Apple GPU; try -g cpu"):

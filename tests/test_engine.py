@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
+import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -108,7 +110,7 @@ def test_memory_that_runs_out_late_spoils_no_finished_tile(load):
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_running_out_of_memory_without_tiles_leaves_no_seam(load, channels):
-    upsampler = load(tiny_srvgg())
+    upsampler = load(tiny_srvgg(), tile_pad=0)  # of tiles asked for, not of these
     memory = SmallMemory(upsampler.model, 200 * 170)
     check_as_published(upsampler, tiny_srvgg(), picture(170, 260, channels))
     assert memory.failures == 1
@@ -279,10 +281,11 @@ class Overflow(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gain = nn.Parameter(torch.tensor(60000.0))
+        self.conv = nn.Conv2d(3, 3, 1, bias=False)
+        self.conv.weight.data = 60000 * torch.eye(3).view(3, 3, 1, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return (x * self.gain * self.gain / self.gain / self.gain).repeat_interleave(4, 2).repeat_interleave(4, 3)
+        return (self.conv(self.conv(x)) / 60000 / 60000).repeat_interleave(4, 2).repeat_interleave(4, 3)
 
 
 def test_somebody_elses_network_is_computed_again_too(load, force):
@@ -408,6 +411,23 @@ def test_a_listener_that_raises_ends_the_picture_there_and_harms_nothing(load, e
 
 
 # Numbers others rely on.
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not list a process's threads")
+def test_a_new_thread_computes_with_no_more_threads_than_torch_was_told():
+    engine = Engine(nn.Conv2d(3, 64, 3, padding=1), None, 1, CPU, reduced=False)  # told: one, see above
+    x = torch.zeros(1, 256, 256, 3).permute(0, 3, 1, 2)  # goes into the convolution as it is
+    started: list[set[str]] = []
+
+    def compute() -> None:
+        before = set(os.listdir("/proc/self/task"))
+        engine.forward(x)
+        started.append(set(os.listdir("/proc/self/task")) - before)
+
+    worker = threading.Thread(target=compute)
+    worker.start()
+    worker.join()
+    assert started == [set()]
 
 
 def test_speed_is_measured_in_multiply_adds_a_second():

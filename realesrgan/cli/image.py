@@ -180,6 +180,10 @@ def _summarise(plan: Plan, report: _Report, seconds: float, folder: str) -> int:
     return console.SOME_FAILED if failed else console.DONE
 
 
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def _describe(plan: Plan, options: ImageOptions, model: Model | None) -> int:
     """Print what would be done; the estimate needs the weights, which are not downloaded for it."""
     from ..weights.store import find
@@ -187,8 +191,8 @@ def _describe(plan: Plan, options: ImageOptions, model: Model | None) -> int:
     for job in plan.jobs:
         width, height = _final_size(job.header, options.outscale)
         console.announce(f"{job.source}  {job.header.width}×{job.header.height} → {job.target}  {width}×{height}")
-    area = sum(job.header.area for job in plan.jobs)
-    console.announce(f"{len(plan.jobs)} pictures, {area / 1e6:.2f} megapixels in, nothing written (--dry_run)")
+    megapixels = sum(job.header.area for job in plan.jobs) / 1e6
+    console.announce(f"{_count(len(plan.jobs), 'picture')}, {megapixels:.2f} megapixels in, nothing written")
     missing = [] if options.model_path or model is None else [file.name for file in model.files if find(file) is None]
     if missing:
         console.announce(f"no estimate of the time: {', '.join(missing)} would first be downloaded")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,11 +73,13 @@ def load(options: ModelOptions, model: Model | None, *, workers_per_device: int 
         UsageError, DeviceError: -g names no device, or one that is not there.
         WeightsError: the weights cannot be had, read, or do not fit.
     """
-    from ..device import parse_devices, share_cpu_threads
+    from ..device import keep_freed_memory, parse_devices, share_cpu_threads
     from ..upsampler import load_upsampler
 
     devices = [device for device in parse_devices(options.gpu_id) for _ in range(workers_per_device)]
     on_cpu = sum(device.type == "cpu" for device in devices)
+    if on_cpu:
+        keep_freed_memory()
     if on_cpu > 1:
         share_cpu_threads(on_cpu)
     bars = console.DownloadBars()
@@ -95,8 +98,9 @@ def load(options: ModelOptions, model: Model | None, *, workers_per_device: int 
         for device in devices
     ]
     bars.close()
-    for upsampler in upsamplers:
-        console.say(f"{label(options, model)} on {upsampler}")
+    for line, workers in Counter(map(str, upsamplers)).items():
+        times = f", {workers} at a time" if workers > 1 else ""
+        console.say(f"{label(options, model)} on {line}{times}")
     return upsamplers
 
 

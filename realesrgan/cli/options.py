@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from ..tiling import DEFAULT_TILE_PAD
 
@@ -18,6 +18,13 @@ VIDEO_FORMATS = ("mp4", "mkv", "mov", "webm")
 Options = TypeVar("Options")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, without the whole usage in front of it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; --help lists the options\n")
+
+
 def option(default: Any, *flags: str, help: str, **argparse_arguments: Any) -> Any:
     """A dataclass field that `parse` turns into a command-line flag; without `flags`, into `--field_name`."""
     return field(default=default, metadata={"flags": flags, "arguments": {"help": help, **argparse_arguments}})
@@ -25,7 +32,7 @@ def option(default: Any, *flags: str, help: str, **argparse_arguments: Any) -> A
 
 def parse(options: type[Options], argv: Sequence[str], prog: str, description: str, epilog: str = "") -> Options:
     """Parse `argv` into an instance of the dataclass `options`. Wrong usage prints one line and exits with 2."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for one in fields(options):  # type: ignore[arg-type]

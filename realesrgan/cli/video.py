@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import RealESRGANError, UsageError, VideoFileError
+from ..errors import ImageFileError, UsageError, VideoFileError
 from ..model_zoo import Model
 from . import console, models
 from .options import VideoOptions, parse
@@ -127,10 +127,11 @@ def _restore(
     options: VideoOptions,
     model: Model | None,
 ) -> None:
+    from ..video.containers import plan_output
     from ..video.encoding import choose_encoding
     from ..video.pipeline import restore_frames
     from ..video.segments import Workspace
-    from ..video.writer import assemble, plan_output
+    from ..video.writer import assemble
 
     encoding = choose_encoding(options.codec, options.crf, options.preset, options.pix_fmt, source.depth_bits)
     extension = None if options.ext in ("auto", "jpg", "png") else options.ext
@@ -173,15 +174,16 @@ def _restore(
     losses = _lost(tally, excerpt)
     if losses and options.strict:
         raise VideoFileError(f"{source.path}: {losses} (--strict); the work so far stays in {workspace.folder}")
-    remarks = assemble(target, workspace, source, time_base, start_s=excerpt.start_s, end_s=excerpt.end_s)
-    for remark in remarks:
+    copies = assemble(target, workspace, source, time_base, output, start_s=excerpt.start_s, end_s=excerpt.end_s)
+    for remark in copies.remarks if copies else ():
         console.say(remark)
     if losses:
         console.say(f"warning: {source.path}: {losses}")
-    _verify(target, tally)
+    if tally.losses.resized:
+        console.say(f"{source.path}: {tally.losses.resized} frames of another size were resized to the first one's")
     if not options.keep_segments:
         workspace.remove()
-    console.announce(_summary(target, source, tally, upsamplers[0], progress, len(source.others) - len(remarks)))
+    console.announce(_summary(target, source, tally, upsamplers[0], progress, copies.count if copies else 0))
 
 
 def _facts(source: VideoSource) -> list[str]:
@@ -249,16 +251,6 @@ def _lost(tally: Tally, excerpt: Excerpt) -> str:
         parts.append(f"the last {losses.missing_s:.1f} s cannot be decoded and are missing")
     reasons = f" ({'; '.join(losses.reasons)})" if losses.reasons else ""
     return " and ".join(parts) + (reasons if parts else "")
-
-
-def _verify(target: Path, tally: Tally) -> None:
-    """Frames in = frames out: counted in the finished file."""
-    import av
-
-    with av.open(str(target)) as container:
-        written = sum(1 for packet in container.demux(video=0) if packet.size)
-    if written != tally.frames:
-        raise RealESRGANError(f"{target}: has {written} frames where {tally.frames} were restored; please report this")
 
 
 def _summary(

@@ -256,8 +256,6 @@ def _encode(part: Path, picture: Picture, format_name: str, quality: int) -> Non
         return
     saver, options = _SAVERS[format_name]
     options = options | ({"Q": quality} if format_name in _LOSSY else {})
-    if format_name == "avif" and pixels.dtype == np.uint16:
-        options["bitdepth"] = 12
     # Into memory first: libvips would not say why a disk refuses.
     part.write_bytes(getattr(_to_vips(pixels, picture.metadata), f"{saver}_buffer")(**options))
     exif = picture.metadata.fields.get("exif-data")

@@ -79,7 +79,7 @@ def _download(file: WeightFile, part: Path, report: Report) -> None:
         except requests.RequestException as error:
             # A connection that brought nothing will not do better at once: say so instead of waiting.
             if attempt == ATTEMPTS or _size(part) <= here_before:
-                raise WeightsError(f"{url}: {_reason(error)}") from error
+                raise WeightsError(_reason(error) if url == file.url else f"{url}: {_reason(error)}") from error
             continue
         if _size(part) >= (file.size_bytes or 1):
             return
