@@ -641,7 +641,7 @@ import realesrgan
 heavy = {"torch", "cv2", "pyvips", "numpy", "requests", "av"} & set(sys.modules)
 assert not heavy, f"import realesrgan loads {heavy}"
 from realesrgan.cli.main import main
-for line in ("--help", "image --help", "weights --help", "image --ext nonsense", "weights list"):
+for line in ("--help", "image --help", "video --help", "weights --help", "image --ext nonsense", "weights list"):
     argv = line.split()
     with contextlib.suppress(SystemExit), open(os.devnull, "w") as null, contextlib.redirect_stdout(null):
         with contextlib.redirect_stderr(null):
