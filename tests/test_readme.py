@@ -11,15 +11,19 @@ import pytest
 
 from realesrgan import load_upsampler
 from realesrgan.cli import image, weights
+from realesrgan.cli.options import VideoOptions, parse
 from realesrgan.model_zoo import MODELS
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
-def commands(program: str) -> list[list[str]]:
-    """The arguments of every line in a shell block that starts with `program`."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+VIDEO_GUIDE = (PROJECT / "docs" / "video.md").read_text(encoding="utf-8")
+
+
+def commands(program: str, document: str = README) -> list[list[str]]:
+    """The arguments of every line in a shell block of `document` that starts with `program`."""
+    blocks = re.findall(r"```sh\n(.*?)```", document, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith(program)]
     return [shlex.split(line.removeprefix(program), comments=True) for line in lines]
 
@@ -41,6 +45,11 @@ def test_every_picture_command_would_run(
     monkeypatch.setattr("realesrgan.upsampler.load_upsampler", lambda *_, **__: tiny)
     assert image.main([*argv, "--dry_run"]) == 0
     assert "→ results" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", commands("python inference_realesrgan_video.py", README + VIDEO_GUIDE), ids=" ".join)
+def test_every_video_command_is_understood(argv: list[str]) -> None:
+    assert parse(VideoOptions, argv, "video", "").input in (("clip.mp4",), ("frames",))
 
 
 def test_the_weights_commands_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
