@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -149,6 +150,10 @@ def find_model(name: str) -> Model:
 
 
 def published_file(url: str) -> WeightFile:
-    """The weight file at an https address: the one of this table if it has it, so that it can be checked."""
+    """The weight file at an https address: the one of this table if it has it, so that it can be checked.
+
+    Another one is kept under a name that is the address's own: many call their files net.pth.
+    """
     known = {file.url: file for model in MODELS.values() for file in model.files}
-    return known.get(url) or WeightFile(urlsplit(url).path.rpartition("/")[2], url)
+    own = hashlib.sha256(url.encode()).hexdigest()[:8]
+    return known.get(url) or WeightFile(f"{own}_{urlsplit(url).path.rpartition('/')[2]}", url)

