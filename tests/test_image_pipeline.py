@@ -98,15 +98,18 @@ def work_until_cancelled(listener: Callable[[float], None]) -> None:
     raise AssertionError("nobody cancelled this picture")
 
 
-def interrupt_when_all_are_started(workers: int) -> None:
+def interrupt_when_all_are_started(workers: int, reading: bool = True) -> None:
     """Ctrl-C, but only once `restore_all` waits: it is interrupted while it starts threads in a test of its own."""
     deadline = time.monotonic() + PATIENCE_S
-    wanted = 1 + workers + min(pipeline.MAX_WRITERS, os.cpu_count() or 1)
+    wanted = reading + workers + min(pipeline.MAX_WRITERS, os.cpu_count() or 1)
     while time.monotonic() < deadline:
         names = [thread.name for thread in threading.enumerate() if thread.is_alive()]
         if sum(name.startswith(("read", "restore", "write")) for name in names) == wanted:
             break
-    _thread.interrupt_main()
+    if os.name == "nt":
+        _thread.interrupt_main()
+    else:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 @pytest.mark.parametrize("count", [0, 1, 9])
@@ -286,6 +289,23 @@ def test_ctrl_c_cancels_pictures_half_way_and_stops_at_once(tmp_path: Path, log:
     assert log.done == []
     assert log.errors == {}
     assert list(tmp_path.rglob("*out*")) == []
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_waits_for_what_cannot_be_cancelled(tmp_path: Path, log: Log) -> None:
+    """A process that ends under a thread deep in torch is aborted, with a message of C++ instead of an exit code."""
+    computed = threading.Event()
+
+    def restorer(frame: Array, listener: Callable[[float], None]) -> Array:
+        interrupt_when_all_are_started(workers=1, reading=False)
+        threading.Event().wait(0.5)  # a convolution that takes long
+        computed.set()
+        return twice(frame, listener)
+
+    with pytest.raises(KeyboardInterrupt):
+        restore_all(make_jobs(tmp_path, 1), [restorer], log)
+    assert computed.is_set()
+    assert log.done == []
 
 
 @pytest.mark.parametrize("started", [0, 1, 2, 3])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ImageFileError, UsageError, VideoFileError
 from ..model_zoo import Model
 from . import console, models
+from . import video_report as report
 from .options import VideoOptions, parse
 
 # Torch, PyAV and the like are imported where they are needed, so that --help and wrong usage answer at once.
 if TYPE_CHECKING:
     from ..upsampler import RealESRGANer
     from ..video.pipeline import Excerpt, Tally
-    from ..video.probe import VideoSource
+    from ..video.segments import Workspace
 
 DEFAULT_MODEL = "realesr-animevideov3"
-ESTIMATE_AFTER_FRAMES = 3
 
 DESCRIPTION = "Restore videos: enlarge the picture and remove noise, blur and compression; keep everything else."
 EPILOG = """\
@@ -46,21 +45,62 @@ def _restore_all(options: VideoOptions) -> int:
     models.check_range("--num_process_per_gpu", options.num_process_per_gpu, 1)
     excerpt = _excerpt(options)
     paths = list(_inputs(options.input))
+    if not paths:
+        raise UsageError(f"-i {' '.join(options.input)}: there is nothing in it")
     models.make_folder(Path(options.output))
-    upsamplers: list[RealESRGANer] = []
-    failed = 0
-    for path in paths:
+    jobs = list(_planned(paths, excerpt, options))
+    _check_targets(jobs)
+    failed = len(paths) - len(jobs)
+    upsamplers = models.load(options, model, workers_per_device=options.num_process_per_gpu) if jobs else []
+    for job in jobs:
         try:
-            source = _probe(path, excerpt)
-            if not upsamplers:
-                upsamplers = models.load(options, model, workers_per_device=options.num_process_per_gpu)
-            _restore(source, excerpt, upsamplers, options, model)
-        except VideoFileError as error:
+            _restore(job, excerpt, upsamplers, options, model)
+        except (VideoFileError, ImageFileError) as error:
             failed += 1
             console.say(f"failed: {error}")
+        except _Interrupted as interrupted:
+            console.say(f"interrupted: {interrupted}")
+            return console.INTERRUPTED
     if len(paths) > 1:
         console.announce(f"{len(paths) - failed} videos restored" + (f", {failed} failed" if failed else ""))
     return console.SOME_FAILED if failed else console.DONE
+
+
+class _Interrupted(Exception):
+    """Ctrl-C, and what has become of the work."""
+
+
+def _planned(paths: Sequence[Path], excerpt: Excerpt, options: VideoOptions) -> Iterator[report.Job]:
+    """Look into every input; one that is no video is reported, and the rest goes on."""
+    from ..video.containers import plan_output
+    from ..video.encoding import choose_encoding
+    from ..video.probe import probe
+
+    extension = None if options.ext in ("auto", "jpg", "png") else options.ext
+    for path in paths:
+        try:
+            source = probe(path, excerpt.rate)
+        except (VideoFileError, ImageFileError) as error:
+            console.say(f"failed: {error}")
+            continue
+        encoding = choose_encoding(options.codec, options.crf, options.preset, options.pix_fmt, source.depth_bits)
+        plan = plan_output(source, encoding, extension)
+        stem = path.resolve().stem
+        name = f"{stem}_{options.suffix}" if options.suffix else stem
+        yield report.Job(source, encoding, plan, Path(options.output) / f"{name}.{plan.extension}")
+
+
+def _check_targets(jobs: Sequence[report.Job]) -> None:
+    """Refuse what would be overwritten: an input, or the result of another."""
+    inputs = {job.source.path.resolve() for job in jobs}
+    makers: dict[Path, Path] = {}
+    for job in jobs:
+        target = job.target.resolve()
+        if target in inputs:
+            raise UsageError(f"{job.target} is an input and would be overwritten: choose another -o or --suffix")
+        if target in makers:
+            raise UsageError(f"{makers[target]} and {job.source.path} would both become {job.target}: do one at a time")
+        makers[target] = job.source.path
 
 
 def _excerpt(options: VideoOptions) -> Excerpt:
@@ -114,67 +154,32 @@ VIDEO_EXTENSIONS = frozenset(
 )
 
 
-def _probe(path: Path, excerpt: Excerpt) -> VideoSource:
-    from ..video.probe import probe
-
-    return probe(path, excerpt.rate)
-
-
 def _restore(
-    source: VideoSource,
-    excerpt: Excerpt,
-    upsamplers: Sequence[RealESRGANer],
-    options: VideoOptions,
-    model: Model | None,
+    job: report.Job, excerpt: Excerpt, upsamplers: Sequence[RealESRGANer], options: VideoOptions, model: Model | None
 ) -> None:
-    from ..video.containers import plan_output
-    from ..video.encoding import choose_encoding
-    from ..video.pipeline import restore_frames
-    from ..video.segments import Workspace
     from ..video.writer import assemble
 
-    encoding = choose_encoding(options.codec, options.crf, options.preset, options.pix_fmt, source.depth_bits)
-    extension = None if options.ext in ("auto", "jpg", "png") else options.ext
-    output = plan_output(source, encoding, extension)
-    name = f"{source.path.stem}_{options.suffix}" if options.suffix else source.path.stem
-    target = Path(options.output) / f"{name}.{output.extension}"
-    if target.resolve() == source.path.resolve():
-        raise UsageError(f"{target} is the input and would be overwritten: choose another -o or --suffix")
-    for remark in (*_facts(source), *output.remarks):
+    source, target = job.source, job.target
+    for remark in (*report.facts(job), *job.plan.remarks):
         console.say(remark)
-    identity = _identity(source, excerpt, options, model, encoding.options | {"": encoding.pixel_format})
-    workspace = Workspace(target.with_name(f"{target.name}.work"), identity)
-    if workspace.open():
-        console.say(f"{workspace.folder} was of another job (other options or another input): begun afresh")
-    if workspace.frames_done:
-        console.say(f"going on after frame {workspace.frames_done} of an earlier run")
-    spec = upsamplers[0].engine.spec
-    progress = _Progress(source, excerpt, workspace.frames_done)
+    workspace = _open_workspace(job, _identity(job, excerpt, options, model))
+    progress = report.Progress(source, excerpt, workspace.frames_done)
     try:
-        tally = restore_frames(
-            source,
-            excerpt,
-            [models.restorer(upsampler, options) for upsampler in upsamplers],
-            workspace,
-            encoding,
-            multiply_adds_per_frame=source.area * (spec.multiply_adds if spec else 1e7),
-            on_frame=progress.frame_done,
-        )
-    except KeyboardInterrupt:
-        progress.close()
-        console.say(
+        tally = _compute(job, excerpt, upsamplers, options, workspace, progress)
+        if not tally.frames:
+            workspace.remove()
+            raise UsageError(f"{source.path}: --start lies behind its end: there is nothing to restore")
+        losses = report.lost(tally, excerpt)
+        if losses and options.strict:
+            raise VideoFileError(f"{source.path}: {losses} (--strict); the work so far stays in {workspace.folder}")
+        time_base = source.time_base if excerpt.rate is None or source.pictures else 1 / excerpt.rate
+        copies = assemble(target, workspace, source, time_base, job.plan, start_s=excerpt.start_s, end_s=excerpt.end_s)
+    except KeyboardInterrupt as error:
+        raise _Interrupted(
             f"{workspace.frames_done} frames are safe in {workspace.folder}; the same command goes on from there"
-        )
-        raise
+        ) from error
     finally:
         progress.close()
-    if not tally.frames:
-        raise UsageError("--start lies behind the end of the video: there is nothing to restore")
-    time_base = source.time_base if excerpt.rate is None or source.pictures else 1 / excerpt.rate
-    losses = _lost(tally, excerpt)
-    if losses and options.strict:
-        raise VideoFileError(f"{source.path}: {losses} (--strict); the work so far stays in {workspace.folder}")
-    copies = assemble(target, workspace, source, time_base, output, start_s=excerpt.start_s, end_s=excerpt.end_s)
     for remark in copies.remarks if copies else ():
         console.say(remark)
     if losses:
@@ -183,22 +188,45 @@ def _restore(
         console.say(f"{source.path}: {tally.losses.resized} frames of another size were resized to the first one's")
     if not options.keep_segments:
         workspace.remove()
-    console.announce(_summary(target, source, tally, upsamplers[0], progress, copies.count if copies else 0))
+    console.announce(report.summary(job, tally, upsamplers, progress, copies.count if copies else 0))
 
 
-def _facts(source: VideoSource) -> list[str]:
-    lines = []
-    if source.interlaced:
-        lines.append(f"{source.path}: interlaced; each pair of fields becomes one frame")
-    if source.has_alpha:
-        lines.append(f"{source.path}: its transparency is dropped")
-    return lines
+def _open_workspace(job: report.Job, identity: dict[str, Any]) -> Workspace:
+    from ..video.segments import Workspace
+
+    workspace = Workspace(job.target.with_name(f"{job.target.name}.work"), identity)
+    if workspace.open():
+        console.say(f"{workspace.folder} was of another job (other options or another input): begun afresh")
+    if workspace.frames_done:
+        console.say(f"going on after frame {workspace.frames_done} of an earlier run")
+    return workspace
 
 
-def _identity(
-    source: VideoSource, excerpt: Excerpt, options: VideoOptions, model: Model | None, encoding: dict[str, str]
-) -> dict[str, Any]:
-    """All that the result depends on: another value of any of these is another job."""
+def _compute(
+    job: report.Job,
+    excerpt: Excerpt,
+    upsamplers: Sequence[RealESRGANer],
+    options: VideoOptions,
+    workspace: Workspace,
+    progress: report.Progress,
+) -> Tally:
+    from ..video.pipeline import restore_frames
+
+    spec = upsamplers[0].engine.spec
+    return restore_frames(
+        job.source,
+        excerpt,
+        [models.restorer(upsampler, options) for upsampler in upsamplers],
+        workspace,
+        job.encoding,
+        multiply_adds_per_frame=job.source.area * (spec.multiply_adds if spec else 1e7),
+        on_frame=progress.frame_done,
+    )
+
+
+def _identity(job: report.Job, excerpt: Excerpt, options: VideoOptions, model: Model | None) -> dict[str, Any]:
+    """All that the frames depend on: another value of any of these is another job."""
+    source = job.source
     stat = source.path.stat()
     pictures = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.pictures]
     weights = None
@@ -206,62 +234,10 @@ def _identity(
         weights_stat = Path(options.model_path).stat()
         weights = [str(Path(options.model_path).resolve()), weights_stat.st_size, weights_stat.st_mtime_ns]
     return {
-        "version": 1,
+        "version": 2,
         "input": [str(source.path.resolve()), stat.st_size, stat.st_mtime_ns, pictures],
         "excerpt": [excerpt.start_s, excerpt.end_s, str(excerpt.rate)],
         "model": [model.name if model else None, weights, options.denoise_strength, options.fp32],
         "picture": [options.outscale, options.tile, options.tile_pad, options.pre_pad],
-        "encoding": [options.codec, encoding],
+        "encoding": [job.encoding.codec, job.encoding.pixel_format, job.encoding.options],
     }
-
-
-class _Progress:
-    """A bar of frames on stderr, and an estimate of the whole after the first few."""
-
-    def __init__(self, source: VideoSource, excerpt: Excerpt, done_before: int) -> None:
-        total = source.frame_count or 0
-        if source.duration_s and not source.pictures:
-            end_s = source.duration_s if excerpt.end_s is None else min(excerpt.end_s, source.duration_s)
-            total = round((end_s - excerpt.start_s) * float(excerpt.rate or source.rate))
-        self._total = total
-        self._before = done_before
-        self._bar = console.progress_bar(total, "frame", source.path.name)
-        self._bar.update(done_before)
-        self._started = time.monotonic()
-        self.seconds = 0.0
-
-    def frame_done(self, count: int) -> None:
-        self.seconds = time.monotonic() - self._started
-        new = count - self._before
-        if new == ESTIMATE_AFTER_FRAMES and self._total > count:
-            left = self.seconds / new * (self._total - count)
-            console.say(f"about {console.duration(left)} for the other {self._total - count} frames")
-        self._bar.update(count - self._bar.n)
-
-    def close(self) -> None:
-        self._bar.close()
-
-
-def _lost(tally: Tally, excerpt: Excerpt) -> str:
-    losses = tally.losses
-    parts = []
-    if losses.concealed:
-        parts.append(f"{losses.concealed} damaged frames were replaced by the one before")
-    if losses.missing_s > 1 and excerpt.end_s is None:
-        parts.append(f"the last {losses.missing_s:.1f} s cannot be decoded and are missing")
-    reasons = f" ({'; '.join(losses.reasons)})" if losses.reasons else ""
-    return " and ".join(parts) + (reasons if parts else "")
-
-
-def _summary(
-    target: Path, source: VideoSource, tally: Tally, upsampler: RealESRGANer, progress: _Progress, copied: int
-) -> str:
-    from ..device import device_name
-
-    new = tally.frames - tally.done_before
-    parts = [f"{target}: {tally.frames} frames"]
-    parts += [f"{tally.done_before} from an earlier run"] if tally.done_before else []
-    parts += [f"{tally.repeats} repeats computed once"] if tally.repeats else []
-    parts += [f"{copied} other stream{'s' if copied != 1 else ''} kept"] if source.others else []
-    speed = f"{new / progress.seconds:.2f} frames/s" if progress.seconds and new else "nothing left to compute"
-    return ", ".join(parts) + f"; {speed} on {device_name(upsampler.device)}, {console.duration(progress.seconds)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -32,9 +33,8 @@ _ALIASES = {
 }
 # Quality when --crf is not given: hard to tell from the input, on each encoder's own scale.
 _DEFAULT_CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 24, "libvpx-vp9": 24}
-_HARDWARE = tuple(f"{codec}_{maker}" for maker in ("nvenc", "qsv", "videotoolbox") for codec in ("h264", "hevc", "av1"))
-_KNOWN = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", *_HARDWARE)
-MP4_ENCODERS = frozenset(("libx264", "libx265", "libsvtav1", "libvpx-vp9", *_HARDWARE))
+HARDWARE = tuple(f"{codec}_{maker}" for maker in ("nvenc", "qsv", "videotoolbox") for codec in ("h264", "hevc", "av1"))
+_KNOWN = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", *HARDWARE)
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ class Encoding:
     crf: int | None
     preset: str | None
     pixel_format: str
+
+    @property
+    def depth_bits(self) -> int:
+        return int(max(component.bits for component in av.VideoFormat(self.pixel_format).components))
 
     @property
     def options(self) -> dict[str, str]:
@@ -112,6 +116,8 @@ def _try_out(encoding: Encoding) -> None:
     context.width, context.height, context.pix_fmt = 256, 256, encoding.pixel_format
     context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
     context.options = encoding.options
+    # SVT-AV1 prints its settings whenever it starts, and listens to nothing but this: only errors.
+    os.environ.setdefault("SVT_LOG", "1")
     frame = av.VideoFrame(256, 256, encoding.pixel_format)
     frame.pts = 0
     list(context.encode(frame)) + list(context.encode(None))

@@ -54,7 +54,8 @@ class VideoSource:
     """A video as it should be seen: sizes and aspect are those after rotation.
 
     `pictures` is empty for a container, else the frames of a folder in order. Timestamps count in `time_base` from
-    `start_pts`. `frame_count` and `duration_s` are what the file claims, or None.
+    `start_pts`. `frame_count` and `duration_s` are what the file claims, or None; `duration_is_own` says that the
+    duration is that of the picture and not of the longest stream.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class VideoSource:
     start_pts: int
     frame_count: int | None
     duration_s: float | None
+    duration_is_own: bool
     colour: Colour
     depth_bits: int
     has_alpha: bool
@@ -132,14 +134,15 @@ def _describe(path: Path, container: av.container.InputContainer, stream: VideoS
     context = stream.codec_context
     rotation = first.rotation % 360
     width, height = first.width, first.height
-    aspect = Fraction(context.sample_aspect_ratio or stream.sample_aspect_ratio or 1) or Fraction(1)
+    aspect = Fraction(stream.sample_aspect_ratio or context.sample_aspect_ratio or 1) or Fraction(1)
     if rotation in (90, 270):
         width, height, aspect = height, width, 1 / aspect
     assert stream.time_base is not None
     rate = Fraction(stream.average_rate or stream.guessed_rate or context.framerate or DEFAULT_FOLDER_RATE)
     # Everything is counted from where the container says it starts: .ts files begin at 1.4 s, or at hours.
     start_s = Fraction(max(container.start_time or 0, 0), av.time_base)
-    duration = Fraction(stream.duration) * stream.time_base if stream.duration else None
+    own_duration = _own_duration(stream)
+    duration = own_duration
     if duration is None and container.duration:
         duration = Fraction(container.duration, av.time_base)
     return VideoSource(
@@ -155,6 +158,7 @@ def _describe(path: Path, container: av.container.InputContainer, stream: VideoS
         start_pts=round(start_s / stream.time_base),
         frame_count=stream.frames or (round(duration * rate) if duration else None),
         duration_s=float(duration) if duration else None,
+        duration_is_own=own_duration is not None,
         colour=_colour(first, context),
         depth_bits=max(component.bits for component in first.format.components),
         has_alpha=any(component.is_alpha for component in first.format.components),
@@ -162,10 +166,26 @@ def _describe(path: Path, container: av.container.InputContainer, stream: VideoS
         others=tuple(
             OtherStream(other.index, other.type, _codec_name(other), other.language)
             for other in container.streams
-            if other.index != stream.index
+            if other.index != stream.index and not _holds_chapters(other, container)
         ),
         format_name=container.format.name,
     )
+
+
+def _holds_chapters(stream: av.stream.Stream, container: av.container.InputContainer) -> bool:
+    """.mp4 keeps the titles of its chapters in a stream, which is read as chapters and as a stream of data."""
+    return stream.type == "data" and "mp4" in container.format.name and bool(container.chapters())
+
+
+def _own_duration(stream: VideoStream) -> Fraction | None:
+    """Seconds from the header of the stream, or from the tag that Matroska files have for each."""
+    if stream.duration:
+        return Fraction(stream.duration) * (stream.time_base or 1)
+    try:
+        hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
+        return Fraction(hours) * 3600 + Fraction(minutes) * 60 + Fraction(seconds)
+    except ValueError:
+        return None
 
 
 def _codec_name(stream: av.stream.Stream) -> str:
@@ -177,8 +197,8 @@ def _colour(frame: av.VideoFrame, context: av.VideoCodecContext) -> Colour:
     """What the file says; where it says nothing, what players assume, so that nothing shifts."""
     said = int(frame.colorspace or 2)
     assumed = Colorspace.ITU709 if frame.height >= HD_HEIGHT else Colorspace.ITU601
-    rgb = frame.format.is_rgb
-    full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj") or rgb
+    # Pictures in RGB become limited range, which all players know, unlike full range.
+    full = not frame.format.is_rgb and (frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj"))
     space = int(assumed) if said in (0, 2, 3) else said
     return Colour(space, int(frame.color_primaries or 2), int(frame.color_trc or 2), full)
 
@@ -218,6 +238,7 @@ def _probe_folder(folder: Path, rate: Fraction) -> VideoSource:
         start_pts=0,
         frame_count=len(pictures),
         duration_s=float(len(pictures) / rate),
+        duration_is_own=True,
         colour=Colour(int(space), 2, 2, False),
         depth_bits=depth,
         has_alpha=alpha,

@@ -24,6 +24,7 @@ from .probe import VideoSource, error_text
 # libswscale's SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT and SWS_FULL_CHR_H_INP with bicubic chroma: without them luma comes
 # back up to 3 levels off after YUV → RGB → YUV, with them within 1 (measured for BT.601, 709 and 2020, both ranges).
 SWSCALE_MATRICES = (1, 4, 5, 6, 7, 9)  # the colour spaces libswscale has coefficients for
+CODEC_DELAY_S = 0.1  # what files count in or leave out of their duration at the ends of sound
 EXACT_CONVERSION = int(Interpolation.BICUBIC) | 0x40000 | 0x2000 | 0x4000
 
 
@@ -43,10 +44,16 @@ class Frame:
 
 @dataclass
 class Losses:
-    """What could not be decoded: `concealed` frames were replaced by the one before, `missing_s` is cut off the end."""
+    """What could not be decoded: `concealed` frames were replaced by the one before, `missing_s` is cut off the end.
+
+    `resized` frames came in another size than the first: nothing is lost, but a viewer will want to know. The packets
+    of all streams last until `reached_s`.
+    """
 
     concealed: int = 0
     missing_s: float = 0.0
+    resized: int = 0
+    reached_s: float = 0.0
     reasons: list[str] = field(default_factory=list)
 
     def note(self, reason: str) -> None:
@@ -131,60 +138,87 @@ def _container_frames(source: VideoSource, losses: Losses) -> Iterator[Frame]:
     if last is None:
         raise VideoFileError(f"{source.path}: no frame of its video can be decoded")
     yield Frame(0, last.pts, last.duration, last.pixels)
-    if source.duration_s is not None:
-        losses.missing_s = max(0.0, source.duration_s - float((last.pts + last.duration) * source.time_base))
+    end_s = float((last.pts + last.duration) * source.time_base)
+    losses.missing_s = _missing(source, end_s, losses.reached_s)
+
+
+def _missing(source: VideoSource, end_s: float, reached_s: float) -> float:
+    """By how much the picture ends before the file says.
+
+    Where only the file as a whole says how long it is, sound may rightly go on for longer than the picture; then the
+    file is cut off if nothing in it lasts until then.
+    """
+    if source.duration_s is None:
+        return 0.0
+    tolerance_s = float(2 / source.rate) + (0.0 if source.duration_is_own else CODEC_DELAY_S)
+    reached_s = end_s if source.duration_is_own else max(end_s, reached_s)
+    return source.duration_s - end_s if source.duration_s - reached_s > tolerance_s else 0.0
 
 
 def _decoded(source: VideoSource, losses: Losses) -> Iterator[_Shown]:
     """Decode in order of time, standing in for frames that are broken or whose packets are."""
-    lost: list[int] = []
+    expected: set[int] = set()
     last: _Shown | None = None
     usual_duration = max(1, round(1 / (source.rate * source.time_base)))
     try:
         with av.open(str(source.path)) as container:
-            for frame in _decode(container, source, losses, lost):
+            for frame in _decode(container, source, losses, expected):
                 ticks = (frame.time_base or source.time_base) / source.time_base
                 duration = round(frame.duration * ticks) or usual_duration
                 pts = last.pts + last.duration if last else 0
                 if frame.pts is not None:
                     pts = round(frame.pts * ticks) - source.start_pts
-                for gap in sorted(gap for gap in set(lost) if last is not None and last.pts < gap < pts):
-                    assert last is not None
-                    last = _Shown(gap, usual_duration, last.pixels)
-                    losses.concealed += 1
-                    yield last
-                lost[:] = [gap for gap in lost if gap > pts]
+                for stand_in in _stand_ins(last, expected, pts, usual_duration, losses):
+                    last = stand_in
+                    yield stand_in
+                expected.difference_update([due for due in expected if due <= pts])
                 if last is not None and pts <= last.pts:
                     pts = last.pts + 1  # a clock that stands or runs backwards could not be written
-                pixels = last.pixels if frame.is_corrupt and last else _upright_bgr(frame, source)
+                pixels = last.pixels if frame.is_corrupt and last else _upright_bgr(frame, source, losses)
                 losses.concealed += bool(frame.is_corrupt)
                 last = _Shown(pts, duration, pixels)
                 yield last
     except av.error.FFmpegError as error:
         losses.note(error_text(error))
-    for gap in sorted(gap for gap in set(lost) if last is not None and gap > last.pts):
-        assert last is not None
-        last = _Shown(gap, usual_duration, last.pixels)
+    yield from _stand_ins(last, expected, None, usual_duration, losses)
+
+
+def _stand_ins(
+    last: _Shown | None, expected: set[int], until: int | None, duration: int, losses: Losses
+) -> Iterator[_Shown]:
+    """The picture before, once for each packet that should have given one by now and did not.
+
+    Only after an error: whole files too may have packets that are not meant to be shown. A broken packet takes others
+    with it that the decoder swallows without a word, so that each one counts from then on.
+    """
+    if last is None or not losses.reasons:
+        return
+    for due in sorted(due for due in expected if due > last.pts and (until is None or due < until)):
         losses.concealed += 1
-        yield last
+        yield _Shown(due, duration, last.pixels)
 
 
 def _decode(
-    container: av.container.InputContainer, source: VideoSource, losses: Losses, lost: list[int]
+    container: av.container.InputContainer, source: VideoSource, losses: Losses, expected: set[int]
 ) -> Iterator[av.VideoFrame]:
-    """Yield what decodes; into `lost` go the timestamps of packets that do not."""
+    """Yield what decodes; into `expected` go the timestamps of all packets that should."""
     stream = container.streams[source.stream_index]
     assert isinstance(stream, VideoStream)
     # Threads that decode several frames at once would report a broken packet late, and so blame another.
     stream.thread_type = "SLICE"
     filters = _deinterlacer(stream) if source.interlaced else None
-    for packet in container.demux(stream):
+    for packet in container.demux(*([stream] if source.duration_is_own else [])):
+        if packet.pts is not None and packet.time_base:
+            end = (packet.pts + (packet.duration or 0)) * packet.time_base
+            losses.reached_s = max(losses.reached_s, float(end - source.start_pts * source.time_base))
+        if packet.stream.index != stream.index:
+            continue
+        if packet.pts is not None and not packet.is_discard:
+            expected.add(packet.pts - source.start_pts)
         try:
-            frames = packet.decode()
+            frames = [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
         except av.error.FFmpegError as error:
             losses.note(error_text(error))
-            if packet.pts is not None:
-                lost.append(packet.pts - source.start_pts)
             continue
         if filters is None:
             yield from frames
@@ -210,15 +244,20 @@ def _filtered(graph: av.filter.Graph, frames: Iterable[av.VideoFrame | None]) ->
                 break
 
 
-def _upright_bgr(frame: av.VideoFrame, source: VideoSource) -> Array:
+def _upright_bgr(frame: av.VideoFrame, source: VideoSource, losses: Losses) -> Array:
     """(H, W, 3) BGR in full range, 16 bits for what has more than 8, turned as the file asks for."""
     colour = source.colour
+    sideways = source.rotation in (90, 270)
+    width, height = (source.height, source.width) if sideways else (source.width, source.height)
+    losses.resized += (frame.width, frame.height) != (width, height)
     matrix = colour.space if colour.space in SWSCALE_MATRICES else None
     rgb = frame.reformat(
+        width=width,
+        height=height,
         format="bgr24" if source.depth_bits <= 8 else "bgr48le",
         src_colorspace=matrix,
         dst_colorspace=matrix,
-        src_color_range=ColorRange.JPEG if colour.full_range else ColorRange.MPEG,
+        src_color_range=ColorRange.JPEG if colour.full_range or frame.format.is_rgb else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
         interpolation=EXACT_CONVERSION,
     )

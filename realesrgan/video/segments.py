@@ -8,14 +8,18 @@ of video as one that was not.
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import VideoFileError
+
 MANIFEST = "manifest.json"
-SEGMENT_FORMAT = "nut"  # takes every codec; its timestamps do not count, the manifest's do
+SEGMENT_FORMAT = "mkv"  # takes every codec; its timestamps do not count, the manifest's do
 # A segment is what a killed job loses at most, and each begins with a key frame, which costs size.
 MOST_FRAMES, FEWEST_FRAMES = 240, 24
 SEGMENT_MULTIPLY_ADDS = 5e13  # about a minute on a processor of two cores
@@ -51,14 +55,15 @@ class Workspace:
         if found is not None and found.get("identity") == self._identity:
             for entry in found["segments"]:
                 segment = Segment(**entry)
-                if not (self.folder / segment.file).is_file():
+                if not (self.folder / segment.file).is_file():  # deleted by hand: its frames are made again
                     break
                 self.segments.append(segment)
             return False
         discarded = self.folder.exists()
         self.remove()
-        self.folder.mkdir(parents=True)
-        self._write()
+        with _named_errors(self.folder):
+            self.folder.mkdir(parents=True)
+            self._write()
         return discarded
 
     def _read(self) -> dict[str, Any] | None:
@@ -72,7 +77,9 @@ class Workspace:
         part = self.folder / f"{MANIFEST}.part"
         content = {"identity": self._identity, "segments": [asdict(segment) for segment in self.segments]}
         part.write_text(json.dumps(content), encoding="utf-8")
+        sync(part)
         part.replace(self.folder / MANIFEST)
+        sync(self.folder)
 
     @property
     def frames_done(self) -> int:
@@ -85,9 +92,30 @@ class Workspace:
     def commit(self, first: int, pts: list[int], durations: list[int]) -> None:
         """Make the segment encoded at `path_for(first)` part of the work that is done."""
         final = self.folder / f"{first:08d}.{SEGMENT_FORMAT}"
-        self.path_for(first).replace(final)
-        self.segments.append(Segment(final.name, first, pts, durations))
-        self._write()
+        with _named_errors(self.folder):
+            sync(self.path_for(first))
+            self.path_for(first).replace(final)
+            self.segments.append(Segment(final.name, first, pts, durations))
+            self._write()
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk itself, where a power cut cannot reach them."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot, and writes names down in order by itself
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _named_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise VideoFileError(f"{folder}: cannot be written ({error.strerror or error})") from error

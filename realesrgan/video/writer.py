@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,51 +17,17 @@ from av.video.stream import VideoStream
 
 from ..errors import VideoFileError
 from ..pixels import Array
-from .encoding import MP4_ENCODERS, Encoding, configure, to_frame
-from .probe import OtherStream, VideoSource, error_text
-from .segments import Segment, Workspace
+from .containers import OutputPlan
+from .copies import Copies, Span, kept
+from .encoding import Encoding, configure, to_frame
+from .probe import VideoSource, error_text
+from .segments import Segment, Workspace, sync
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]  # generic only in its type stubs
 
-# What players expect in an .mp4, by FFmpeg's decoder names. FFmpeg also writes PCM or FLAC into one, which few play.
-_MP4_AUDIO = ("aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "alac")
-_MP4_SUBTITLES = ("mov_text",)
-_FORMATS = {"mp4": "mp4", "mkv": "matroska", "mov": "mov", "webm": "webm"}
+MOST_COUNTED = Fraction(500)  # frames per second in a segment, whose clock has milliseconds; only a count anyway
 _FORMAT_FACTS = ("major_brand", "minor_version", "compatible_brands", "encoder")  # of the old file, not of the new
-
-
-@dataclass(frozen=True)
-class OutputPlan:
-    """Which extension the output gets, and one line for each thing that is not as usual."""
-
-    extension: str
-    remarks: tuple[str, ...]
-
-
-def plan_output(source: VideoSource, encoding: Encoding, extension: str | None) -> OutputPlan:
-    """Choose the container: .mp4 unless something the source has would not fit, then .mkv; `extension` decides."""
-    misfits = [_describe_stream(stream) for stream in source.others if not _fits_mp4(stream)]
-    if encoding.codec not in MP4_ENCODERS:
-        misfits.append(f"{encoding.codec} video")
-    if extension is not None:
-        return OutputPlan(extension, ())
-    if misfits:
-        return OutputPlan("mkv", (f"the output is .mkv, because .mp4 cannot hold {', '.join(misfits)}",))
-    return OutputPlan("mp4", ())
-
-
-def _fits_mp4(stream: OtherStream) -> bool:
-    if stream.kind == "audio":
-        return stream.codec in _MP4_AUDIO
-    if stream.kind == "subtitle":
-        return stream.codec in _MP4_SUBTITLES
-    return stream.kind != "attachment"  # what is left is data, or a cover picture, which .mp4 holds
-
-
-def _describe_stream(stream: OtherStream) -> str:
-    language = f" ({stream.language})" if stream.language not in (None, "und") else ""
-    return stream.kind if stream.kind == "attachment" else f"{stream.codec} {stream.kind}{language}"
 
 
 class SegmentEncoder:
@@ -86,7 +52,9 @@ class SegmentEncoder:
         self._source = source
         self._pts: list[int] = []
         self._durations: list[int] = []
-        self._container = av.open(str(workspace.path_for(first)), "w")
+        rate = min(rate, MOST_COUNTED)
+        with self._named_errors():
+            self._container = av.open(str(workspace.path_for(first)), "w")
         stream = self._container.add_stream(encoding.codec, rate=rate)
         assert isinstance(stream, VideoStream)
         configure(stream, encoding, size, source.colour, source.pixel_aspect)
@@ -105,21 +73,27 @@ class SegmentEncoder:
     def finish(self) -> None:
         self._mux(None)
         self.close()
+        ranks(self._workspace.path_for(self._first), len(self._pts))  # a full disk may show only here
         self._workspace.commit(self._first, self._pts, self._durations)
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
-        try:
+        with self._named_errors():
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
-        except av.error.FFmpegError as error:
-            raise VideoFileError(f"{self._encoding.codec} failed: {error_text(error)}") from error
 
     def close(self) -> None:
         """Let go of the file; without `finish` before, it does not count."""
-        try:
+        with self._named_errors():
             self._container.close()
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
         except av.error.FFmpegError as error:
-            raise VideoFileError(f"{self._workspace.folder}: cannot be written ({error_text(error)})") from error
+            raise VideoFileError(
+                f"{self._encoding.codec} into {self._workspace.folder} failed: {error_text(error)}"
+            ) from error
 
 
 def assemble(
@@ -127,31 +101,49 @@ def assemble(
     workspace: Workspace,
     source: VideoSource,
     time_base: Fraction,
+    plan: OutputPlan,
     *,
     start_s: float = 0.0,
     end_s: float | None = None,
-) -> list[str]:
-    """Join the segments, and copy every other stream of the source, into `target`; return remarks, one line each.
+) -> Copies | None:
+    """Join the segments, and everything of the source that `plan` keeps, into `target`; return what was copied.
 
-    Packets of other streams are copied bit for bit, cut to [start_s, end_s). The file appears whole or not at all.
+    Packets of other streams are copied bit for bit, cut to [start_s, end_s). The file appears whole, with all its
+    frames counted, or not at all.
 
     Raises:
         VideoFileError: the container refuses the video, or the disk.
     """
     part = target.with_name(f".{target.stem}.part{target.suffix}")
-    format_name = _FORMATS.get(target.suffix[1:].lower())
-    options = {}
-    if format_name in ("mp4", "mov"):
-        options = {"movflags": "+faststart", "video_track_timescale": str(time_base.denominator)}
+    # Sound may begin a little before the picture, and then both stay where they are.
+    options = {"avoid_negative_ts": "disabled"}
+    if plan.container.format in ("mp4", "mov"):
+        clock = str(time_base.denominator)
+        options = {"movflags": "+faststart", "video_track_timescale": clock, "movie_timescale": clock}
+    span = Span(source.start_pts * source.time_base + Fraction(start_s), Fraction(start_s), _fraction(end_s))
     try:
-        with av.open(str(part), "w", format=format_name, container_options=options) as output:
-            remarks = _mux_all(output, workspace, source, time_base, start_s, end_s)
+        with av.open(str(part), "w", format=plan.container.format, container_options=options) as output:
+            copies = _mux_all(output, workspace, source, time_base, plan, span)
+        _check_count(part, workspace.frames_done)
+        sync(part)
         part.replace(target)
     except (av.error.FFmpegError, OSError) as error:
         raise VideoFileError(f"{target}: cannot be written ({error_text(error)})") from error
     finally:
         part.unlink(missing_ok=True)
-    return remarks
+    return copies
+
+
+def _fraction(seconds: float | None) -> Fraction | None:
+    return None if seconds is None else Fraction(seconds)
+
+
+def _check_count(part: Path, frames: int) -> None:
+    """Frames in = frames out: counted in the file, which a full disk may have cut short without an error."""
+    with av.open(str(part)) as container:
+        written = sum(1 for packet in container.demux(video=0) if packet.size)
+    if written != frames:
+        raise VideoFileError(f"{part.name}: has {written} frames where {frames} were restored; is the disk full?")
 
 
 def _mux_all(
@@ -159,26 +151,35 @@ def _mux_all(
     workspace: Workspace,
     source: VideoSource,
     time_base: Fraction,
-    start_s: float,
-    end_s: float | None,
-) -> list[str]:
-    with av.open(str(workspace.folder / workspace.segments[0].file)) as first:
-        video = output.add_stream_from_template(first.streams.video[0])
-    video.time_base = time_base
+    plan: OutputPlan,
+    span: Span,
+) -> Copies | None:
+    video = _announce_video(output, workspace, source, time_base)
     if source.pictures:
         for packet in _segment_packets(workspace, video, time_base):
             output.mux(packet)
-        return []
+        return None
     with av.open(str(source.path)) as original:
-        original_video = original.streams[source.stream_index]
-        copies, remarks = _add_copies(output, original, source)
-        _carry_facts(output, original, original_video, video, start_s, end_s)
-        streams = [_segment_packets(workspace, video, time_base)]
-        if copies:
-            streams.append(_copied_packets(original, copies, source, start_s, end_s))
-        for packet in heapq.merge(*streams, key=_seconds):
+        copies = Copies(output, original, source, plan)
+        _carry_facts(output, original, original.streams[source.stream_index], video, span)
+        for packet in heapq.merge(_segment_packets(workspace, video, time_base), copies.packets(span), key=_seconds):
             output.mux(packet)
-    return remarks
+    return copies
+
+
+def _announce_video(
+    output: OutputContainer, workspace: Workspace, source: VideoSource, time_base: Fraction
+) -> VideoStream:
+    with av.open(str(workspace.folder / workspace.segments[0].file)) as first:
+        # Opaque: by its data and not by an encoder of the decoder's name, which AV1 does not have.
+        video = output.add_stream_from_template(first.streams.video[0], opaque=True)
+    assert isinstance(video, VideoStream)
+    video.time_base = time_base
+    # Said again: not every codec has room for them, and Matroska rounds the aspect.
+    video.codec_context.sample_aspect_ratio = source.pixel_aspect
+    for name, value in source.colour.tags.items():
+        setattr(video.codec_context, name, value)
+    return video
 
 
 def _seconds(packet: Packet) -> float:
@@ -191,77 +192,24 @@ def _carry_facts(
     original: InputContainer,
     original_video: av.stream.Stream,
     video: av.stream.Stream,
-    start_s: float,
-    end_s: float | None,
+    span: Span,
 ) -> None:
     """Titles, languages, dispositions and chapters; what only described the old file is left behind."""
     output.metadata.update({key: value for key, value in original.metadata.items() if key not in _FORMAT_FACTS})
-    video.metadata.update(_kept(original_video.metadata))
+    video.metadata.update(kept(original_video.metadata))
     video.disposition = original_video.disposition
-    chapters = [_cut(chapter, start_s, end_s) for chapter in original.chapters()]
-    if kept := [chapter for chapter in chapters if chapter is not None]:
-        output.set_chapters(kept)
+    chapters = [_cut(chapter, span) for chapter in original.chapters()]
+    if inside := [chapter for chapter in chapters if chapter is not None]:
+        output.set_chapters(inside)
 
 
-def _kept(metadata: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in metadata.items() if key not in ("encoder", "rotate", "DURATION")}
-
-
-def _cut(chapter: Any, start_s: float, end_s: float | None) -> Any | None:
+def _cut(chapter: Any, span: Span) -> Any | None:
     """A chapter as it stands in the excerpt, or None if it lies outside."""
     unit = chapter["time_base"]
-    shift = round(Fraction(start_s) / unit)
-    last = None if end_s is None else round(Fraction(end_s) / unit)
+    shift = round(span.start_s / unit)
+    last = None if span.end_s is None else round(span.end_s / unit)
     begin, end = max(chapter["start"], shift), chapter["end"] if last is None else min(chapter["end"], last)
     return {**chapter, "start": begin - shift, "end": end - shift} if begin < end else None
-
-
-def _add_copies(
-    output: OutputContainer, original: InputContainer, source: VideoSource
-) -> tuple[dict[int, av.stream.Stream], list[str]]:
-    """Announce the streams that are copied; what the container refuses is named."""
-    copies: dict[int, av.stream.Stream] = {}
-    remarks = []
-    for other in source.others:
-        stream = original.streams[other.index]
-        try:
-            if other.kind == "attachment":
-                name = stream.metadata.get("filename", f"attachment {other.index}")
-                kind = stream.metadata.get("mimetype", "application/octet-stream")
-                output.add_attachment(name, kind, bytes(getattr(stream, "data", None) or b""))
-                continue
-            if other.kind not in ("audio", "subtitle", "video"):
-                raise ValueError
-            copy = output.add_stream_from_template(stream)
-        except (ValueError, av.error.FFmpegError, AttributeError):
-            remarks.append(f"left out: {_describe_stream(other)}, which .{output.format.name} cannot hold")
-            continue
-        copy.metadata.update(_kept(stream.metadata))
-        copy.disposition = stream.disposition
-        copies[other.index] = copy
-    return copies, remarks
-
-
-def _copied_packets(
-    original: InputContainer,
-    copies: dict[int, av.stream.Stream],
-    source: VideoSource,
-    start_s: float,
-    end_s: float | None,
-) -> Iterator[Packet]:
-    """The packets of other streams, in file order, with times counted as those of the video are."""
-    origin_s = source.start_pts * source.time_base + Fraction(start_s)
-    for packet in original.demux([original.streams[index] for index in copies]):
-        if packet.size == 0 or packet.pts is None:
-            continue
-        when_s = packet.pts * packet.time_base - origin_s
-        if (start_s > 0 and when_s < 0) or (end_s is not None and when_s >= Fraction(end_s) - Fraction(start_s)):
-            continue
-        shift = round(origin_s / packet.time_base)
-        packet.pts -= shift
-        packet.dts = packet.pts if packet.dts is None else packet.dts - shift
-        packet.stream = copies[packet.stream_index]
-        yield packet
 
 
 def _segment_packets(workspace: Workspace, video: av.stream.Stream, time_base: Fraction) -> Iterator[Packet]:
@@ -271,16 +219,16 @@ def _segment_packets(workspace: Workspace, video: av.stream.Stream, time_base: F
     times in order, moved back by as many frames as the encoder reorders.
     """
     times = [pts for segment in workspace.segments for pts in segment.pts]
-    delay = max(_reordering(_ranks(workspace, segment)) for segment in workspace.segments)
-    early = [times[0] - (delay - i) * _usual_step(times) for i in range(delay)]
+    orders = [ranks(workspace.folder / segment.file, len(segment.pts)) for segment in workspace.segments]
+    early = _early(times, workspace.segments[-1], max(map(_reordering, orders)), orders[-1][-1])
     decode_times = iter(early + times)
-    for segment in workspace.segments:
+    for segment, order in zip(workspace.segments, orders, strict=True):
         with av.open(str(workspace.folder / segment.file)) as container:
-            ranks = iter(_ranks(workspace, segment))
+            rank_of_next = iter(order)
             for packet in container.demux(video=0):
                 if packet.size == 0:
                     continue
-                rank = next(ranks)
+                rank = next(rank_of_next)
                 packet.stream = video  # type: ignore[assignment]
                 packet.time_base = time_base
                 packet.pts, packet.dts = segment.pts[rank], next(decode_times)
@@ -288,19 +236,30 @@ def _segment_packets(workspace: Workspace, video: av.stream.Stream, time_base: F
                 yield packet
 
 
-def _usual_step(times: Sequence[int]) -> int:
-    return max(1, (times[-1] - times[0]) // max(1, len(times) - 1))
+def _early(times: Sequence[int], last: Segment, delay: int, last_decoded: int) -> list[int]:
+    """The decoding times of the first `delay` packets, which lie before anything is shown.
+
+    An .mp4 takes for its duration the last decoding time minus the first, plus the duration of that packet: the first
+    is chosen so that this is how long the frames are shown, whatever their times.
+    """
+    end = last.pts[-1] + last.durations[-1]
+    ahead = end - times[-1 - delay] - last.durations[last_decoded]
+    return [times[0] - ahead + i * ahead // delay for i in range(delay)]
 
 
-def _ranks(workspace: Workspace, segment: Segment) -> list[int]:
-    """For each packet in the order of the file, which frame of the segment it is."""
-    with av.open(str(workspace.folder / segment.file)) as container:
+def ranks(file: Path, frames: int) -> list[int]:
+    """For each packet in the order of a segment's file, which of its `frames` it is.
+
+    Raises:
+        VideoFileError: they are not all there.
+    """
+    with av.open(str(file)) as container:
         counted = [packet.pts or 0 for packet in container.demux(video=0) if packet.size]
     order = {pts: rank for rank, pts in enumerate(sorted(counted))}
-    if len(order) != len(segment.pts):
+    if len(order) != frames:
         raise VideoFileError(
-            f"{segment.file}: has {len(order)} frames where {len(segment.pts)} were encoded; "
-            f"delete {workspace.folder} and run again"
+            f"{file}: has {len(order)} frames where {frames} were encoded: is the disk full? "
+            "If it is not, delete the folder and run again"
         )
     return [order[pts] for pts in counted]
 

@@ -1,0 +1,95 @@
+"""What the video command tells about a job: what is not as usual, how far it is, what was lost, how it went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import console
+
+# Torch, PyAV and the like are imported where they are needed, so that --help and wrong usage answer at once.
+if TYPE_CHECKING:
+    from ..upsampler import RealESRGANer
+    from ..video.containers import OutputPlan
+    from ..video.encoding import Encoding
+    from ..video.pipeline import Excerpt, Tally
+    from ..video.probe import VideoSource
+
+ESTIMATE_AFTER_FRAMES = 3
+WORTH_ESTIMATING_S = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that is settled about one video before any of it is computed."""
+
+    source: VideoSource
+    encoding: Encoding
+    plan: OutputPlan
+    target: Path
+
+
+def facts(job: Job) -> list[str]:
+    source = job.source
+    lines = []
+    if source.interlaced:
+        lines.append(f"{source.path}: interlaced; each pair of fields becomes one frame")
+    if source.has_alpha:
+        lines.append(f"{source.path}: its transparency is dropped")
+    if source.depth_bits > 8 and job.encoding.depth_bits == 8:
+        lines.append(f"{source.path}: has {source.depth_bits} bits, of which {job.encoding.codec} here keeps 8")
+    return lines
+
+
+class Progress:
+    """A bar of frames on stderr, and an estimate of the whole after the first few."""
+
+    def __init__(self, source: VideoSource, excerpt: Excerpt, done_before: int) -> None:
+        total = source.frame_count or 0
+        if source.duration_s and not source.pictures:
+            end_s = source.duration_s if excerpt.end_s is None else min(excerpt.end_s, source.duration_s)
+            total = round((end_s - excerpt.start_s) * float(excerpt.rate or source.rate))
+        self._total = total
+        self._before = done_before
+        self._bar = console.progress_bar(total, "frame", source.path.name)
+        self._bar.update(done_before)
+        self._started = time.monotonic()
+        self.seconds = 0.0
+
+    def frame_done(self, count: int) -> None:
+        self.seconds = time.monotonic() - self._started
+        new = count - self._before
+        left = self.seconds / max(new, 1) * (self._total - count)
+        if new == ESTIMATE_AFTER_FRAMES and left >= WORTH_ESTIMATING_S:
+            console.say(f"about {console.duration(left)} for the other {self._total - count} frames")
+        self._bar.update(count - self._bar.n)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def lost(tally: Tally, excerpt: Excerpt) -> str:
+    losses = tally.losses
+    parts = []
+    if losses.concealed:
+        parts.append(f"{losses.concealed} damaged frames were replaced by the one before")
+    if losses.missing_s and excerpt.end_s is None:
+        parts.append(f"the last {losses.missing_s:.1f} s cannot be decoded and are missing")
+    reasons = f" ({'; '.join(losses.reasons)})" if losses.reasons else ""
+    return " and ".join(parts) + (reasons if parts else "")
+
+
+def summary(job: Job, tally: Tally, upsamplers: Sequence[RealESRGANer], progress: Progress, copied: int) -> str:
+    from ..device import device_name
+
+    new = tally.frames - tally.done_before
+    parts = [f"{job.target}: {tally.frames} frames"]
+    parts += [f"{tally.done_before} from an earlier run"] if tally.done_before else []
+    parts += [f"{tally.repeats} repeats computed once"] if tally.repeats else []
+    parts += [f"{copied} other stream{'s' if copied != 1 else ''} kept"] if job.source.others else []
+    speed = f"{new / progress.seconds:.2f} frames/s" if progress.seconds and new else "nothing left to compute"
+    devices = " and ".join(dict.fromkeys(device_name(upsampler.device) for upsampler in upsamplers))
+    return ", ".join(parts) + f"; {speed} on {devices}, {console.duration(progress.seconds)}"

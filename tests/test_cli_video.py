@@ -1,0 +1,360 @@
+"""The video command: every flag reaches the code, any interruption is survived, every mistake gets one clear line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from clips import Clip, Sound, corrupted, cut_off, decoded, frame_times, moving, packets_of
+from tiny import picture
+
+from realesrgan.cli import models
+from realesrgan.cli.options import VideoOptions, parse
+from realesrgan.cli.video import main
+from realesrgan.image import files
+from realesrgan.image.files import Picture
+from realesrgan.pixels import Array
+from realesrgan.video import segments
+from realesrgan.weights import store
+
+PROJECT = Path(__file__).parents[1]
+PATIENCE_S = 60  # longer than anything here takes; only a test that fails waits for it
+INTRA = {"crf": "10", "g": "5", "bf": "0", "preset": "ultrafast"}
+
+# The published flags in all their spellings, with defaults (facts.md, section 3): field → (flags, default).
+PUBLISHED: dict[str, tuple[tuple[str, ...], Any]] = {
+    "model_name": (("-n", "--model_name"), None),  # realesr-animevideov3, unless --model_path says which
+    "output": (("-o", "--output"), "results"),
+    "denoise_strength": (("-dn", "--denoise_strength"), 0.5),
+    "outscale": (("-s", "--outscale"), 4.0),
+    "suffix": (("--suffix",), "out"),
+    "tile": (("-t", "--tile"), 0),
+    "tile_pad": (("--tile_pad",), 10),
+    "pre_pad": (("--pre_pad",), 0),
+    "face_enhance": (("--face_enhance",), False),
+    "fp32": (("--fp32",), False),
+    "fps": (("--fps",), None),
+    "ffmpeg_bin": (("--ffmpeg_bin",), "ffmpeg"),
+    "extract_frame_first": (("--extract_frame_first",), False),
+    "num_process_per_gpu": (("--num_process_per_gpu",), 1),
+    "alpha_upsampler": (("--alpha_upsampler",), "realesrgan"),
+    "ext": (("--ext",), "auto"),
+    "gpu_id": (("-g", "--gpu-id"), None),
+}
+VALUES = {
+    "model_name": ("a", "a"),
+    "output": ("there", "there"),
+    "denoise_strength": ("0.25", 0.25),
+    "outscale": ("3.5", 3.5),
+    "suffix": ("x4", "x4"),
+    "tile": ("64", 64),
+    "tile_pad": ("5", 5),
+    "pre_pad": ("7", 7),
+    "fps": ("30", "30"),
+    "ffmpeg_bin": ("/bin/ffmpeg", "/bin/ffmpeg"),
+    "num_process_per_gpu": ("2", 2),
+    "alpha_upsampler": ("bicubic", "bicubic"),
+    "ext": ("jpg", "jpg"),
+    "gpu_id": ("0,1", "0,1"),
+}
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(store, "search_folders", lambda: [(Path.cwd() / "weights", "weights folder")])
+    monkeypatch.setattr(segments, "MOST_FRAMES", 5)
+    monkeypatch.setattr(segments, "FEWEST_FRAMES", 5)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def small(srvgg_file: Path) -> list[str]:
+    """The flags for a network that takes no time."""
+    return ["--model_path", str(srvgg_file), "--fp32", "-g", "cpu"]
+
+
+def make(name: str = "a.mp4", count: int = 12, **facts: Any) -> Path:
+    return Clip(moving(count), **facts).write(Path(name))
+
+
+def same(a: str, b: str) -> bool:
+    a, b = f"results/{a}", f"results/{b}"
+    return (
+        all(np.array_equal(x, y) for x, y in zip(decoded(Path(a)), decoded(Path(b)), strict=True))
+        and frame_times(Path(a)) == frame_times(Path(b))
+        and packets_of(Path(a), "audio") == packets_of(Path(b), "audio")
+    )
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_flag_has_its_published_default(name: str) -> None:
+    assert getattr(parse(VideoOptions, [], "prog", ""), name) == PUBLISHED[name][1]
+
+
+@pytest.mark.parametrize(("name", "flag"), [(name, flag) for name in PUBLISHED for flag in PUBLISHED[name][0]])
+def test_every_published_spelling_is_accepted(name: str, flag: str) -> None:
+    words, wanted = ((VALUES[name][0],), VALUES[name][1]) if name in VALUES else ((), True)
+    options, default = parse(VideoOptions, [flag, *words], "prog", ""), parse(VideoOptions, [], "prog", "")
+    assert getattr(options, name) == wanted
+    others = [field.name for field in fields(VideoOptions) if field.name != name]
+    assert all(getattr(options, other) == getattr(default, other) for other in others)
+
+
+def test_a_clip_becomes_a_larger_one_and_a_line_sums_up(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    make("a clip ü's.mp4", sounds=[Sound()])
+    assert main(["-i", "a clip ü's.mp4", *small]) == 0
+    out, err = capsys.readouterr()
+    assert decoded(Path("results/a clip ü's_out.mp4"), "rgb24")[0].shape == (192, 256, 3)
+    (line,) = out.splitlines()
+    for fact in ("a clip ü's_out.mp4: 12 frames", "1 other stream kept", "frames/s on cpu"):
+        assert fact in line
+    assert "fp32" in err
+    assert os.listdir("results") == ["a clip ü's_out.mp4"]
+
+
+def test_flags_about_the_result_reach_the_code(small: list[str]) -> None:
+    make()
+    argv = ["-s", "2", "--suffix", "", "-o", "there", "--ext", "mkv", "--codec", "ffv1", "--pix_fmt", "yuv444p"]
+    assert main(["-i", "a.mp4", *argv, "--keep_segments", "--extract_frame_first", "--ffmpeg_bin", "x", *small]) == 0
+    assert sorted(os.listdir("there")) == ["a.mkv", "a.mkv.work"]
+    assert decoded(Path("there/a.mkv"), "rgb24")[0].shape == (96, 128, 3)
+
+
+def test_a_folder_of_frames_becomes_a_video_at_the_rate_asked_for(small: list[str]) -> None:
+    Path("frames").mkdir()
+    for number in range(6):
+        files.write(Path(f"frames/{number:03}.png"), Picture(picture(12, 16, seed=number)))
+    assert main(["-i", "frames", "--fps", "30000/1001", *small]) == 0
+    times = frame_times(Path("results/frames_out.mp4"))
+    assert [time * 30000 for time in times] == [1001 * number for number in range(6)]
+
+
+@pytest.mark.parametrize(("words", "frames"), [("50", 24), ("12.5", 6), ("24000/1001", 12)])
+def test_fps_retimes_a_video(small: list[str], words: str, frames: int) -> None:
+    make()
+    assert main(["-i", "a.mp4", "--fps", words, *small]) == 0
+    assert len(decoded(Path("results/a_out.mp4"))) == frames
+
+
+@pytest.mark.parametrize(("start", "end", "frames"), [("0.2", None, 7), ("0:00.2", "00:00:00.4", 5), (None, "0.08", 2)])
+def test_start_and_end_cut(small: list[str], start: str | None, end: str | None, frames: int) -> None:
+    make()
+    argv = [*(["--start", start] if start else []), *(["--end", end] if end else [])]
+    assert main(["-i", "a.mp4", *argv, *small]) == 0
+    assert len(decoded(Path("results/a_out.mp4"))) == frames
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--start", "soon"], "--start soon: say seconds"),
+        (["--start", "1:2:3:4"], "--start 1:2:3:4: say seconds"),
+        (["--end", "-1"], "--end"),
+        (["--start", "2", "--end", "1"], "--end 1: must be after --start"),
+        (["--start", "100"], "--start lies behind"),
+        (["--fps", "0"], "--fps 0: say frames per second"),
+        (["--fps", "fast"], "--fps fast: say frames per second"),
+        (["--fps", "1/0"], "--fps 1/0: say frames per second"),
+        (["--num_process_per_gpu", "0"], "--num_process_per_gpu 0: must be at least 1"),
+        (["--codec", "nonsense"], "--codec nonsense: this installation has libx264"),
+        (["--ext", "webm"], "--ext webm: cannot hold libx264 video; try --codec libvpx-vp9"),
+        (["-i", "missing.mp4"], "-i missing.mp4: there is no such file"),
+        (["-o", "a.mp4/there"], "-o a.mp4/there: cannot be written"),
+        (["-o", ".", "--suffix", ""], "a.mp4 is an input and would be overwritten"),
+        (["-i", "a.mp4", "a.mkv"], "a.mp4 and a.mkv would both become"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(
+    small: list[str], capsys: pytest.CaptureFixture[str], argv: list[str], words: str
+) -> None:
+    make()
+    shutil.copy("a.mp4", "a.mkv")
+    assert main([*([] if "-i" in argv else ["-i", "a.mp4"]), *argv, *small]) == 2
+    out, err = capsys.readouterr()
+    assert words in err.splitlines()[-1]
+    assert out == ""
+    assert not list(Path().glob("**/*_out.*"))
+
+
+def test_a_mistake_is_told_before_the_network_is_loaded(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    make()
+    monkeypatch.setattr(models, "load", lambda *options, **more: 1 / 0)
+    assert main(["-i", "a.mp4", "--codec", "nonsense", *small]) == 2
+    assert main(["-i", "a.mp4", "--ext", "webm", *small]) == 2
+
+
+def test_bad_inputs_are_named_and_the_rest_is_done(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    make("good.mp4")
+    Path("empty.mp4").touch()
+    Path("text.mp4").write_text("words " * 100)
+    Clip([], sounds=[Sound()]).write(Path("sound.m4a"))
+    assert main(["-i", "empty.mp4", "text.mp4", "sound.m4a", "good.mp4", *small]) == 1
+    out, err = capsys.readouterr()
+    failures = [line for line in err.splitlines() if line.startswith("failed: ")]
+    assert [word for word, line in zip(("empty", "not a video", "only audio"), failures, strict=True) if word in line]
+    assert out.splitlines()[-1] == "1 videos restored, 3 failed"
+    assert os.listdir("results") == ["good_out.mp4"]
+
+
+def test_damage_is_named_and_strict_refuses_it(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    corrupted(make("a.mkv", 20, options=INTRA), 8)
+    cut_off(make("b.mkv", 40, options=INTRA))
+    assert main(["-i", "a.mkv", "b.mkv", *small]) == 0
+    err = capsys.readouterr().err
+    assert "damaged frames were replaced by the one before" in err
+    assert "s cannot be decoded and are missing" in err
+    assert len(decoded(Path("results/a_out.mp4"))) == 20
+    Path("results/a_out.mp4").unlink()
+    assert main(["-i", "a.mkv", "--strict", *small]) == 1
+    assert "(--strict)" in capsys.readouterr().err
+    assert not Path("results/a_out.mp4").exists()
+
+
+def test_several_workers_give_what_one_gives(small: list[str]) -> None:
+    make(sounds=[Sound()])
+    assert main(["-i", "a.mp4", "--suffix", "one", *small]) == 0
+    assert main(["-i", "a.mp4", "--suffix", "two", *small[:-1], "cpu,cpu"]) == 0
+    assert main(["-i", "a.mp4", "--suffix", "four", "--num_process_per_gpu", "2", *small[:-1], "cpu,cpu"]) == 0
+    assert same("a_one.mp4", "a_two.mp4")
+    assert same("a_one.mp4", "a_four.mp4")
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) -> Callable[[], None]:
+    """Let the network fail after some frames; returns what mends it."""
+    real, done = models.restorer, []
+
+    def restorer(*facts: Any) -> Any:
+        restore = real(*facts)
+
+        def failing(frame: Array, listener: Callable[[float], None]) -> Array:
+            done.append(1)
+            if len(done) > after:
+                raise error
+            return restore(frame, listener)
+
+        return failing
+
+    monkeypatch.setattr(models, "restorer", restorer)
+    return lambda: monkeypatch.setattr(models, "restorer", real)
+
+
+def test_a_worker_that_dies_of_a_bug_raises_and_the_same_command_goes_on(
+    small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(sounds=[Sound()])
+    assert main(["-i", "a.mp4", "--suffix", "whole", *small]) == 0
+    mend = broken(monkeypatch, 8, ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError):
+        main(["-i", "a.mp4", *small])
+    assert not Path("results/a_out.mp4").exists()
+    mend()
+    capsys.readouterr()
+    assert main(["-i", "a.mp4", *small]) == 0
+    out, err = capsys.readouterr()
+    assert "going on after frame 5 of an earlier run" in err
+    assert "5 from an earlier run" in out
+    assert same("a_whole.mp4", "a_out.mp4")
+    assert not list(Path("results").glob("*.work"))
+
+
+def test_other_options_begin_afresh_and_say_so(
+    small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make()
+    mend = broken(monkeypatch, 8, ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError):
+        main(["-i", "a.mp4", *small])
+    mend()
+    assert main(["-i", "a.mp4", "--crf", "30", *small]) == 0
+    out, err = capsys.readouterr()
+    assert "begun afresh" in err
+    assert "earlier run" not in out
+
+
+def test_ctrl_c_is_one_line_and_130(
+    small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make()
+    broken(monkeypatch, 8, KeyboardInterrupt())
+    assert main(["-i", "a.mp4", *small]) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("interrupted: 5 frames are safe in ")
+    assert "the same command goes on from there" in last
+
+
+def run_script(*argv: str | Path, **more: Any) -> subprocess.Popen[str]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = (
+        "import sys; from realesrgan.video import segments; segments.MOST_FRAMES = segments.FEWEST_FRAMES = 5; "
+        "from realesrgan.cli.video import main; sys.exit(main(sys.argv[1:]))"
+    )
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, argv)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            env=os.environ | {"PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)},
+            **more,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no kill -9 and no Ctrl-C for one process")
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
+def test_a_killed_run_goes_on_and_ends_the_same(rrdbnet_file: Path, how: str) -> None:
+    make(count=40, sounds=[Sound()])
+    argv = ["-i", "a.mp4", "--model_path", str(rrdbnet_file), "--fp32", "-g", "cpu", "-s", "2"]
+    with run_script(*argv) as process:
+        deadline = time.monotonic() + PATIENCE_S
+        finished = Path("results/a_out.mp4.work/00000005.mkv")
+        while not finished.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(getattr(signal, how))
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == (130 if how == "SIGINT" else -signal.SIGKILL), err
+    assert "Traceback" not in err
+    assert not Path("results/a_out.mp4").exists()
+    assert len(list(Path("results/a_out.mp4.work").glob("0*[0-9].mkv"))) >= 2
+    assert main(argv) == 0
+    assert main([*argv, "--suffix", "whole"]) == 0
+    assert same("a_out.mp4", "a_whole.mp4")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="only POSIX can limit the size of files")
+def test_a_full_disk_is_told_and_nothing_is_lost(srvgg_file: Path) -> None:
+    make(count=20)
+    Path("results").mkdir()
+    Path("results/a_out.mp4").write_bytes(b"an older result")
+
+    def small_disk() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+
+    argv = ["-i", "a.mp4", "--model_path", str(srvgg_file), "--fp32", "-g", "cpu", "--codec", "ffv1", "--ext", "mkv"]
+    with run_script(*argv, preexec_fn=small_disk) as process:
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1, err
+    assert "Traceback" not in err
+    assert "failed: " in err.splitlines()[-1]
+    assert Path("results/a_out.mp4").read_bytes() == b"an older result"
+    assert main(argv) == 0
+    assert len(decoded(Path("results/a_out.mkv"))) == 20

@@ -1,0 +1,86 @@
+"""What a video is gets found by looking into it: names say nothing, covers are no videos, errors are one sentence."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from clips import ASS, PQ, RATE, Clip, Sound, flat, moving, turned
+from tiny import picture
+
+from realesrgan.errors import UsageError, VideoFileError
+from realesrgan.image import files
+from realesrgan.image.files import Picture
+from realesrgan.video.probe import probe
+
+
+def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
+    clip = Clip(moving(5)).write(tmp_path / 'it\'s a "clip" ü.txt', "mpegts")
+    source = probe(clip)
+    assert (source.width, source.height, source.format_name) == (64, 48, "mpegts")
+
+
+def test_a_cover_larger_than_the_video_is_not_the_video(tmp_path: Path) -> None:
+    source = probe(Clip(moving(5), sounds=[Sound()], cover=True).write(tmp_path / "a.mp4"))
+    assert (source.width, source.height) == (64, 48)
+    assert [other.kind for other in source.others] == ["audio", "video"]
+
+
+@pytest.mark.parametrize(("degrees", "size"), [(90, (48, 64)), (180, (64, 48)), (270, (48, 64))])
+def test_size_and_aspect_are_those_of_the_upright_picture(tmp_path: Path, degrees: int, size: tuple[int, int]) -> None:
+    source = probe(turned(Clip(moving(3), aspect=Fraction(4, 3)).write(tmp_path / "a.mp4"), degrees))
+    assert (source.width, source.height) == size
+    assert source.pixel_aspect == (Fraction(3, 4) if degrees in (90, 270) else Fraction(4, 3))
+
+
+def test_depth_colour_and_streams_are_found(tmp_path: Path) -> None:
+    frames = [flat((300, 500, 520), pixel_format="yuv420p10le")] * 3
+    clip = Clip(frames, pixel_format="yuv420p10le", tags=PQ, sounds=[Sound("aac", "eng")], subtitles=ASS, font=True)
+    source = probe(clip.write(tmp_path / "a.mkv"))
+    assert source.depth_bits == 10
+    assert source.colour.tags == PQ
+    assert [(other.kind, other.language) for other in source.others] == [
+        ("audio", "eng"),
+        ("subtitle", "ger"),
+        ("attachment", None),
+    ]
+
+
+@pytest.mark.parametrize(("height", "matrix"), [(48, 5), (720, 1)])
+def test_colour_that_is_not_said_is_what_players_assume(tmp_path: Path, height: int, matrix: int) -> None:
+    source = probe(Clip([flat((100, 128, 128), height=height)]).write(tmp_path / "a.mkv"))
+    assert (source.colour.space, source.colour.full_range) == (matrix, False)
+
+
+def test_chapters_of_an_mp4_are_not_counted_as_a_stream(tmp_path: Path) -> None:
+    assert probe(Clip(moving(25), chapters=True).write(tmp_path / "a.mp4")).others == ()
+
+
+def test_a_folder_of_frames_is_a_video(tmp_path: Path) -> None:
+    for number in range(3):
+        files.write(tmp_path / f"{number}.png", Picture(picture(8, 10, seed=number)))
+    (tmp_path / "notes.txt").write_text("no picture")
+    source = probe(tmp_path, RATE)
+    assert (len(source.pictures), source.rate, source.duration_s) == (3, 25, 3 / 25)
+
+
+def test_a_folder_of_unequal_frames_is_refused_and_two_are_named(tmp_path: Path) -> None:
+    files.write(tmp_path / "a.png", Picture(picture(8, 10)))
+    files.write(tmp_path / "b.png", Picture(picture(8, 12)))
+    with pytest.raises(VideoFileError, match=r"a\.png is 10×8, b\.png is 12×8"):
+        probe(tmp_path)
+
+
+def test_what_is_no_video_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("not a video " * 50)
+    (tmp_path / "folder").mkdir()
+    Clip([], sounds=[Sound()]).write(tmp_path / "sound.m4a")
+    for name, words in [("empty.mp4", "empty"), ("text.mp4", "not a video"), ("folder", "no pictures")]:
+        with pytest.raises(VideoFileError, match=words):
+            probe(tmp_path / name)
+    with pytest.raises(VideoFileError, match="no video in it, only audio"):
+        probe(tmp_path / "sound.m4a")
+    with pytest.raises(UsageError, match="no such file"):
+        probe(tmp_path / "missing.mp4")

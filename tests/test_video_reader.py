@@ -1,0 +1,162 @@
+"""Frames in = frames out, each at its time, upright and in its own colours; what is broken is stood in for."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import Clip, Sound, corrupted, cut_off, flat, frame_times, moving, turned
+
+from realesrgan.video.probe import VideoSource, probe
+from realesrgan.video.reader import Frame, Losses, read_frames, retimed
+
+UNEVEN = (0, 1, 3, 7, 8, 12, 13, 20)  # in 25ths of a second
+INTRA = {"crf": "10", "g": "5", "bf": "0", "preset": "ultrafast"}
+
+
+def read(path: Path, **span: float) -> tuple[list[Frame], Losses, VideoSource]:
+    source, losses = probe(path), Losses()
+    return list(read_frames(source, losses, **span)), losses, source
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"), [("a.mp4", Fraction(1, 12800)), ("a.mkv", Fraction(1, 1000)), ("a.ts", Fraction(1, 90000))]
+)
+def test_uneven_times_are_the_sources(tmp_path: Path, name: str, unit: Fraction) -> None:
+    times = [int(when / (25 * unit)) for when in UNEVEN]
+    path = Clip(moving(len(times)), times=times, time_base=unit).write(tmp_path / name)
+    frames, losses, source = read(path)
+    told = frame_times(path)
+    start = source.start_pts * source.time_base
+    assert [frame.pts * source.time_base + start for frame in frames] == told
+    assert [a - b for a, b in itertools.pairwise(told)] == [Fraction(a - b, 25) for a, b in itertools.pairwise(UNEVEN)]
+    assert [frame.index for frame in frames] == list(range(len(UNEVEN)))
+    assert losses == Losses(reached_s=losses.reached_s)
+
+
+def test_a_file_that_starts_late_is_counted_from_its_start(tmp_path: Path) -> None:
+    clip = Clip(moving(10), times=range(250, 260), options=INTRA).write(tmp_path / "a.ts")
+    frames, _, source = read(clip)
+    assert source.start_pts * source.time_base == 10
+    assert [frame.pts * source.time_base for frame in frames] == [Fraction(number, 25) for number in range(10)]
+
+
+def test_each_frame_lasts_until_the_next(tmp_path: Path) -> None:
+    times = [40 * when for when in UNEVEN]
+    frames, _, _ = read(Clip(moving(8), times=times, time_base=Fraction(1, 1000)).write(tmp_path / "a.mkv"))
+    assert [frame.pts + frame.duration for frame in frames[:-1]] == [frame.pts for frame in frames[1:]]
+
+
+@pytest.mark.parametrize(("degrees", "corner"), [(0, (0, 0)), (90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))])
+def test_a_turned_video_comes_out_upright(tmp_path: Path, degrees: int, corner: tuple[int, int]) -> None:
+    """The dark block at the top left goes where a clockwise turn takes it."""
+    frames, _, _ = read(turned(Clip(moving(1)).write(tmp_path / "a.mp4"), degrees))
+    pixels = frames[0].pixels
+    assert pixels.shape == ((48, 64, 3) if degrees in (0, 180) else (64, 48, 3))
+    corners = {(y, x): int(pixels[y, x].sum()) for y in (0, -1) for x in (0, -1)}
+    assert min(corners, key=lambda at: corners[at]) == corner
+
+
+def test_more_than_8_bits_stay_more(tmp_path: Path) -> None:
+    levels = [flat((level, 512, 512), pixel_format="yuv420p10le") for level in (400, 401, 402)]
+    path = Clip(levels, pixel_format="yuv420p10le", codec="ffv1", options={}).write(tmp_path / "a.mkv")
+    frames, _, _ = read(path)
+    assert frames[0].pixels.dtype == np.uint16
+    means = [frame.pixels.mean() for frame in frames]
+    assert means[0] < means[1] < means[2]
+
+
+def test_equal_frames_are_told_and_share_their_pixels(tmp_path: Path) -> None:
+    pictures = moving(3)
+    shown = [pictures[0], pictures[0], pictures[1], pictures[1], pictures[1], pictures[2]]
+    frames, _, _ = read(Clip(shown, codec="ffv1", options={}).write(tmp_path / "a.mkv"))
+    assert [frame.repeats for frame in frames] == [False, True, False, True, True, False]
+    assert frames[3].pixels is frames[2].pixels
+
+
+def test_broken_packets_cost_no_frame(tmp_path: Path) -> None:
+    path = corrupted(Clip(moving(20), options=INTRA).write(tmp_path / "a.mkv"), 8)
+    frames, losses, _ = read(path)
+    assert [frame.pts for frame in frames] == [40 * number for number in range(20)]
+    assert losses.concealed >= 1
+    assert losses.reasons
+    assert frames[8].repeats
+    assert len([frame for frame in frames if frame.repeats]) == losses.concealed
+
+
+def test_a_broken_packet_among_independent_ones_costs_exactly_itself(tmp_path: Path) -> None:
+    clip = Clip(moving(12), codec="mjpeg", pixel_format="yuvj420p", options={})
+    frames, losses, _ = read(corrupted(clip.write(tmp_path / "a.avi"), 5))
+    assert (len(frames), losses.concealed) == (12, 1)
+    assert [frame.index for frame in frames if frame.repeats] == [5]
+
+
+@pytest.mark.parametrize("sounds", [(), (Sound(),)])
+def test_what_is_left_of_a_truncated_file_is_read_and_the_loss_measured(
+    tmp_path: Path, sounds: tuple[Sound, ...]
+) -> None:
+    path = cut_off(Clip(moving(40), options=INTRA, sounds=sounds).write(tmp_path / "a.mkv"))
+    frames, losses, _ = read(path)
+    assert 5 < len(frames) < 40
+    assert losses.missing_s == pytest.approx((40 - len(frames)) / 25, abs=0.05)
+
+
+def test_sound_that_lasts_longer_than_the_picture_is_no_loss(tmp_path: Path) -> None:
+    whole = Clip(moving(25), sounds=[Sound()]).write(tmp_path / "whole.mkv")
+    path = tmp_path / "long.ts"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as output:
+        streams = {s.index: output.add_stream_from_template(s, opaque=True) for s in source.streams}
+        for packet in source.demux():
+            if packet.size and (packet.stream.type == "audio" or packet.pts < 300):
+                packet.stream = streams[packet.stream.index]
+                output.mux(packet)
+    _, losses, _ = read(path)
+    assert losses.missing_s == 0
+
+
+def test_frames_of_another_size_are_resized_to_the_first(tmp_path: Path) -> None:
+    small = Clip(moving(4), codec="mjpeg", pixel_format="yuvj420p", options={}).write(tmp_path / "s.mjpeg", "mjpeg")
+    large = Clip(moving(4, 96, 64), codec="mjpeg", pixel_format="yuvj420p", options={})
+    large.write(tmp_path / "l.mjpeg", "mjpeg")
+    both = tmp_path / "both.mjpeg"
+    both.write_bytes(small.read_bytes() + (tmp_path / "l.mjpeg").read_bytes())
+    frames, losses, _ = read(both)
+    assert {frame.pixels.shape for frame in frames} == {(48, 64, 3)}
+    assert (len(frames), losses.resized) == (8, 4)
+
+
+def test_an_animated_gif_keeps_its_times(tmp_path: Path) -> None:
+    clip = Clip(
+        moving(5, pixel_format="rgb8"), [0, 10, 30, 40, 60], Fraction(1, 100), "gif", pixel_format="rgb8", options={}
+    )
+    frames, _, _ = read(clip.write(tmp_path / "a.gif"))
+    assert [frame.pts for frame in frames] == [0, 10, 30, 40, 60]
+
+
+def test_an_excerpt_holds_the_frames_that_begin_in_it(tmp_path: Path) -> None:
+    path = Clip(moving(25)).write(tmp_path / "a.mkv")
+    whole, _, _ = read(path)
+    part, _, _ = read(path, start_s=0.4, end_s=0.8)
+    assert [frame.pts for frame in part] == [40 * number for number in range(10)]
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(part, whole[10:20], strict=True))
+
+
+@pytest.mark.parametrize("rate", [Fraction(5), Fraction(25), Fraction(24000, 1001), Fraction(60)])
+def test_at_a_constant_rate_each_moment_shows_what_it_showed(tmp_path: Path, rate: Fraction) -> None:
+    times = [40 * when for when in UNEVEN]
+    path = Clip(moving(8), times=times, time_base=Fraction(1, 1000), codec="ffv1", options={}).write(tmp_path / "a.mkv")
+    frames, _, source = read(path)
+    again = list(retimed(iter(frames), source, rate))
+    end = (frames[-1].pts + frames[-1].duration) * source.time_base
+    assert [frame.pts for frame in again] == list(range(len(again)))
+    assert 0 <= len(again) / rate - end < 1 / rate
+    for frame in again:
+        on_show = [old for old in frames if old.pts * source.time_base <= frame.pts / rate][-1]
+        assert np.array_equal(frame.pixels, on_show.pixels)
+    for before, frame in itertools.pairwise(again):
+        assert not frame.repeats or np.array_equal(before.pixels, frame.pixels)
+    assert len([frame for frame in again if not frame.repeats]) == len({id(frame.pixels) for frame in again})

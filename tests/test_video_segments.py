@@ -1,0 +1,224 @@
+"""A job that was stopped, however, ends with the frames and packets of one that was not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from clips import Clip, Sound, corrupted, decoded, frame_times, moving, packets_of
+
+from realesrgan.errors import VideoFileError
+from realesrgan.pixels import Array
+from realesrgan.video import segments
+from realesrgan.video.containers import plan_output
+from realesrgan.video.encoding import choose_encoding
+from realesrgan.video.pipeline import Excerpt, Tally, restore_frames
+from realesrgan.video.probe import probe
+from realesrgan.video.segments import Workspace, frames_per_segment
+from realesrgan.video.writer import assemble
+
+
+class Breakdown(Exception):
+    """What stops a job here."""
+
+
+@pytest.fixture(autouse=True)
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "MOST_FRAMES", 5)
+    monkeypatch.setattr(segments, "FEWEST_FRAMES", 5)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    pictures = [picture for picture in moving(16) for _ in range(2)][:27]
+    sounds = [Sound("aac", "eng"), Sound("libopus", "jpn")]
+    return Clip(pictures, codec="ffv1", options={}, sounds=sounds).write(tmp_path / "a.mkv")
+
+
+def twice(frame: Array, listener: Callable[[float], None]) -> Array:
+    return frame.repeat(2, axis=0).repeat(2, axis=1)
+
+
+def failing_after(count: int) -> Callable[[Array, Callable[[float], None]], Array]:
+    done = []
+
+    def restore(frame: Array, listener: Callable[[float], None]) -> Array:
+        if len(done) >= count:
+            raise Breakdown
+        done.append(1)
+        return twice(frame, listener)
+
+    return restore
+
+
+def run(clip: Path, workspace: Workspace, *restorers: Any, excerpt: Excerpt | None = None) -> Tally:
+    source = probe(clip)
+    encoding = choose_encoding("libx264", None, None, None, 8)
+    return restore_frames(
+        source,
+        excerpt or Excerpt(),
+        restorers or [twice],
+        workspace,
+        encoding,
+        multiply_adds_per_frame=1.0,
+        on_frame=lambda count: None,
+    )
+
+
+def finish(clip: Path, workspace: Workspace, name: str) -> Path:
+    source = probe(clip)
+    plan = plan_output(source, choose_encoding("libx264", None, None, None, 8), "mkv")
+    assemble(clip.with_name(name), workspace, source, source.time_base, plan)
+    return clip.with_name(name)
+
+
+def opened(folder: Path, **identity: Any) -> Workspace:
+    workspace = Workspace(folder, identity)
+    workspace.open()
+    return workspace
+
+
+def same(a: Path, b: Path) -> bool:
+    return (
+        all(np.array_equal(x, y) for x, y in zip(decoded(a), decoded(b), strict=True))
+        and frame_times(a) == frame_times(b)
+        and packets_of(a, "audio") == packets_of(b, "audio")
+        and packets_of(a, "video") == packets_of(b, "video")
+    )
+
+
+@pytest.mark.parametrize("stopped_after", [0, 1, 4, 9, 13])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_stopped_and_taken_up_again_is_never_stopped(
+    clip: Path, tmp_path: Path, stopped_after: int, workers: int
+) -> None:
+    whole = opened(tmp_path / "whole")
+    run(clip, whole)
+    with pytest.raises(Breakdown):
+        run(clip, opened(tmp_path / "work"), *[failing_after(stopped_after)] * workers)
+    again = opened(tmp_path / "work")
+    before = again.frames_done
+    assert before % 5 == 0
+    tally = run(clip, again)
+    assert (tally.frames, tally.done_before) == (27, before)
+    assert same(finish(clip, again, "again.mkv"), finish(clip, whole, "whole.mkv"))
+
+
+def test_stopped_three_times_is_never_stopped(clip: Path, tmp_path: Path) -> None:
+    whole = opened(tmp_path / "whole")
+    run(clip, whole)
+    for _ in range(3):
+        with pytest.raises(Breakdown):
+            run(clip, opened(tmp_path / "work"), failing_after(4))
+    again = opened(tmp_path / "work")
+    assert again.frames_done >= 15
+    run(clip, again)
+    assert same(finish(clip, again, "again.mkv"), finish(clip, whole, "whole.mkv"))
+
+
+def test_a_damaged_source_is_taken_up_again_the_same(tmp_path: Path) -> None:
+    options = {"crf": "10", "g": "5", "bf": "0", "preset": "ultrafast"}
+    clip = corrupted(Clip(moving(25), options=options).write(tmp_path / "a.mkv"), 8)
+    whole = opened(tmp_path / "whole")
+    losses = run(clip, whole).losses
+    with pytest.raises(Breakdown):
+        run(clip, opened(tmp_path / "work"), failing_after(12))
+    again = opened(tmp_path / "work")
+    assert run(clip, again).losses == losses
+    assert same(finish(clip, again, "again.mkv"), finish(clip, whole, "whole.mkv"))
+
+
+def test_finished_work_is_not_done_again(clip: Path, tmp_path: Path) -> None:
+    run(clip, opened(tmp_path / "work"))
+    tally = run(clip, opened(tmp_path / "work"), failing_after(0))
+    assert (tally.frames, tally.done_before) == (27, 27)
+
+
+def test_another_job_begins_afresh_and_tells(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "work", {"crf": 18})
+    assert not workspace.open()
+    (tmp_path / "work" / "00000000.mkv").write_bytes(b"old")
+    assert not Workspace(tmp_path / "work", {"crf": 18}).open()
+    assert (tmp_path / "work" / "00000000.mkv").exists()
+    assert Workspace(tmp_path / "work", {"crf": 19}).open()
+    assert not (tmp_path / "work" / "00000000.mkv").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"identity": {}}', '{"segments": 3}'])
+def test_a_manifest_that_cannot_be_read_begins_afresh(tmp_path: Path, content: str) -> None:
+    Workspace(tmp_path / "work", {}).open()
+    (tmp_path / "work" / segments.MANIFEST).write_text(content)
+    workspace = Workspace(tmp_path / "work", {})
+    assert workspace.open()
+    assert workspace.segments == []
+
+
+def test_a_segment_that_is_gone_is_made_again(clip: Path, tmp_path: Path) -> None:
+    whole = opened(tmp_path / "work")
+    run(clip, whole)
+    wanted = finish(clip, whole, "whole.mkv")
+    (tmp_path / "work" / whole.segments[2].file).unlink()
+    again = opened(tmp_path / "work")
+    assert again.frames_done == 10
+    run(clip, again)
+    assert same(finish(clip, again, "again.mkv"), wanted)
+
+
+def test_a_segment_counts_only_when_it_is_on_the_disk(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(segments, "sync", lambda path: synced.append(path))
+    workspace = opened(tmp_path / "work")
+    run(clip, workspace)
+    for segment in workspace.segments:
+        assert workspace.path_for(segment.first) in synced
+    assert synced[-2:] == [tmp_path / "work" / "manifest.json.part", tmp_path / "work"]
+
+
+def test_a_segment_that_lacks_frames_does_not_count(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk whose error comes too late to be told."""
+    mux = av.container.OutputContainer.mux
+    lost: list[int] = []
+
+    class Forgetful:
+        def __init__(self, container: Any) -> None:
+            self._container = container
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._container, name)
+
+        def mux(self, packet: Any) -> None:
+            if lost:
+                mux(self._container, packet)
+            lost.append(1)
+
+    real = av.open
+
+    def opening(file: str, mode: str = "r", **rest: Any) -> Any:
+        return Forgetful(real(file, mode, **rest)) if mode == "w" else real(file, mode, **rest)
+
+    monkeypatch.setattr("realesrgan.video.writer.av.open", opening)
+    workspace = opened(tmp_path / "work")
+    with pytest.raises(VideoFileError, match="has 4 frames where 5 were encoded: is the disk full"):
+        run(clip, workspace)
+    assert workspace.segments == []
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(VideoFileError, match="cannot be written"):
+        Workspace(tmp_path / "file" / "work", {}).open()
+
+
+def test_segments_are_short_where_frames_are_much_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    lengths = [frames_per_segment(work) for work in (0, 1e9, 1e12, 1e18)]
+    assert lengths == sorted(lengths, reverse=True)
+    assert (lengths[0], lengths[-1]) == (segments.MOST_FRAMES, segments.FEWEST_FRAMES)

@@ -1,0 +1,355 @@
+"""A careful viewer could drop the result in for the original: times, colours and every other stream are its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from clips import (
+    ASS,
+    BT601,
+    BT709,
+    BT2020,
+    FONT,
+    PQ,
+    RATE,
+    SRT,
+    Clip,
+    Sound,
+    decoded,
+    flat,
+    frame_times,
+    moving,
+    packets_of,
+    turned,
+)
+
+from realesrgan.errors import UsageError, VideoFileError
+from realesrgan.pixels import Array
+from realesrgan.video.containers import OutputPlan, plan_output
+from realesrgan.video.encoding import Encoding, available, choose_encoding
+from realesrgan.video.pipeline import Excerpt, Tally, restore_frames
+from realesrgan.video.probe import VideoSource, probe
+from realesrgan.video.segments import Workspace
+from realesrgan.video.writer import assemble
+
+UNEVEN = (0, 1, 3, 7, 8, 12, 13, 20)  # in 25ths of a second
+
+
+def identity(frame: Array, listener: Callable[[float], None]) -> Array:
+    return frame
+
+
+def twice(frame: Array, listener: Callable[[float], None]) -> Array:
+    return frame.repeat(2, axis=0).repeat(2, axis=1)
+
+
+class Run:
+    """A clip taken through everything but a network."""
+
+    def __init__(
+        self,
+        path: Path,
+        restorer: Callable[..., Array] = identity,
+        *,
+        extension: str | None = None,
+        codec: str = "libx264",
+        crf: int | None = 1,
+        excerpt: Excerpt | None = None,
+    ) -> None:
+        self.source: VideoSource = probe(path)
+        self.encoding: Encoding = choose_encoding(codec, crf, None, None, self.source.depth_bits)
+        self.plan: OutputPlan = plan_output(self.source, self.encoding, extension)
+        self.path = path.with_name(f"result.{self.plan.extension}")
+        workspace = Workspace(path.with_name("work"), {})
+        workspace.open()
+        excerpt = excerpt or Excerpt()
+        self.tally: Tally = restore_frames(
+            self.source,
+            excerpt,
+            [restorer],
+            workspace,
+            self.encoding,
+            multiply_adds_per_frame=1e13,
+            on_frame=lambda count: None,
+        )
+        time_base = self.source.time_base if excerpt.rate is None else 1 / excerpt.rate
+        self.copies = assemble(
+            self.path, workspace, self.source, time_base, self.plan, start_s=excerpt.start_s, end_s=excerpt.end_s
+        )
+        shutil.rmtree(workspace.folder)
+
+
+def full(path: Path, **changes: Any) -> Path:
+    """A clip with one of everything."""
+    facts: dict[str, Any] = {
+        "sounds": [Sound("aac", "eng", "Main"), Sound("libopus", "jpn", "Comments")],
+        "subtitles": ASS,
+        "font": True,
+        "chapters": True,
+        "metadata": {"title": "The Title"},
+    }
+    return Clip(moving(25), **(facts | changes)).write(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"), [("a.mp4", Fraction(1, 12800)), ("a.mkv", Fraction(1, 1000)), ("a.ts", Fraction(1, 90000))]
+)
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_frames_in_are_frames_out_each_at_its_time(tmp_path: Path, name: str, unit: Fraction, extension: str) -> None:
+    times = [int(when / (25 * unit)) for when in UNEVEN]
+    path = Clip(moving(len(times)), times=times, time_base=unit, sounds=[Sound()]).write(tmp_path / name)
+    run = Run(path, extension=extension)
+    start = run.source.start_pts * run.source.time_base
+    tolerance = Fraction(1, 2000) if extension == "mkv" else 0  # Matroska counts milliseconds
+    for wanted, got in zip(frame_times(path), frame_times(run.path), strict=True):
+        assert abs(got - (wanted - start)) <= tolerance
+
+
+def test_the_result_lasts_as_long_as_the_source(tmp_path: Path) -> None:
+    path = Clip(moving(8), times=[40 * when for when in UNEVEN], time_base=Fraction(1, 1000)).write(tmp_path / "a.mkv")
+    with av.open(str(Run(path).path)) as result:
+        stream = result.streams.video[0]
+        assert stream.duration * stream.time_base == Fraction(21, 25)
+
+
+def test_frames_come_out_in_order_and_themselves(tmp_path: Path) -> None:
+    path = Clip(moving(30)).write(tmp_path / "a.mp4")
+    result = Run(path, twice)
+    pictures = decoded(result.path, "rgb24")
+    assert len(pictures) == 30
+    for before, after in zip(decoded(path, "rgb24"), pictures, strict=True):
+        assert np.abs(twice(before, lambda share: None).astype(int) - after).mean() < 4
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1"])
+def test_every_encoder_gives_all_frames_at_their_times_with_the_tags(tmp_path: Path, codec: str) -> None:
+    if codec not in available():
+        pytest.skip(f"this FFmpeg has no {codec}")
+    times = [40 * when for when in UNEVEN]
+    frames = [flat((60 + 4 * number, 110, 140), 128, 96) for number in range(8)]
+    clip = Clip(frames, times, Fraction(1, 1000), tags=BT709, aspect=Fraction(4, 3))
+    run = Run(clip.write(tmp_path / "a.mkv"), codec=codec, crf=None)
+    assert [round(time * 1000) for time in frame_times(run.path)] == times
+    again = probe(run.path)
+    assert again.colour == run.source.colour
+    if run.path.suffix == ".mp4":
+        assert again.pixel_aspect == Fraction(4, 3)
+    else:
+        assert [remark for remark in run.plan.remarks if "pixel aspect 4/3 is lost" in remark]
+    levels = [picture.ravel()[:100].mean() for picture in decoded(run.path)]
+    assert sorted(levels) == levels
+    assert len(set(levels)) == 8
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("tags", [BT601, BT709, BT2020], ids=["601", "709", "2020"])
+@pytest.mark.parametrize("encoder", [("ffv1", None), ("libx264", 4)], ids=["ffv1", "x264"])
+def test_colours_come_back_within_one_level(
+    tmp_path: Path, tags: dict[str, int], full_range: bool, encoder: tuple[str, int | None]
+) -> None:
+    tags = tags | {"color_range": 2 if full_range else 1}
+    patches = [(50, 120, 140), (100, 90, 160), (128, 128, 128), (160, 150, 110), (200, 128, 120), (81, 110, 150)]
+    clip = Clip([flat(patch) for patch in patches], codec="ffv1", options={}, tags=tags)
+    run = Run(clip.write(tmp_path / "a.mkv"), codec=encoder[0], crf=encoder[1])
+    assert probe(run.path).colour.tags == tags
+    for wanted, got in zip(decoded(tmp_path / "a.mkv"), decoded(run.path), strict=True):
+        assert np.abs(wanted.astype(int) - got).max() <= 1
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1"])
+def test_10_bits_and_their_tags_stay(tmp_path: Path, codec: str) -> None:
+    patches = [flat((level, 500, 540), pixel_format="yuv420p10le") for level in (301, 302, 303, 700)]
+    clip = Clip(patches, pixel_format="yuv420p10le", codec="ffv1", options={}, tags=PQ)
+    run = Run(clip.write(tmp_path / "a.mkv"), codec=codec, crf=None if codec == "ffv1" else 1)
+    assert run.encoding.pixel_format == "yuv420p10le"
+    assert probe(run.path).colour.tags == PQ
+    for wanted, got in zip(decoded(tmp_path / "a.mkv"), decoded(run.path), strict=True):
+        assert np.abs(wanted.astype(int) - got).max() <= 1
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_what_was_turned_is_upright_and_not_turned_again(tmp_path: Path, degrees: int) -> None:
+    path = turned(Clip(moving(3), aspect=Fraction(4, 3)).write(tmp_path / "a.mp4"), degrees)
+    before = probe(path)
+    result = probe(Run(path).path)
+    assert (result.width, result.height, result.rotation) == (before.width, before.height, 0)
+    assert result.pixel_aspect == (Fraction(4, 3) if degrees == 180 else Fraction(3, 4))
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_ffmpeg_turns_it_the_same_way(tmp_path: Path, degrees: int) -> None:
+    path = turned(Clip(moving(2)).write(tmp_path / "a.mp4"), degrees)
+    wanted = tmp_path / "wanted.mkv"
+    subprocess.run(["ffmpeg", "-v", "error", "-i", str(path), "-c:v", "ffv1", str(wanted)], check=True)
+    for theirs, ours in zip(decoded(wanted, "rgb24"), decoded(Run(path).path, "rgb24"), strict=True):
+        assert np.abs(theirs.astype(int) - ours).mean() < 4
+
+
+def test_odd_sizes_gain_a_repeated_row_and_column(tmp_path: Path) -> None:
+    clip = Clip(moving(3, 33, 21, "yuv444p"), pixel_format="yuv444p")
+    result = decoded(Run(clip.write(tmp_path / "a.mp4")).path, "rgb24")
+    assert {picture.shape for picture in result} == {(22, 34, 3)}
+
+
+def test_a_matroska_file_keeps_everything_it_holds(tmp_path: Path) -> None:
+    path = full(tmp_path / "a.mkv")
+    run = Run(path)
+    assert run.path.suffix == ".mkv"
+    assert run.plan.remarks == ("the output is .mkv, because .mp4 cannot hold ssa subtitle (ger), attachment",)
+    assert run.copies is not None
+    assert (run.copies.count, run.copies.remarks) == (4, [])
+    for kind in ("audio", "subtitle"):
+        assert packets_of(run.path, kind) == packets_of(path, kind)
+    with av.open(str(path)) as before, av.open(str(run.path)) as after:
+        assert [(s.type, s.language) for s in after.streams] == [(s.type, s.language) for s in before.streams]
+        assert [s.disposition for s in after.streams] == [s.disposition for s in before.streams]
+        assert [s.metadata.get("title") for s in after.streams.audio] == ["Main", "Comments"]
+        assert after.metadata["title"] == "The Title"
+        assert [(c["start"], c["end"], c["metadata"]) for c in after.chapters()] == [
+            (c["start"], c["end"], c["metadata"]) for c in before.chapters()
+        ]
+        assert len(after.chapters()) == 2
+        (font,) = [stream for stream in after.streams if stream.type == "attachment"]
+        assert bytes(font.data) == FONT  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("codec", ["aac", "libmp3lame", "libopus", "ac3"])
+def test_sound_that_mp4_holds_is_copied_bit_for_bit_at_its_times(tmp_path: Path, codec: str) -> None:
+    path = Clip(moving(25), sounds=[Sound(codec, "eng")]).write(tmp_path / "a.mp4")
+    run = Run(path)
+    assert (run.path.suffix, run.plan.remarks) == (".mp4", ())
+    assert packets_of(run.path, "audio") == packets_of(path, "audio")
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mov"])
+def test_sound_that_mp4_does_not_hold_makes_the_default_matroska(tmp_path: Path, name: str) -> None:
+    path = Clip(moving(12), sounds=[Sound("pcm_s16le")]).write(tmp_path / name)
+    run = Run(path)
+    assert run.plan.remarks == ("the output is .mkv, because .mp4 cannot hold pcm_s16le audio",)
+    assert b"".join(data for _, data in packets_of(run.path, "audio")[0]) == b"".join(
+        data for _, data in packets_of(path, "audio")[0]
+    )
+
+
+@pytest.mark.parametrize(("extension", "codec", "wanted"), [("mp4", "libx264", "aac"), ("webm", "libvpx-vp9", "opus")])
+def test_where_the_container_is_asked_for_sound_is_encoded_anew_and_said(
+    tmp_path: Path, extension: str, codec: str, wanted: str
+) -> None:
+    path = Clip(moving(25), sounds=[Sound("pcm_s16le", "eng")]).write(tmp_path / "a.mov")
+    run = Run(path, extension=extension, codec=codec, crf=20)
+    spoken = {"aac": "AAC", "opus": "Opus"}[wanted]
+    assert run.plan.remarks == (f"pcm_s16le audio (eng) is encoded anew as {spoken}: .{extension} cannot hold it",)
+    with av.open(str(run.path)) as result:
+        (sound,) = result.streams.audio
+        assert (sound.codec_context.codec.canonical_name, sound.language) == (wanted, "eng")
+        samples = sum(frame.samples for frame in result.decode(sound))
+    assert samples == pytest.approx(48000, abs=2 * 1024)
+
+
+def test_what_the_container_asked_for_cannot_hold_is_left_out_and_said(tmp_path: Path) -> None:
+    run = Run(full(tmp_path / "a.mkv"), extension="mp4")
+    assert run.plan.remarks == (
+        "left out: ssa subtitle (ger), which .mp4 cannot hold",
+        "left out: attachment, which .mp4 cannot hold",
+    )
+    with av.open(str(run.path)) as result:
+        assert [stream.language for stream in result.streams.audio] == ["eng", "jpn"]
+        assert len(result.chapters()) == 2
+
+
+@pytest.mark.parametrize(
+    ("extension", "codec"), [("webm", "libx264"), ("mp4", "prores_ks"), ("mov", "libvpx-vp9"), ("mp4", "ffv1")]
+)
+def test_video_that_the_container_cannot_hold_is_refused(tmp_path: Path, extension: str, codec: str) -> None:
+    source = probe(Clip(moving(2)).write(tmp_path / "a.mp4"))
+    with pytest.raises(UsageError, match=f"--ext {extension}: cannot hold {codec} video; try --codec "):
+        plan_output(source, Encoding(codec, None, None, "yuv420p"), extension)
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_a_cover_stays_a_cover(tmp_path: Path, extension: str) -> None:
+    path = Clip(moving(5), sounds=[Sound()], cover=True).write(tmp_path / "a.mp4")
+    run = Run(path, extension=extension)
+    with av.open(str(run.path)) as result:
+        covers = [s for s in result.streams.video if s.disposition & av.stream.Disposition.attached_pic]
+        assert [(cover.width, cover.height) for cover in covers] == [(200, 200)]
+    assert len(decoded(run.path)) == 5
+    assert run.copies is not None
+    assert run.copies.count == 2
+
+
+def test_srt_subtitles_travel_in_matroska(tmp_path: Path) -> None:
+    path = Clip(moving(25), subtitles=SRT).write(tmp_path / "a.mkv")
+    run = Run(path)
+    assert packets_of(run.path, "subtitle") == packets_of(path, "subtitle")
+    assert len(packets_of(path, "subtitle")[0]) == 2
+
+
+def test_an_excerpt_starts_at_zero_with_its_own_sound_and_chapters(tmp_path: Path) -> None:
+    path = full(tmp_path / "a.mkv")
+    run = Run(path, excerpt=Excerpt(0.4, 0.8))
+    assert frame_times(run.path) == [number / RATE for number in range(10)]
+    before, after = packets_of(path, "audio")[0], packets_of(run.path, "audio")[0]
+    inside = [(when - 0.4, data) for when, data in before if 0.4 <= when < 0.8]
+    assert [data for _, data in after] == [data for _, data in inside]
+    assert [when for when, _ in after] == pytest.approx([when for when, _ in inside], abs=0.001)
+    with av.open(str(run.path)) as result:
+        assert [(c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in result.chapters()] == [
+            (0, Fraction(1, 10)),
+            (Fraction(1, 10), Fraction(4, 10)),
+        ]
+
+
+def test_at_another_rate_it_lasts_as_long(tmp_path: Path) -> None:
+    path = Clip(moving(8), times=[40 * when for when in UNEVEN], time_base=Fraction(1, 1000)).write(tmp_path / "a.mkv")
+    run = Run(path, excerpt=Excerpt(rate=Fraction(50)))
+    assert frame_times(run.path) == [Fraction(number, 50) for number in range(42)]
+
+
+def test_repeats_are_computed_once(tmp_path: Path) -> None:
+    pictures = moving(6)
+    shown = [picture for picture in pictures for _ in range(3)]
+    computed = []
+
+    def count(frame: Array, listener: Callable[[float], None]) -> Array:
+        computed.append(1)
+        return frame
+
+    run = Run(Clip(shown, codec="ffv1", options={}).write(tmp_path / "a.mkv"), count)
+    assert (len(computed), run.tally.repeats, run.tally.frames) == (6, 12, 18)
+    assert len(decoded(run.path)) == 18
+
+
+def test_no_output_appears_before_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "result.mp4").write_bytes(b"the old one")
+    monkeypatch.setattr("realesrgan.video.writer._early", lambda *facts: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Run(Clip(moving(10)).write(tmp_path / "a.mp4"))
+    assert (tmp_path / "result.mp4").read_bytes() == b"the old one"
+    assert not [path for path in tmp_path.iterdir() if "part" in path.name]
+
+
+def test_a_result_with_too_few_frames_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Workspace, "frames_done", property(lambda workspace: 11))
+    monkeypatch.setattr("realesrgan.video.pipeline.Tally", lambda done_before: Tally())
+    with pytest.raises(VideoFileError, match="has 10 frames where 11 were restored"):
+        Run(Clip(moving(10)).write(tmp_path / "a.mp4"))
+    assert not (tmp_path / "result.mp4").exists()
+
+
+def test_an_encoder_that_is_not_there_is_refused_and_those_that_are_are_named() -> None:
+    with pytest.raises(UsageError, match="--codec nonsense: this installation has libx264, "):
+        choose_encoding("nonsense", None, None, None, 8)
+    with pytest.raises(UsageError, match="--pix_fmt nonsense: libx264 takes yuv420p"):
+        choose_encoding("libx264", None, None, "nonsense", 8)
+    with pytest.raises(UsageError, match="preset nonsense cannot be used here"):
+        choose_encoding("libx264", None, "nonsense", None, 8)
