@@ -58,7 +58,7 @@ class Crew:
 
     def __init__(self) -> None:
         self.stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._threads: list[tuple[threading.Thread, threading.Event]] = []  # each with what tells that it has ended
         self._crashes: list[BaseException] = []
 
     def channel(self, length: int, producers: int = 1) -> Channel[T]:
@@ -70,11 +70,12 @@ class Crew:
             raise Stopped
 
     def start(self, name: str, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=self._guard, args=(work,), name=name)
-        self._threads.append(thread)
+        ended = threading.Event()
+        thread = threading.Thread(target=self._guard, args=(work, ended), name=name)
         thread.start()
+        self._threads.append((thread, ended))
 
-    def _guard(self, work: Callable[[], None]) -> None:
+    def _guard(self, work: Callable[[], None], ended: threading.Event) -> None:
         try:
             work()
         except Stopped:
@@ -82,6 +83,8 @@ class Crew:
         except BaseException as error:
             self._crashes.append(error)
             self.stop.set()
+        finally:
+            ended.set()
 
     def __enter__(self) -> Crew:
         return self
@@ -89,13 +92,17 @@ class Crew:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         try:
             if error is None:
-                for thread in self._threads:
-                    while thread.is_alive():
-                        thread.join(POLL_S)  # a join without end would not let Ctrl-C through on Windows
+                self._wait()
         finally:
             self.stop.set()  # does nothing where all ended by themselves
-            for thread in self._threads:
-                if thread.is_alive():  # Ctrl-C may have come before it was started
-                    thread.join()
+            self._wait()
         if self._crashes and error is None:
             raise self._crashes[0]
+
+    def _wait(self) -> None:
+        # Not by Thread.join alone: interrupted by Ctrl-C it takes a running thread for dead (bpo-46726), and the process
+        # ends under it. Not without a timeout: Ctrl-C would not get through on Windows.
+        for thread, ended in self._threads:
+            while not ended.wait(POLL_S):
+                pass
+            thread.join()

@@ -255,13 +255,11 @@ def test_a_network_cast_as_a_whole_gives_that_type(spec):
 
 
 def test_what_reads_and_writes_the_picture_and_closes_the_trunk_keeps_full_precision():
-    rrdbnet, srvgg = (
-        RRDBNetSpec(num_feat=4, num_block=1, num_grow_ch=2).build(),
-        SRVGGNetCompactSpec(3, 3, 4, 2).build(),
-    )
+    short, long = (RRDBNetSpec(num_feat=4, num_block=blocks, num_grow_ch=2).build() for blocks in (15, 16))
     for network, wanted in (
-        (rrdbnet, ["conv_first", "conv_body", "conv_last"]),
-        (srvgg, ["body.0", "body.1", "body.6"]),
+        (short, ["conv_first", "conv_body", "conv_last"]),
+        (long, ["conv_first", "body.0", "body.15", "conv_body", "conv_last"]),
+        (SRVGGNetCompactSpec(3, 3, 4, 4).build(), ["body.0", "body.1", "body.4", "body.5", "body.10"]),
     ):
         assert [name for name, layer in network.named_modules() if layer in network.full_precision_layers] == wanted
 

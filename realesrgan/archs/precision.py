@@ -25,8 +25,9 @@ def cast_convolutions(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     kept = getattr(network, "full_precision_layers", None)
     if kept is None:
         return network
+    whole = {part for layer in kept for part in layer.modules()}
     for layer in network.modules():
         # Layer by layer: casting all and then some of them back would leave those rounded.
-        if layer not in kept and next(layer.children(), None) is None:
+        if layer not in whole and next(layer.children(), None) is None:
             layer.to(dtype)
     return network

