@@ -100,8 +100,8 @@ class Crew:
             raise self._crashes[0]
 
     def _wait(self) -> None:
-        # Not by Thread.join alone: interrupted by Ctrl-C it takes a running thread for dead (bpo-46726), and the process
-        # ends under it. Not without a timeout: Ctrl-C would not get through on Windows.
+        # Not by Thread.join alone: interrupted by Ctrl-C it takes a running thread for dead (bpo-46726), and the
+        # process ends under it. Not without a timeout: Ctrl-C would not get through on Windows.
         for thread, ended in self._threads:
             while not ended.wait(POLL_S):
                 pass

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from clips import Clip, Sound, corrupted, decoded, frame_times, moving, packets_of
 
-from realesrgan.errors import VideoFileError
+from realesrgan.errors import UsageError, VideoFileError
 from realesrgan.pixels import Array
 from realesrgan.video import segments
 from realesrgan.video.containers import plan_output
@@ -222,3 +222,20 @@ def test_segments_are_short_where_frames_are_much_work(monkeypatch: pytest.Monke
     lengths = [frames_per_segment(work) for work in (0, 1e9, 1e12, 1e18)]
     assert lengths == sorted(lengths, reverse=True)
     assert (lengths[0], lengths[-1]) == (segments.MOST_FRAMES, segments.FEWEST_FRAMES)
+
+
+def test_a_folder_of_other_things_is_never_wiped(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "diary.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds diary.txt, which is not of a job"):
+        Workspace(tmp_path / "work", {}).open()
+    assert (tmp_path / "work" / "diary.txt").read_text() == "mine"
+
+
+def test_two_runs_of_one_job_do_not_work_at_once(tmp_path: Path) -> None:
+    first, second = Workspace(tmp_path / "work", {}), Workspace(tmp_path / "work", {})
+    with first.claim(), pytest.raises(UsageError, match="another run is at work"), second.claim():
+        pass
+    with second.claim():
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -157,12 +157,30 @@ VIDEO_EXTENSIONS = frozenset(
 def _restore(
     job: report.Job, excerpt: Excerpt, upsamplers: Sequence[RealESRGANer], options: VideoOptions, model: Model | None
 ) -> None:
+    from ..video.segments import Workspace
+
+    for remark in (*report.facts(job), *job.plan.remarks):
+        console.say(remark)
+    identity = _identity(job, excerpt, options, model)
+    workspace = Workspace(job.target.with_name(f"{job.target.name}.work"), identity)
+    with workspace.claim():
+        if workspace.open():
+            console.say(f"{workspace.folder} was of another job (other options or another input): begun afresh")
+        if workspace.frames_done:
+            console.say(f"going on after frame {workspace.frames_done} of an earlier run")
+        _restore_in(workspace, job, excerpt, upsamplers, options)
+
+
+def _restore_in(
+    workspace: Workspace,
+    job: report.Job,
+    excerpt: Excerpt,
+    upsamplers: Sequence[RealESRGANer],
+    options: VideoOptions,
+) -> None:
     from ..video.writer import assemble
 
     source, target = job.source, job.target
-    for remark in (*report.facts(job), *job.plan.remarks):
-        console.say(remark)
-    workspace = _open_workspace(job, _identity(job, excerpt, options, model))
     progress = report.Progress(source, excerpt, workspace.frames_done)
     try:
         tally = _compute(job, excerpt, upsamplers, options, workspace, progress)
@@ -189,17 +207,6 @@ def _restore(
     if not options.keep_segments:
         workspace.remove()
     console.announce(report.summary(job, tally, upsamplers, progress, copies.count if copies else 0))
-
-
-def _open_workspace(job: report.Job, identity: dict[str, Any]) -> Workspace:
-    from ..video.segments import Workspace
-
-    workspace = Workspace(job.target.with_name(f"{job.target.name}.work"), identity)
-    if workspace.open():
-        console.say(f"{workspace.folder} was of another job (other options or another input): begun afresh")
-    if workspace.frames_done:
-        console.say(f"going on after frame {workspace.frames_done} of an earlier run")
-    return workspace
 
 
 def _compute(

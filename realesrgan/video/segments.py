@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,9 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import VideoFileError
+from filelock import FileLock, Timeout
+
+from ..errors import UsageError, VideoFileError
 
 MANIFEST = "manifest.json"
+_OWN_FILES = re.compile(r"\d{8}\.(part\.)?\w+|manifest\.json(\.part)?")
 SEGMENT_FORMAT = "mkv"  # takes every codec; its timestamps do not count, the manifest's do
 # A segment is what a killed job loses at most, and each begins with a key frame, which costs size.
 MOST_FRAMES, FEWEST_FRAMES = 240, 24
@@ -50,7 +54,12 @@ class Workspace:
         self.segments: list[Segment] = []
 
     def open(self) -> bool:
-        """Take up the segments of an earlier run, or begin afresh; returns whether there was other work to discard."""
+        """Take up the segments of an earlier run, or begin afresh; returns whether there was other work to discard.
+
+        Raises:
+            UsageError: the folder holds something that is no such work.
+            VideoFileError: it cannot be written.
+        """
         found = self._read()
         if found is not None and found.get("identity") == self._identity:
             for entry in found["segments"]:
@@ -60,11 +69,37 @@ class Workspace:
                 self.segments.append(segment)
             return False
         discarded = self.folder.exists()
+        if foreign := [path.name for path in self._entries() if not _OWN_FILES.fullmatch(path.name)]:
+            raise UsageError(
+                f"{self.folder} is where finished segments would be kept, but holds {foreign[0]}, which is not of a "
+                "job like this: move it away, or choose another -o"
+            )
         self.remove()
         with _named_errors(self.folder):
             self.folder.mkdir(parents=True)
             self._write()
         return discarded
+
+    def _entries(self) -> list[Path]:
+        return list(self.folder.iterdir()) if self.folder.is_dir() else []
+
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Keep other runs of the same job out while this one works.
+
+        Raises:
+            UsageError: another run is at work.
+        """
+        lock = FileLock(f"{self.folder}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise UsageError(f"{self.folder}: another run is at work on this job; wait for it to end") from error
+        try:
+            yield
+        finally:
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any] | None:
         try:
