@@ -200,7 +200,7 @@ def _machine_lines() -> list[str]:
         "published one written plainly: fp32, NCHW, eager (`benchmarks/textbook.py`). Only the ratios carry over to",
         "other machines.",
         "",
-        f"{_processor()}, {threads} threads, Python {platform.python_version()}, torch {torch.__version__}. "
+        f"{processor()}, {threads} threads, Python {platform.python_version()}, torch {torch.__version__}. "
         f"Largest arithmetic rate measured in this run, by {PEAK_MATRIX_SIDE}² matrix products: "
         f"{_peak_tflops(torch.float32):.2f} TFLOP/s in fp32, {_peak_tflops(torch.bfloat16):.2f} in bf16.",
         "",
@@ -217,7 +217,8 @@ def _peak_tflops(dtype: torch.dtype) -> float:
     return 2e-12 * PEAK_MATRIX_SIDE**3 / best
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The model of this machine's processor."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
