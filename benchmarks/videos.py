@@ -55,8 +55,8 @@ def main() -> None:
         [
             "# A video, from file to file",
             "",
-            f"Made by `python -m benchmarks.videos`: {len(frames)} frames of {width}×{height}, {MODEL}, from reading the",
-            f"weights to the finished file, one after the other in one run on {processor()}.",
+            f"Made by `python -m benchmarks.videos`: {len(frames)} frames of {width}×{height}, {MODEL}, from reading",
+            f"the weights to the finished file, one after the other in one run on {processor()}.",
             "",
             "| | seconds | times as fast as the textbook loop |",
             "|---|---|---|",
