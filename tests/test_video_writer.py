@@ -149,8 +149,13 @@ def test_every_encoder_gives_all_frames_at_their_times_with_the_tags(tmp_path: P
     assert len(set(levels)) == 8
 
 
+# Python 3.10 has no newer PyAV than 17, whose conversions know BT.2020 only roughly (3 levels), and which gives no arrays
+# of 10-bit frames to compare.
+needs_pyav_18 = pytest.mark.skipif(int(av.__version__.split(".")[0]) < 18, reason="PyAV before 18 cannot do this")
+
+
 @pytest.mark.parametrize("full_range", [False, True])
-@pytest.mark.parametrize("tags", [BT601, BT709, BT2020], ids=["601", "709", "2020"])
+@pytest.mark.parametrize("tags", [BT601, BT709, pytest.param(BT2020, marks=needs_pyav_18)], ids=["601", "709", "2020"])
 @pytest.mark.parametrize("encoder", [("ffv1", None), ("libx264", 4)], ids=["ffv1", "x264"])
 def test_colours_come_back_within_one_level(
     tmp_path: Path, tags: dict[str, int], full_range: bool, encoder: tuple[str, int | None]
@@ -164,6 +169,7 @@ def test_colours_come_back_within_one_level(
         assert np.abs(wanted.astype(int) - got).max() <= 1
 
 
+@needs_pyav_18
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "ffv1"])
 def test_10_bits_and_their_tags_stay(tmp_path: Path, codec: str) -> None:
     patches = [flat((level, 500, 540), pixel_format="yuv420p10le") for level in (301, 302, 303, 700)]
