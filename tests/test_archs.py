@@ -25,15 +25,6 @@ SMALL_SRVGGS += [SRVGGNetCompactSpec(num_feat=5, num_conv=1, upscale=upscale) fo
 SMALL_SPECS: list[NetworkSpec] = [*SMALL_RRDBNETS, *SMALL_SRVGGS]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Sharing networks this small among threads takes longer than computing them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def with_random_weights(network: nn.Module, seed: int = 0) -> nn.Module:
     """Biases and slopes too, and residual branches as strong as the rest, so that no term can go missing unseen."""
     generator = torch.Generator().manual_seed(seed)

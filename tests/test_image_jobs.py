@@ -278,3 +278,12 @@ def test_planning_writes_nothing() -> None:
     make("pics/a.png")
     plan("pics", recursive=True, compare=True)
     assert sorted(path.as_posix() for path in Path().rglob("*")) == ["pics", "pics/a.png"]
+
+
+def test_a_batch_into_its_own_folder_can_be_finished(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "a_out.png"):
+        files.write(tmp_path / name, Picture(picture(4, 5)))
+    found = jobs.plan([str(tmp_path)], Naming(tmp_path), skip_existing=True)
+    assert [job.source.name for job in found.jobs] == ["b.png"]
+    assert found.done_before == 1
+    assert found.passed_over == [f"{tmp_path / 'a_out.png'}: the result of {tmp_path / 'a.png'}"]

@@ -27,15 +27,6 @@ from realesrgan.weights.recognise import recognise, rename_old_keys
 StateDict = dict[str, Tensor]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Sharing networks this small among threads takes longer than computing them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def assert_same(state: StateDict, wanted: StateDict) -> None:
     assert list(state) == list(wanted)
     for key, value in wanted.items():

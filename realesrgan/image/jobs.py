@@ -94,11 +94,22 @@ def plan(
             result.failures.append(f"{path}: {reason}")
         else:
             result.jobs.append(Job(path, header, target))
+    if skip_existing:
+        _leave_out_results(result)
     _check_targets(result.jobs, compare)
     if skip_existing:
         result.done_before = sum(job.target.exists() for job in result.jobs)
         result.jobs = [job for job in result.jobs if not job.target.exists()]
     return result
+
+
+def _leave_out_results(result: Plan) -> None:
+    """Where results lie among the inputs, those of an earlier run are no inputs of this one."""
+    makers = {job.target.resolve(): job.source for job in result.jobs}
+    for job in list(result.jobs):
+        if maker := makers.get(job.source.resolve()):
+            result.jobs.remove(job)
+            result.passed_over.append(f"{job.source}: the result of {maker}")
 
 
 def _expand(inputs: Sequence[str], output: Path, recursive: bool, result: Plan) -> Iterator[tuple[Path, Path]]:
