@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .archs.precision import cast_convolutions
-from .archs.specs import NetworkSpec, RRDBNetSpec
+from .archs.specs import UNSHUFFLE, NetworkSpec, RRDBNetSpec
 from .device import Precision, choose_precision, free_memory_bytes, is_out_of_memory
 from .errors import DeviceError, RealESRGANError
 from .tiling import Box, Tile, grid
@@ -49,7 +49,7 @@ class Engine:
         self.spec = spec
         self.scale = scale
         self.device = device
-        self.size_multiple = spec.size_multiple if spec is not None else {2: 2, 1: 4}.get(scale, 1)
+        self.size_multiple = spec.size_multiple if spec is not None else UNSHUFFLE.get(scale, 1)
         self.precision = choose_precision(device, reduced=reduced)
         self._keeps_stream = hasattr(network, "full_precision_layers")
         if self.precision is Precision.MIXED_BF16 and not self._keeps_stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,9 @@ from torch import Tensor
 
 Array = npt.NDArray[Any]
 Mode = Literal["L", "RGB", "RGBA"]
+# What the pipelines take: pixels and a listener to be told, from 0 to 1, how much of them is done, to pixels. The
+# listener may raise to cancel.
+Restorer = Callable[[Array, Callable[[float], None]], Array]
 
 # ITU-R BT.601 luma of R, G, B: how OpenCV, and so the published code, turns a restored gray picture gray again.
 LUMA = (0.299, 0.587, 0.114)
@@ -110,6 +114,11 @@ def quantise(image: Array, depth: np.dtype[Any]) -> Array:
     """Floating-point values with 1.0 for white → `depth`, clamped and rounded once."""
     levels: Array = np.rint(np.clip(image, 0, 1) * np.float32(peak_of(depth)))
     return levels.astype(depth)
+
+
+def final_size(height: int, width: int, outscale: float) -> tuple[int, int]:
+    """Height and width after an enlargement by `outscale`: rounded down, as published, but never to nothing."""
+    return max(1, int(height * outscale)), max(1, int(width * outscale))
 
 
 def resize_lanczos(image: Array, height: int, width: int) -> Array:

@@ -124,7 +124,7 @@ class RealESRGANer:
         height, width = img.shape[:2]
         final = None
         if outscale is not None and outscale != self.scale:
-            final = (max(1, int(height * outscale)), max(1, int(width * outscale)))
+            final = pixels.final_size(height, width, outscale)
         varied_alpha = planes.alpha is not None and np.ptp(planes.alpha) > 0
         alpha_by_network = varied_alpha and alpha_upsampler == "realesrgan"
         self.engine.announce(

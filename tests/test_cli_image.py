@@ -32,7 +32,7 @@ from realesrgan.weights import store
 SCRIPT = Path(__file__).parents[1] / "inference_realesrgan.py"
 PATIENCE_S = 60  # longer than anything here takes; only a test that fails waits for it
 
-# The published flags in all their spellings, with defaults (facts.md, section 3): field → (flags, default).
+# The published flags in all their spellings, with defaults: field → (flags, default).
 PUBLISHED: dict[str, tuple[tuple[str, ...], Any]] = {
     "input": (("-i", "--input"), ("inputs",)),
     "model_name": (("-n", "--model_name"), None),  # RealESRGAN_x4plus, unless --model_path says which; tested below
@@ -68,14 +68,10 @@ VALUES: dict[str, tuple[str, Any]] = {
 
 
 @pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Paths are short, weights that somebody put into the project's folder are not found, one thread is enough."""
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths are short, weights that somebody put into the project's folder are not found."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(store, "search_folders", lambda: [(Path.cwd() / "weights", "weights folder")])
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

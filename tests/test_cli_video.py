@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from clips import Clip, Sound, corrupted, cut_off, decoded, frame_times, moving, packets_of
 from tiny import picture
 
@@ -32,7 +31,7 @@ PROJECT = Path(__file__).parents[1]
 PATIENCE_S = 60  # longer than anything here takes; only a test that fails waits for it
 INTRA = {"crf": "10", "g": "5", "bf": "0", "preset": "ultrafast"}
 
-# The published flags in all their spellings, with defaults (facts.md, section 3): field → (flags, default).
+# The published flags in all their spellings, with defaults: field → (flags, default).
 PUBLISHED: dict[str, tuple[tuple[str, ...], Any]] = {
     "model_name": (("-n", "--model_name"), None),  # realesr-animevideov3, unless --model_path says which
     "output": (("-o", "--output"), "results"),
@@ -71,15 +70,11 @@ VALUES = {
 
 
 @pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(store, "search_folders", lambda: [(Path.cwd() / "weights", "weights folder")])
     monkeypatch.setattr(segments, "MOST_FRAMES", 5)
     monkeypatch.setattr(segments, "FEWEST_FRAMES", 5)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

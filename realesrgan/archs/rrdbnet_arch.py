@@ -5,11 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .precision import conv_in_own_dtype
+from .specs import UNSHUFFLE
 
 RESIDUAL_SCALE = 0.2  # of every dense block and every RRDB; keeps 23 of them stable without normalisation
 NEGATIVE_SLOPE = 0.2
-# Scale → side of the squares of pixels that are folded into channels first; what follows always enlarges 4 times.
-UNSHUFFLE = {4: 1, 2: 2, 1: 4}
 LONG_BODY = 16  # blocks; of a shorter body two blocks would be too large a share
 INITIAL_WEIGHT_SCALE = 0.1  # residual branches start near zero (ESRGAN, section 3.1)
 

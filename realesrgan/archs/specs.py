@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+# Scale of an RRDBNet → side of the squares of pixels it folds into channels; what follows always enlarges 4 times.
+UNSHUFFLE = {4: 1, 2: 2, 1: 4}
+
+
 @dataclass(frozen=True)
 class RRDBNetSpec:
     """The constructor arguments of RRDBNet."""
@@ -23,7 +27,7 @@ class RRDBNetSpec:
     @property
     def size_multiple(self) -> int:
         """Height and width of the input must be multiples of this."""
-        return {4: 1, 2: 2, 1: 4}[self.scale]
+        return UNSHUFFLE[self.scale]
 
     @property
     def multiply_adds(self) -> float:

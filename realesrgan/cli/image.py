@@ -94,6 +94,7 @@ def _refusal(outscale: float, scale: int) -> Callable[[Header, Path], str | None
     import psutil
 
     from ..image.files import too_large_for
+    from ..pixels import final_size
 
     free = psutil.virtual_memory().available
 
@@ -101,7 +102,7 @@ def _refusal(outscale: float, scale: int) -> Callable[[Header, Path], str | None
         network_bytes = header.area * header.channels * scale**2 * (4 if outscale != scale else header.depth_bits // 8)
         result_bytes = header.area * header.bytes_per_pixel * outscale**2
         needed = header.area * header.bytes_per_pixel + network_bytes + result_bytes
-        width, height = _final_size(header, outscale)
+        height, width = final_size(header.height, header.width, outscale)
         if needed > MEMORY_SHARE * free:
             return (
                 f"too large: {header.width}×{header.height} pixels enlarged {scale} times need {needed / 1e9:.0f} GB, "
@@ -110,10 +111,6 @@ def _refusal(outscale: float, scale: int) -> Callable[[Header, Path], str | None
         return too_large_for(target, width, height)
 
     return refuse
-
-
-def _final_size(header: Header, outscale: float) -> tuple[int, int]:
-    return max(1, int(header.width * outscale)), max(1, int(header.height * outscale))
 
 
 def _run(
@@ -186,10 +183,11 @@ def _count(number: int, thing: str) -> str:
 
 def _describe(plan: Plan, options: ImageOptions, model: Model | None) -> int:
     """Print what would be done; the estimate needs the weights, which are not downloaded for it."""
+    from ..pixels import final_size
     from ..weights.store import find
 
     for job in plan.jobs:
-        width, height = _final_size(job.header, options.outscale)
+        height, width = final_size(job.header.height, job.header.width, options.outscale)
         console.announce(f"{job.source}  {job.header.width}×{job.header.height} → {job.target}  {width}×{height}")
     megapixels = sum(job.header.area for job in plan.jobs) / 1e6
     console.announce(f"{_count(len(plan.jobs), 'picture')}, {megapixels:.2f} megapixels in, nothing written")

@@ -16,10 +16,8 @@ from .options import ModelOptions
 
 # Torch is imported where it is needed, so that --help and wrong usage answer at once.
 if TYPE_CHECKING:
-    from ..pixels import Array
+    from ..pixels import Array, Restorer
     from ..upsampler import RealESRGANer
-
-Restorer = Callable[["Array", Callable[[float], None]], "Array"]
 
 
 def check(options: ModelOptions, default_model: str) -> Model | None:

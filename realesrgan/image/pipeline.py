@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from ..errors import RealESRGANError
-from ..pixels import Array
+from ..pixels import Array, Restorer
 from ..threads import Channel, Crew
 from . import files
 from .compare import side_by_side
 from .files import Picture
 from .jobs import Job
-
-# Takes pixels and a listener to be told, from 0 to 1, how much of them is done; the listener may raise to cancel.
-Restorer = Callable[[Array, Callable[[float], None]], Array]
 
 MAX_WRITERS = 4  # compressing a PNG takes about as long as restoring it on a fast GPU
 

@@ -13,16 +13,13 @@ from functools import partial
 
 import numpy as np
 
-from ..pixels import Array
+from ..pixels import Array, Restorer
 from ..threads import Channel, Crew
 from .encoding import Encoding
 from .probe import VideoSource
 from .reader import Frame, Losses, read_frames, retimed
 from .segments import Workspace, frames_per_segment
 from .writer import SegmentEncoder
-
-# Takes pixels and a listener to be told how much of them is done; the listener may raise to cancel.
-Restorer = Callable[[Array, Callable[[float], None]], Array]
 
 
 @dataclass(frozen=True)
@@ -138,7 +135,9 @@ def _in_order(restored: Channel[_Restored], first: int) -> Iterator[_Restored]:
 
 
 def _even(pixels: Array) -> Array:
-    """Repeat the last row or column of odd sizes: most encoders take only even ones. Drop alpha, spread gray."""
+    """Repeat the last row or column of odd sizes: most encoders take only even ones. Spread gray."""
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.shape[0] % 2 == 0 and pixels.shape[1] % 2 == 0:
+        return pixels  # np.pad would copy every frame
     return np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")

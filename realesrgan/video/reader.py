@@ -21,10 +21,10 @@ from ..image import files
 from ..pixels import Array
 from .probe import VideoSource, error_text
 
-# libswscale's SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT and SWS_FULL_CHR_H_INP with bicubic chroma: without them luma comes
-# back up to 3 levels off after YUV → RGB → YUV, with them within 1 (measured for BT.601, 709 and 2020, both ranges).
 SWSCALE_MATRICES = (1, 4, 5, 6, 7, 9)  # the colour spaces libswscale has coefficients for
 CODEC_DELAY_S = 0.1  # what files count in or leave out of their duration at the ends of sound
+# libswscale's SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT and SWS_FULL_CHR_H_INP with bicubic chroma: without them luma comes
+# back up to 3 levels off after YUV → RGB → YUV, with them within 1 (measured for BT.601, 709 and 2020, both ranges).
 EXACT_CONVERSION = int(Interpolation.BICUBIC) | 0x40000 | 0x2000 | 0x4000
 
 
