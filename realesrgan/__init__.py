@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .face.enhancer import GFPGANer, load_face_restorer
     from .upsampler import RealESRGANer, load_upsampler
 
 __version__ = "0.1.0"
-__all__ = ["RealESRGANer", "__version__", "load_upsampler"]
+__all__ = ["GFPGANer", "RealESRGANer", "__version__", "load_face_restorer", "load_upsampler"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from . import upsampler
 
         return getattr(upsampler, name)
+    if name in ("GFPGANer", "load_face_restorer"):
+        from .face import enhancer
+
+        return getattr(enhancer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from .archs.specs import NetworkSpec, RRDBNetSpec, SRVGGNetCompactSpec
 from .errors import UsageError
 
 _REAL_ESRGAN = "https://github.com/xinntao/Real-ESRGAN/releases/download"
+_GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
+_FACEXLIB = "https://github.com/xinntao/facexlib/releases/download"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,21 @@ class Model:
     @property
     def files(self) -> tuple[WeightFile, ...]:
         return (self.weights,) if self.weak_denoise is None else (self.weights, self.weak_denoise)
+
+
+@dataclass(frozen=True)
+class FaceModel:
+    """A GFPGAN version as users choose it with --face_model, and the networks that find and cut out faces for it."""
+
+    name: str
+    weights: WeightFile
+    detector: WeightFile
+    parser: WeightFile
+    summary: str
+
+    @property
+    def files(self) -> tuple[WeightFile, ...]:
+        return self.weights, self.detector, self.parser
 
 
 def _file(name: str, release: str, size_bytes: int, sha256: str, bundled: str | None = None) -> WeightFile:
@@ -134,6 +153,38 @@ _MODELS = (
 
 MODELS: dict[str, Model] = {model.name: model for model in _MODELS}
 
+FACE_DETECTOR = WeightFile(
+    "detection_Resnet50_Final.pth",
+    f"{_FACEXLIB}/v0.1.0/detection_Resnet50_Final.pth",
+    109497761,
+    "6d1de9c2944f2ccddca5f5e010ea5ae64a39845a86311af6fdf30841b0a5a16d",
+)
+FACE_PARSER = WeightFile(
+    "parsing_parsenet.pth",
+    f"{_FACEXLIB}/v0.2.2/parsing_parsenet.pth",
+    85331193,
+    "3d558d8d0e42c20224f13cf5a29c79eba2d59913419f945545d8cf7b72920de2",
+)
+_GFPGAN_SHA256 = {
+    "1.3": "c953a88f2727c85c3d9ae72e2bd4846bbaf59fe6972ad94130e23e7017524a70",
+    "1.4": "e2cd4703ab14f4d01fd1383a8a8b266f9a5833dacee8e6a79d3bf21a1b6be5ad",
+}
+_FACE_SUMMARIES = {
+    "1.3": "faces, with --face_enhance: the published default",
+    "1.4": "faces, with --face_enhance --face_model 1.4: a little more detail and closer to the person",
+}
+FACE_MODELS: dict[str, FaceModel] = {
+    version: FaceModel(
+        f"GFPGANv{version}",
+        # Both lie in one release, whatever its name says.
+        WeightFile(f"GFPGANv{version}.pth", f"{_GFPGAN}/v1.3.0/GFPGANv{version}.pth", 348632874, sha256),
+        FACE_DETECTOR,
+        FACE_PARSER,
+        _FACE_SUMMARIES[version],
+    )
+    for version, sha256 in _GFPGAN_SHA256.items()
+}
+
 
 def find_model(name: str) -> Model:
     """Look up a model by its published name; `.pth` at the end is allowed, as the published scripts allow it.
@@ -141,12 +192,29 @@ def find_model(name: str) -> Model:
     Raises:
         UsageError: there is no such model; the message lists those that exist and the closest one.
     """
-    model = MODELS.get(name.removesuffix(".pth"))
+    return _look_up(name, MODELS)
+
+
+def find_any_model(name: str) -> Model | FaceModel:
+    """Like `find_model`, with the face models among them: what can be listed and fetched.
+
+    Raises:
+        UsageError: there is no such model; the message lists those that exist and the closest one.
+    """
+    models: dict[str, Model | FaceModel] = {**MODELS, **{model.name: model for model in FACE_MODELS.values()}}
+    return _look_up(name, models)
+
+
+_Entry = TypeVar("_Entry")
+
+
+def _look_up(name: str, models: Mapping[str, _Entry]) -> _Entry:
+    model = models.get(name.removesuffix(".pth"))
     if model is not None:
         return model
-    close = difflib.get_close_matches(name.lower(), [known.lower() for known in MODELS], n=1, cutoff=0.5)
-    hint = next((f" Did you mean {known}?" for known in MODELS if [known.lower()] == close), "")
-    raise UsageError(f"there is no model named {name}.{hint} The models are: {', '.join(MODELS)}")
+    close = difflib.get_close_matches(name.lower(), [known.lower() for known in models], n=1, cutoff=0.5)
+    hint = next((f" Did you mean {known}?" for known in models if [known.lower()] == close), "")
+    raise UsageError(f"there is no model named {name}.{hint} The models are: {', '.join(models)}")
 
 
 def published_file(url: str) -> WeightFile:
@@ -154,6 +222,7 @@ def published_file(url: str) -> WeightFile:
 
     Another one is kept under a name that is the address's own: many call their files net.pth.
     """
-    known = {file.url: file for model in MODELS.values() for file in model.files}
+    models: list[Model | FaceModel] = [*MODELS.values(), *FACE_MODELS.values()]
+    known = {file.url: file for model in models for file in model.files}
     own = hashlib.sha256(url.encode()).hexdigest()[:8]
     return known.get(url) or WeightFile(f"{own}_{urlsplit(url).path.rpartition('/')[2]}", url)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,9 +14,26 @@ from torch import Tensor
 
 Array = npt.NDArray[Any]
 Mode = Literal["L", "RGB", "RGBA"]
-# What the pipelines take: pixels and a listener to be told, from 0 to 1, how much of them is done, to pixels. The
-# listener may raise to cancel.
-Restorer = Callable[[Array, Callable[[float], None]], Array]
+FacePair = tuple[Array, Array]  # a face as cut out and as restored, both (512, 512, 3) BGR
+
+
+def _ignore(pairs: Sequence[FacePair]) -> None:
+    """What becomes of faces nobody asked for."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What a restorer tells as it works: the share that is done, from 0 to 1, and the faces it restored.
+
+    Both may raise, to cancel.
+    """
+
+    progressed: Callable[[float], None]
+    restored_faces: Callable[[Sequence[FacePair]], None] = _ignore
+
+
+# What the pipelines take: a frame, and whom to tell, to a frame.
+Restorer = Callable[[Array, Listener], Array]
 
 # ITU-R BT.601 luma of R, G, B: how OpenCV, and so the published code, turns a restored gray picture gray again.
 LUMA = (0.299, 0.587, 0.114)

@@ -14,11 +14,11 @@ from . import pixels
 from .device import Precision, default_device, describe
 from .engine import Engine
 from .errors import UsageError, WeightsError
-from .model_zoo import MODELS, find_model, published_file
+from .model_zoo import MODELS, find_model
 from .pixels import Array, Mode
 from .tiling import DEFAULT_TILE_PAD, Box
 from .weights.load import load_network
-from .weights.store import Report, obtain
+from .weights.store import Report, local_file, obtain
 
 AlphaUpsampler = Literal["realesrgan", "bicubic"]
 
@@ -59,7 +59,7 @@ class RealESRGANer:
         if min(tile, tile_pad, pre_pad) < 0:
             raise UsageError(f"tile={tile}, tile_pad={tile_pad}, pre_pad={pre_pad}: these count pixels, from 0 upwards")
         paths = [model_path] if isinstance(model_path, (str, Path)) else list(model_path)
-        network, spec = load_network([_local(path) for path in paths], dni_weight, model)
+        network, spec = load_network([local_file(path) for path in paths], dni_weight, model)
         if scale is None and spec is None:
             raise UsageError("give the scale of this network: it is none of this project's")
         if scale is not None and spec is not None and scale != spec.scale:
@@ -205,13 +205,6 @@ class RealESRGANer:
         height, width = self._size
         self.output = self.output[..., : height * self.scale, : width * self.scale]
         return self.output
-
-
-def _local(path: str | Path) -> Path:
-    """The path itself, or for an https address the file it names, fetched if need be."""
-    if str(path).startswith("https://"):
-        return obtain([published_file(str(path))])[0].path
-    return Path(path)
 
 
 def load_upsampler(

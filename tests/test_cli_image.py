@@ -123,6 +123,7 @@ def test_the_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert left.value.code == 0
     told = capsys.readouterr().out
     ours = {"recursive", "skip_existing", "quality", "compare", "dry_run"}
+    ours |= {"face_model", "face_weight", "only_center_face", "save_faces"}
     assert set(PUBLISHED) | ours == {field.name for field in fields(ImageOptions)}
     assert all(flag in told for flags, _ in PUBLISHED.values() for flag in flags)
     assert all(f"--{flag}" in told for flag in ours)
@@ -394,7 +395,8 @@ def test_an_empty_folder_is_no_failure(small: list[str], capsys: pytest.CaptureF
         (["-o", "a.png/results"], "-o a.png"),
         (["-o", ".", "--suffix", ""], "a.png is an input"),
         (["-i", "a.png", "other/a.png"], "other"),
-        (["--face_enhance"], "--face_enhance"),
+        (["--face_enhance", "--face_weight", "1.5"], "--face_weight"),
+        (["--save_faces", "faces"], "--face_enhance"),
     ],
 )
 def test_wrong_usage_is_one_line_and_nothing_is_written(

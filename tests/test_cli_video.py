@@ -11,20 +11,25 @@ import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import av
+import av.error
 import numpy as np
 import pytest
+import torch
 from clips import Clip, Sound, corrupted, cut_off, decoded, frame_times, moving, packets_of
+from test_video_interlaced import bars, joined
 from tiny import picture
 
-from realesrgan.cli import models
+from realesrgan.cli import models, video_report
 from realesrgan.cli.options import VideoOptions, parse
 from realesrgan.cli.video import main
 from realesrgan.image import files
 from realesrgan.image.files import Picture
-from realesrgan.pixels import Array
-from realesrgan.video import segments
+from realesrgan.pixels import Array, Listener
+from realesrgan.video import segments, writer
 from realesrgan.weights import store
 
 PROJECT = Path(__file__).parents[1]
@@ -236,7 +241,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) ->
     def restorer(*facts: Any) -> Any:
         restore = real(*facts)
 
-        def failing(frame: Array, listener: Callable[[float], None]) -> Array:
+        def failing(frame: Array, listener: Listener) -> Array:
             done.append(1)
             if len(done) > after:
                 raise error
@@ -265,6 +270,103 @@ def test_a_worker_that_dies_of_a_bug_raises_and_the_same_command_goes_on(
     assert "5 from an earlier run" in out
     assert same("a_whole.mp4", "a_out.mp4")
     assert not list(Path("results").glob("*.work"))
+
+
+def test_an_encoder_that_fails_half_way_is_one_line_and_the_same_command_goes_on(
+    small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(sounds=[Sound()])
+    assert main(["-i", "a.mp4", "--suffix", "whole", *small]) == 0
+    real, done = writer.to_frame, []
+
+    def failing(*facts: Any) -> av.VideoFrame:
+        done.append(1)
+        if len(done) > 8:
+            raise av.error.ExternalError(1, "the encoder's own words")
+        return real(*facts)
+
+    monkeypatch.setattr(writer, "to_frame", failing)
+    assert main(["-i", "a.mp4", *small]) == 1
+    out, err = capsys.readouterr()
+    line = err.splitlines()[-1]
+    assert line.startswith("failed: libx264 into ")
+    assert line.endswith("a_out.mp4.work failed: the encoder's own words")
+    assert not Path("results/a_out.mp4").exists()
+    monkeypatch.setattr(writer, "to_frame", real)
+    assert main(["-i", "a.mp4", *small]) == 0
+    assert "5 from an earlier run" in capsys.readouterr().out
+    assert same("a_whole.mp4", "a_out.mp4")
+
+
+def test_a_size_the_encoder_refuses_is_told_in_its_own_words(
+    small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Clip(moving(2, 4104, 2), codec="ffv1", options={}).write(Path("wide.mkv"))
+    assert main(["-i", "wide.mkv", *small]) == 1
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].endswith("failed: invalid width x height (16416x8)")
+    assert "Traceback" not in err
+
+
+def test_the_whole_time_is_estimated_after_the_first_frames(
+    small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make()
+    clock = iter(range(0, 10_000, 10))
+    monkeypatch.setattr(video_report, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert main(["-i", "a.mp4", *small]) == 0
+    estimates = [line for line in capsys.readouterr().err.splitlines() if line.startswith("about ")]
+    assert estimates == ["about 1 min 30 s for the other 9 frames"]  # three took 30 s
+
+
+def test_fields_that_come_late_are_told_at_the_end(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    joined([(bars(14, fields=False), False), (bars(6, fields=True), True)], Path("late.ts"))
+    assert main(["-i", "late.ts", *small]) == 0
+    assert "late.ts: 6 frames were interlaced" in capsys.readouterr().err
+    joined([(bars(6, fields=True), True)], Path("early.ts"))
+    assert main(["-i", "early.ts", *small]) == 0
+    err = capsys.readouterr().err
+    assert "early.ts: interlaced; each pair of fields becomes one frame" in err
+    assert "were interlaced" not in err
+
+
+@pytest.mark.parametrize(("threads", "share"), [(8, 4), (3, 1), (1, 1)])
+def test_copies_of_the_network_on_one_cpu_share_its_threads(
+    small: list[str], monkeypatch: pytest.MonkeyPatch, threads: int, share: int
+) -> None:
+    make(count=4)
+    before = torch.get_num_threads()
+    used: list[int] = []
+    real = models.restorer
+
+    def restorer(*facts: Any) -> Any:
+        restore = real(*facts)
+
+        def watched(frame: Array, listener: Callable[[float], None]) -> Array:
+            result = restore(frame, listener)
+            used.append(torch.get_num_threads())
+            return result
+
+        return watched
+
+    monkeypatch.setattr(models, "restorer", restorer)
+    torch.set_num_threads(threads)
+    try:
+        assert main(["-i", "a.mp4", "--num_process_per_gpu", "2", *small]) == 0
+    finally:
+        torch.set_num_threads(before)
+    assert set(used) == {share}
+    assert len(used) == 4
+
+
+def test_results_that_differ_only_in_letter_case_are_one_where_the_system_says_so(
+    small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make("b.mp4")
+    shutil.copy("b.mp4", "B.mkv")
+    monkeypatch.setattr(os.path, "normcase", lambda path: str(path).lower())
+    assert main(["-i", "b.mp4", "B.mkv", *small]) == 2
+    assert "would both become" in capsys.readouterr().err
 
 
 def test_other_options_begin_afresh_and_say_so(

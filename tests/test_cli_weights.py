@@ -14,7 +14,7 @@ from realesrgan import model_zoo
 from realesrgan.archs.specs import SRVGGNetCompactSpec
 from realesrgan.cli.main import main as command
 from realesrgan.cli.weights import main
-from realesrgan.model_zoo import MODELS, Model, WeightFile
+from realesrgan.model_zoo import FACE_MODELS, MODELS, Model, WeightFile
 from realesrgan.weights import store
 
 CONTENTS = {"one.pth": b"one" * 1000, "pair.pth": b"pair" * 1000, "pair-weak.pth": b"weak" * 1000}
@@ -29,8 +29,9 @@ def published(name: str) -> WeightFile:
 @pytest.fixture(autouse=True)
 def two_small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The zoo holds a model of one file and one of a pair; only the working directory and the cache are searched."""
-    for name in list(MODELS):
-        monkeypatch.delitem(MODELS, name)
+    for models in (MODELS, FACE_MODELS):
+        for name in list(models):
+            monkeypatch.delitem(models, name)
     network = SRVGGNetCompactSpec()
     monkeypatch.setitem(MODELS, "one", Model("one", network, published("one.pth"), "the first"))
     pair = Model("pair", network, published("pair.pth"), "the second", weak_denoise=published("pair-weak.pth"))

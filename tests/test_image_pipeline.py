@@ -21,10 +21,13 @@ from realesrgan.image import compare, files, pipeline
 from realesrgan.image.files import Metadata, Picture
 from realesrgan.image.jobs import Job
 from realesrgan.image.pipeline import Restorer, restore_all
-from realesrgan.pixels import Array
+from realesrgan.pixels import Array, FacePair, Listener
 
 PATIENCE_S = 20  # longer than anything here takes; only a test that fails waits for it
 HANDFUL = 12  # pictures in memory: two short queues, and one in each thread
+
+
+SILENT = Listener(lambda share: None)
 
 
 class Log:
@@ -34,6 +37,10 @@ class Log:
         self.shares: dict[str, list[float]] = {}
         self.done: list[str] = []
         self.errors: dict[str, str] = {}
+        self.faces: dict[str, int] = {}
+
+    def restored_faces(self, job: Job, pairs: Sequence[FacePair]) -> None:
+        self.faces[job.source.name] = len(pairs)
 
     def progressed(self, job: Job, share: float) -> None:
         self.shares.setdefault(job.source.name, []).append(share)
@@ -76,25 +83,21 @@ def make_jobs(folder: Path, count: int, extension: str = "png", channels: int = 
     return jobs
 
 
-def twice(frame: Array, listener: Callable[[float], None]) -> Array:
+def twice(frame: Array, listener: Listener) -> Array:
     """A restorer without a network: twice as large, and inverted, so that a copy of the input would be noticed."""
-    listener(0.5)
+    listener.progressed(0.5)
     bigger = cv2.resize(frame, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     return np.asarray(np.iinfo(frame.dtype).max - bigger)
-
-
-def ignore(share: float) -> None:
-    pass
 
 
 def written(jobs: Sequence[Job]) -> list[str]:
     return [job.source.name for job in jobs if job.target.exists()]
 
 
-def work_until_cancelled(listener: Callable[[float], None]) -> None:
+def work_until_cancelled(listener: Listener) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        listener(0.5)
+        listener.progressed(0.5)
     raise AssertionError("nobody cancelled this picture")
 
 
@@ -120,7 +123,7 @@ def test_as_many_pictures_come_out_as_went_in_and_each_is_what_the_function_make
     jobs = make_jobs(tmp_path, count)
     restore_all(jobs, [twice] * workers, log)
     for job in jobs:
-        assert np.array_equal(files.read(job.target).pixels, twice(files.read(job.source).pixels, ignore))
+        assert np.array_equal(files.read(job.target).pixels, twice(files.read(job.source).pixels, SILENT))
     assert sorted(log.done) == [job.source.name for job in jobs]
     assert log.errors == {}
     assert len(list(tmp_path.rglob("*out*"))) == count
@@ -135,7 +138,7 @@ def test_depth_channels_and_metadata_go_through(tmp_path: Path, log: Log, channe
     assert header is not None
     restore_all([Job(source, header, tmp_path / "b.png")], [twice], log)
     result = files.read(tmp_path / "b.png")
-    assert np.array_equal(result.pixels, twice(files.read(source).pixels, ignore))
+    assert np.array_equal(result.pixels, twice(files.read(source).pixels, SILENT))
     assert result.pixels.dtype == depth
     assert result.metadata.pixels_per_mm == (10.0, 10.0)
 
@@ -194,7 +197,7 @@ def test_a_picture_that_fails_is_reported_and_the_rest_goes_on(
 
 
 def test_an_error_of_the_device_fails_its_picture_only(tmp_path: Path, log: Log) -> None:
-    def restorer(frame: Array, listener: Callable[[float], None]) -> Array:
+    def restorer(frame: Array, listener: Listener) -> Array:
         if frame.shape[1] == 8:
             raise DeviceError("out of memory")
         return twice(frame, listener)
@@ -209,11 +212,11 @@ def test_an_error_of_the_device_fails_its_picture_only(tmp_path: Path, log: Log)
 def test_a_bug_in_a_restorer_is_raised_here_and_cancels_the_others(tmp_path: Path, log: Log, workers: int) -> None:
     started = threading.Barrier(workers)
 
-    def buggy(frame: Array, listener: Callable[[float], None]) -> Array:
+    def buggy(frame: Array, listener: Listener) -> Array:
         started.wait(PATIENCE_S)
         raise ZeroDivisionError
 
-    def patient(frame: Array, listener: Callable[[float], None]) -> Array:
+    def patient(frame: Array, listener: Listener) -> Array:
         started.wait(PATIENCE_S)
         work_until_cancelled(listener)
         return frame
@@ -249,7 +252,7 @@ def test_a_bug_in_a_writer_is_raised_even_if_the_restorers_were_done(
     last_restored = threading.Event()
     before = set(threading.enumerate())
 
-    def restorer(frame: Array, listener: Callable[[float], None]) -> Array:
+    def restorer(frame: Array, listener: Listener) -> Array:
         if frame.shape[1] == 6 + len(jobs):
             last_restored.set()
         return twice(frame, listener)
@@ -272,7 +275,7 @@ def test_ctrl_c_cancels_pictures_half_way_and_stops_at_once(tmp_path: Path, log:
     jobs = make_jobs(tmp_path, 12)
     all_at_work = threading.Barrier(workers + 1)
 
-    def restorer(frame: Array, listener: Callable[[float], None]) -> Array:
+    def restorer(frame: Array, listener: Listener) -> Array:
         all_at_work.wait(PATIENCE_S)
         work_until_cancelled(listener)
         return frame
@@ -296,7 +299,7 @@ def test_ctrl_c_waits_for_what_cannot_be_cancelled(tmp_path: Path, log: Log) -> 
     """A process that ends under a thread deep in torch is aborted, with a message of C++ instead of an exit code."""
     computed = threading.Event()
 
-    def restorer(frame: Array, listener: Callable[[float], None]) -> Array:
+    def restorer(frame: Array, listener: Listener) -> Array:
         interrupt_when_all_are_started(workers=1, reading=False)
         threading.Event().wait(0.5)  # a convolution that takes long
         computed.set()
@@ -339,7 +342,7 @@ def test_ctrl_c_lets_a_file_that_is_being_written_become_whole(
             interrupt_when_all_are_started(workers=1)
         return write_bytes(self, data)
 
-    def restorer(frame: Array, listener: Callable[[float], None]) -> Array:
+    def restorer(frame: Array, listener: Listener) -> Array:
         if frame.shape[1] > 8:  # all but the first two wait for the end
             work_until_cancelled(listener)
         return twice(frame, listener)
@@ -360,7 +363,7 @@ def test_two_restorers_work_at_the_same_time_and_share_the_pictures(tmp_path: Pa
     done_by: dict[int, list[int]] = {0: [], 1: []}
 
     def restorer(number: int) -> Restorer:
-        def restore(frame: Array, listener: Callable[[float], None]) -> Array:
+        def restore(frame: Array, listener: Listener) -> Array:
             if not done_by[number]:
                 together.wait(PATIENCE_S)
             done_by[number].append(frame.shape[1])
@@ -386,7 +389,7 @@ def test_reading_restoring_and_writing_overlap(tmp_path: Path, log: Log, monkeyp
             second_is_read.set()
         return result
 
-    def restoring(frame: Array, listener: Callable[[float], None]) -> Array:
+    def restoring(frame: Array, listener: Listener) -> Array:
         if frame.shape[1] == jobs[0].header.width:
             assert second_is_read.wait(PATIENCE_S), "the second picture is not read while the first is restored"
         if frame.shape[1] == jobs[1].header.width:
@@ -427,7 +430,7 @@ def test_memory_holds_a_handful_of_pictures_however_slow_what_follows_is(
             too_many.wait(0.4)
             released.set()
 
-    def restoring(frame: Array, listener: Callable[[float], None]) -> Array:
+    def restoring(frame: Array, listener: Listener) -> Array:
         if stuck == "restoring":
             hold()
         return twice(frame, listener)

@@ -307,7 +307,7 @@ def test_weights_of_another_network_do_not_fit_the_one_brought_along(srvgg_file)
 def test_building_takes_the_tensors_and_draws_no_random_numbers():
     spec, state = SRVGGNetCompactSpec(num_feat=8, num_conv=2), small_state()
     before = torch.get_rng_state()
-    assert_same(build_network(spec, state).state_dict(), state)
+    assert_same(build_network(spec.build, state).state_dict(), state)
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -18,8 +18,7 @@ from .options import ImageOptions, parse
 if TYPE_CHECKING:
     from ..image.files import Header
     from ..image.jobs import Job, Plan
-    from ..pixels import Array
-    from ..upsampler import RealESRGANer
+    from ..pixels import Array, FacePair
 
 DEFAULT_MODEL = "RealESRGAN_x4plus"
 MEMORY_SHARE = 0.8  # of what is free may be planned for one picture and its result
@@ -43,6 +42,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "inference_realesrgan.py
 def _restore(options: ImageOptions) -> int:
     model = _check(options)
     from ..image import jobs
+    from ..image.pipeline import restore_all
 
     plan = jobs.plan(
         options.input,
@@ -59,13 +59,15 @@ def _restore(options: ImageOptions) -> int:
     if options.dry_run:
         return _describe(plan, options, model)
     if not plan.jobs:
-        return _summarise(plan, _Report(plan.jobs), 0.0, options.output)
+        return _summarise(plan, _Report(plan.jobs, options), 0.0)
     models.make_folder(Path(options.output))
     upsamplers = models.load(options, model)
-    report = _Report(plan.jobs)
+    restorers = models.restorers(upsamplers, options, model)
+    report = _Report(plan.jobs, options)
     started = time.monotonic()
     try:
-        _run(plan.jobs, upsamplers, report, options, model)
+        label = models.label(options, model) if options.compare else None
+        restore_all(plan.jobs, restorers, report, quality=options.quality, compare_label=label)
     except KeyboardInterrupt:
         report.close()
         console.say(
@@ -75,7 +77,7 @@ def _restore(options: ImageOptions) -> int:
         return console.INTERRUPTED
     finally:
         report.close()
-    return _summarise(plan, report, time.monotonic() - started, options.output)
+    return _summarise(plan, report, time.monotonic() - started)
 
 
 def _check(options: ImageOptions) -> Model | None:
@@ -113,27 +115,15 @@ def _refusal(outscale: float, scale: int) -> Callable[[Header, Path], str | None
     return refuse
 
 
-def _run(
-    jobs: Sequence[Job],
-    upsamplers: Sequence[RealESRGANer],
-    report: _Report,
-    options: ImageOptions,
-    model: Model | None,
-) -> None:
-    from ..image.pipeline import restore_all
-
-    label = models.label(options, model) if options.compare else None
-    restorers = [models.restorer(upsampler, options) for upsampler in upsamplers]
-    restore_all(jobs, restorers, report, quality=options.quality, compare_label=label)
-
-
 class _Report:
     """Shows the pipeline's progress: one bar for all pictures, which also moves inside a picture."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    def __init__(self, jobs: Sequence[Job], options: ImageOptions) -> None:
+        self.options = options
         self._bar = console.progress_bar(sum(job.header.area for job in jobs), "px")
         self._count = len(jobs)
         self._shares: dict[Path, float] = {}
+        self._faces: dict[Path, int] = {}
         self._lock = threading.Lock()
         self.finished_count = 0
         self.failed_count = 0
@@ -146,11 +136,23 @@ class _Report:
                 f"{self.finished_count + self.failed_count + 1}/{self._count} {job.source.name}", refresh=False
             )
 
+    @property
+    def face_count(self) -> int:
+        return sum(self._faces.values())
+
+    def restored_faces(self, job: Job, pairs: Sequence[FacePair]) -> None:
+        with self._lock:
+            self._faces[job.source] = len(pairs)
+        if self.options.save_faces is not None:
+            folder = Path(self.options.save_faces) / job.target.parent.relative_to(self.options.output)
+            models.save_faces(folder, job.target.stem, pairs)
+
     def finished(self, job: Job, result: Array, seconds: float) -> None:
         self.progressed(job, 1.0)
         with self._lock:
             self.finished_count += 1
-        console.announce(f"{job.target}  {result.shape[1]}×{result.shape[0]}  {console.duration(seconds)}")
+        faces = f"  {_count(self._faces[job.source], 'face')}" if job.source in self._faces else ""
+        console.announce(f"{job.target}  {result.shape[1]}×{result.shape[0]}{faces}  {console.duration(seconds)}")
 
     def failed(self, job: Job, reason: str) -> None:
         self.progressed(job, 1.0)
@@ -162,18 +164,19 @@ class _Report:
         self._bar.close()
 
 
-def _summarise(plan: Plan, report: _Report, seconds: float, folder: str) -> int:
+def _summarise(plan: Plan, report: _Report, seconds: float) -> int:
     failed = len(plan.failures) + report.failed_count
     parts = [f"{report.finished_count} restored"]
+    parts += [_count(report.face_count, "face")] if report.options.face_enhance else []
     parts += [f"{failed} failed"] if failed else []
     parts += [f"{plan.done_before} done before"] if plan.done_before else []
-    speed = ""
+    how = ""
     if report.finished_count and seconds > 0:
-        area = sum(job.header.area for job in plan.jobs)
-        speed = f" in {console.duration(seconds)} ({area / seconds / 1000:.1f} kilopixels/s); they are in {folder}"
+        speed = sum(job.header.area for job in plan.jobs) / seconds / 1000
+        how = f" in {console.duration(seconds)} ({speed:.1f} kilopixels/s); they are in {report.options.output}"
     if not (plan.jobs or failed or plan.done_before):
         parts = ["no pictures found"]
-    console.announce(f"{', '.join(parts)}{speed}")
+    console.announce(f"{', '.join(parts)}{how}")
     return console.SOME_FAILED if failed else console.DONE
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..model_zoo import Model, find_model
+from ..model_zoo import FACE_MODELS, FaceModel, Model, find_model
 from . import console
 from .options import ModelOptions
 
 # Torch is imported where it is needed, so that --help and wrong usage answer at once.
 if TYPE_CHECKING:
-    from ..pixels import Array, Restorer
+    from ..face.enhancer import GFPGANer
+    from ..pixels import Array, FacePair, Listener, Restorer
     from ..upsampler import RealESRGANer
 
 
@@ -34,13 +35,23 @@ def check(options: ModelOptions, default_model: str) -> Model | None:
         raise UsageError(f"--outscale {options.outscale:g}: must be above 0")
     if any(separator in options.suffix for separator in "/\\"):
         raise UsageError(f"--suffix {options.suffix}: is part of a file name and cannot hold a path")
-    if options.face_enhance:
-        raise UsageError("--face_enhance: this version cannot restore faces yet; leave it out to restore the rest")
+    check_range("--face_weight", options.face_weight, 0, 1)
+    if options.save_faces is not None and not options.face_enhance:
+        raise UsageError(f"--save_faces {options.save_faces}: goes with --face_enhance")
     if options.model_path is not None and not Path(options.model_path).is_file():
         raise UsageError(f"--model_path {options.model_path}: there is no such file")
     if options.model_name is None and options.model_path is not None:
         return None
-    return find_model(options.model_name or default_model)
+    model = find_model(options.model_name or default_model)
+    if options.face_enhance and face_model(options, model) is None:
+        console.say(f"--face_enhance is not supported in anime models, as {model.name} is one: it is turned off")
+    return model
+
+
+def face_model(options: ModelOptions, model: Model | None) -> FaceModel | None:
+    """Which version of GFPGAN is to restore faces, if any: it knows real faces, and would put them into drawings."""
+    is_anime = model is not None and "anime" in model.name
+    return FACE_MODELS[options.face_model] if options.face_enhance and not is_anime else None
 
 
 def check_range(flag: str, value: float, least: float, most: float = math.inf) -> None:
@@ -50,8 +61,8 @@ def check_range(flag: str, value: float, least: float, most: float = math.inf) -
         raise UsageError(f"{flag} {value:g}: must be {wanted}")
 
 
-def make_folder(folder: Path) -> None:
-    """Make sure that results can be written before any of them is computed.
+def make_folder(folder: Path, flag: str = "-o") -> None:
+    """Make sure that what goes into the folder of `flag` can be written before any of it is computed.
 
     Raises:
         UsageError: they cannot.
@@ -61,7 +72,7 @@ def make_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UsageError(f"-o {folder}: cannot be written ({error.strerror})") from error
+        raise UsageError(f"{flag} {folder}: cannot be written ({error.strerror})") from error
 
 
 def load(options: ModelOptions, model: Model | None, *, workers_per_device: int = 1) -> list[RealESRGANer]:
@@ -73,6 +84,7 @@ def load(options: ModelOptions, model: Model | None, *, workers_per_device: int 
     """
     from ..device import keep_freed_memory, parse_devices, share_cpu_threads
     from ..upsampler import load_upsampler
+    from ..weights.store import obtain
 
     devices = [device for device in parse_devices(options.gpu_id) for _ in range(workers_per_device)]
     on_cpu = sum(device.type == "cpu" for device in devices)
@@ -81,6 +93,8 @@ def load(options: ModelOptions, model: Model | None, *, workers_per_device: int 
     if on_cpu > 1:
         share_cpu_threads(on_cpu)
     bars = console.DownloadBars()
+    if faces := face_model(options, model):  # all that is missing is named and fetched at once, before any work
+        obtain([*(model.files if model and not options.model_path else ()), *faces.files], bars.report)
     upsamplers = [
         load_upsampler(
             model.name if model else None,
@@ -107,11 +121,51 @@ def label(options: ModelOptions, model: Model | None) -> str:
     return model.name if model and not options.model_path else Path(options.model_path or "").stem
 
 
-def restorer(upsampler: RealESRGANer, options: ModelOptions) -> Restorer:
+def restorers(upsamplers: Sequence[RealESRGANer], options: ModelOptions, model: Model | None) -> list[Restorer]:
+    """The plain frame → frame functions that the pipelines take, one for each upsampler.
+
+    Raises:
+        UsageError: faces cannot be saved where they are to be.
+        WeightsError: weights of the face networks cannot be had, read, or do not fit.
+    """
+    version = face_model(options, model)
+    if version is None:
+        return [restorer(upsampler, options) for upsampler in upsamplers]
+    from ..face.enhancer import load_face_restorer
+
+    if options.save_faces is not None:
+        make_folder(Path(options.save_faces), "--save_faces")
+    devices = {upsampler.device for upsampler in upsamplers}
+    faces = {device: load_face_restorer(options.face_model, fp32=options.fp32, device=device) for device in devices}
+    for restores in faces.values():
+        console.say(
+            f"{version.name} on {restores.device}, {restores.networks.precision.value}; faces are found in fp32"
+        )
+    return [restorer(upsampler, options, faces[upsampler.device]) for upsampler in upsamplers]
+
+
+def restorer(upsampler: RealESRGANer, options: ModelOptions, faces: GFPGANer | None = None) -> Restorer:
     """The plain frame → frame function that the pipelines take."""
 
-    def restore(frame: Array, listener: Callable[[float], None]) -> Array:
-        upsampler.on_progress(listener)
+    def enlarge(frame: Array, listener: Listener) -> Array:
+        upsampler.on_progress(listener.progressed)
         return upsampler.enhance(frame, options.outscale, options.alpha_upsampler)[0]  # type: ignore[arg-type]
 
-    return restore
+    def enlarge_with_faces(frame: Array, listener: Listener) -> Array:
+        assert faces is not None
+        restored = faces.restore_faces(frame, only_center_face=options.only_center_face)
+        listener.restored_faces([(face.cropped, face.restored) for face in restored])
+        background = enlarge(frame, listener)
+        return faces.paste_faces(background, restored, options.outscale, options.face_weight)
+
+    return enlarge if faces is None else enlarge_with_faces
+
+
+def save_faces(folder: Path, stem: str, pairs: Sequence[FacePair]) -> None:
+    """Write each face twice, as {stem}_00_cropped.png and {stem}_00_restored.png."""
+    from ..image import files
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, pair in enumerate(pairs):
+        for name, pixels in zip(("cropped", "restored"), pair, strict=True):
+            files.write(folder / f"{stem}_{number:02d}_{name}.png", files.Picture(pixels))

@@ -90,7 +90,13 @@ class ModelOptions:
         DEFAULT_TILE_PAD, metavar="PX", help="pixels a tile sees beyond its border (default: %(default)s)"
     )
     pre_pad: int = option(0, metavar="PX", help="pixels to mirror at the right and bottom first (default: %(default)s)")
-    face_enhance: bool = option(False, help="restore faces with GFPGAN")
+    face_enhance: bool = option(False, help="restore faces with GFPGAN and paste them in")
+    face_model: str = option("1.3", choices=("1.3", "1.4"), help="version of GFPGAN (default: %(default)s)")
+    face_weight: float = option(
+        1.0, metavar="W", help="share of the restored face in the result, 0 to 1 (default: %(default)g)"
+    )
+    only_center_face: bool = option(False, help="restore only the face nearest to the middle")
+    save_faces: str | None = option(None, metavar="DIR", help="also write each face, as cut out and as restored, here")
     fp32: bool = option(False, help="full precision everywhere; the default is the fastest that cannot be told apart")
     alpha_upsampler: str = option(
         "realesrgan", choices=("realesrgan", "bicubic"), help="how to enlarge transparency (default: %(default)s)"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from .options import VideoOptions, parse
 
 # Torch, PyAV and the like are imported where they are needed, so that --help and wrong usage answer at once.
 if TYPE_CHECKING:
+    from ..pixels import FacePair, Restorer
     from ..upsampler import RealESRGANer
     from ..video.pipeline import Excerpt, Tally
     from ..video.segments import Workspace
@@ -52,9 +55,10 @@ def _restore_all(options: VideoOptions) -> int:
     _check_targets(jobs)
     failed = len(paths) - len(jobs)
     upsamplers = models.load(options, model, workers_per_device=options.num_process_per_gpu) if jobs else []
+    restorers = models.restorers(upsamplers, options, model)
     for job in jobs:
         try:
-            _restore(job, excerpt, upsamplers, options, model)
+            _restore(job, excerpt, _Workers(upsamplers, restorers), options, model)
         except (VideoFileError, ImageFileError) as error:
             failed += 1
             console.say(f"failed: {error}")
@@ -64,6 +68,14 @@ def _restore_all(options: VideoOptions) -> int:
     if len(paths) > 1:
         console.announce(f"{len(paths) - failed} videos restored" + (f", {failed} failed" if failed else ""))
     return console.SOME_FAILED if failed else console.DONE
+
+
+@dataclass(frozen=True)
+class _Workers:
+    """What computes: the loaded models, and the frame → frame functions made of them."""
+
+    upsamplers: Sequence[RealESRGANer]
+    restorers: Sequence[Restorer]
 
 
 class _Interrupted(Exception):
@@ -83,7 +95,9 @@ def _planned(paths: Sequence[Path], excerpt: Excerpt, options: VideoOptions) -> 
         except (VideoFileError, ImageFileError) as error:
             console.say(f"failed: {error}")
             continue
-        encoding = choose_encoding(options.codec, options.crf, options.preset, options.pix_fmt, source.depth_bits)
+        encoding = choose_encoding(
+            options.codec, options.crf, options.preset, options.pix_fmt, source.depth_bits, source.hdr
+        )
         plan = plan_output(source, encoding, extension)
         stem = path.resolve().stem
         name = f"{stem}_{options.suffix}" if options.suffix else stem
@@ -92,15 +106,20 @@ def _planned(paths: Sequence[Path], excerpt: Excerpt, options: VideoOptions) -> 
 
 def _check_targets(jobs: Sequence[report.Job]) -> None:
     """Refuse what would be overwritten: an input, or the result of another."""
-    inputs = {job.source.path.resolve() for job in jobs}
-    makers: dict[Path, Path] = {}
+    inputs = {_place(job.source.path) for job in jobs}
+    makers: dict[str, Path] = {}
     for job in jobs:
-        target = job.target.resolve()
+        target = _place(job.target)
         if target in inputs:
             raise UsageError(f"{job.target} is an input and would be overwritten: choose another -o or --suffix")
         if target in makers:
             raise UsageError(f"{makers[target]} and {job.source.path} would both become {job.target}: do one at a time")
         makers[target] = job.source.path
+
+
+def _place(path: Path) -> str:
+    """One name for one file, also where the system takes small and capital letters for the same."""
+    return os.path.normcase(path.resolve())
 
 
 def _excerpt(options: VideoOptions) -> Excerpt:
@@ -154,9 +173,7 @@ VIDEO_EXTENSIONS = frozenset(
 )
 
 
-def _restore(
-    job: report.Job, excerpt: Excerpt, upsamplers: Sequence[RealESRGANer], options: VideoOptions, model: Model | None
-) -> None:
+def _restore(job: report.Job, excerpt: Excerpt, workers: _Workers, options: VideoOptions, model: Model | None) -> None:
     from ..video.segments import Workspace
 
     for remark in (*report.facts(job), *job.plan.remarks):
@@ -168,14 +185,14 @@ def _restore(
             console.say(f"{workspace.folder} was of another job (other options or another input): begun afresh")
         if workspace.frames_done:
             console.say(f"going on after frame {workspace.frames_done} of an earlier run")
-        _restore_in(workspace, job, excerpt, upsamplers, options)
+        _restore_in(workspace, job, excerpt, workers, options)
 
 
 def _restore_in(
     workspace: Workspace,
     job: report.Job,
     excerpt: Excerpt,
-    upsamplers: Sequence[RealESRGANer],
+    workers: _Workers,
     options: VideoOptions,
 ) -> None:
     from ..video.writer import assemble
@@ -183,7 +200,7 @@ def _restore_in(
     source, target = job.source, job.target
     progress = report.Progress(source, excerpt, workspace.frames_done)
     try:
-        tally = _compute(job, excerpt, upsamplers, options, workspace, progress)
+        tally = _compute(job, excerpt, workers, options, workspace, progress)
         if not tally.frames:
             workspace.remove()
             raise UsageError(f"{source.path}: --start lies behind its end: there is nothing to restore")
@@ -202,32 +219,40 @@ def _restore_in(
         console.say(remark)
     if losses:
         console.say(f"warning: {source.path}: {losses}")
+    if tally.losses.deinterlaced and not source.interlaced:  # otherwise it was said at the beginning
+        console.say(f"{source.path}: {tally.losses.deinterlaced} frames were interlaced; each became one frame")
     if tally.losses.resized:
         console.say(f"{source.path}: {tally.losses.resized} frames of another size were resized to the first one's")
     if not options.keep_segments:
         workspace.remove()
-    console.announce(report.summary(job, tally, upsamplers, progress, copies.count if copies else 0))
+    console.announce(report.summary(job, tally, workers.upsamplers, progress, copies.count if copies else 0))
 
 
 def _compute(
     job: report.Job,
     excerpt: Excerpt,
-    upsamplers: Sequence[RealESRGANer],
+    workers: _Workers,
     options: VideoOptions,
     workspace: Workspace,
     progress: report.Progress,
 ) -> Tally:
     from ..video.pipeline import restore_frames
 
-    spec = upsamplers[0].engine.spec
+    def restored_faces(frame: int, pairs: Sequence[FacePair]) -> None:
+        progress.restored_faces(len(pairs))
+        if options.save_faces is not None:
+            models.save_faces(Path(options.save_faces), f"{job.target.stem}_frame{frame:06d}", pairs)
+
+    spec = workers.upsamplers[0].engine.spec
     return restore_frames(
         job.source,
         excerpt,
-        [models.restorer(upsampler, options) for upsampler in upsamplers],
+        workers.restorers,
         workspace,
         job.encoding,
         multiply_adds_per_frame=job.source.area * (spec.multiply_adds if spec else 1e7),
         on_frame=progress.frame_done,
+        on_faces=restored_faces,
     )
 
 
@@ -236,6 +261,7 @@ def _identity(job: report.Job, excerpt: Excerpt, options: VideoOptions, model: M
     source = job.source
     stat = source.path.stat()
     pictures = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.pictures]
+    faces = models.face_model(options, model)
     weights = None
     if options.model_path is not None:
         weights_stat = Path(options.model_path).stat()
@@ -245,6 +271,7 @@ def _identity(job: report.Job, excerpt: Excerpt, options: VideoOptions, model: M
         "input": [str(source.path.resolve()), stat.st_size, stat.st_mtime_ns, pictures],
         "excerpt": [excerpt.start_s, excerpt.end_s, str(excerpt.rate)],
         "model": [model.name if model else None, weights, options.denoise_strength, options.fp32],
+        "faces": [faces.name if faces else None, options.face_weight, options.only_center_face],
         "picture": [options.outscale, options.tile, options.tile_pad, options.pre_pad],
         "encoding": [job.encoding.codec, job.encoding.pixel_format, job.encoding.options],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ def facts(job: Job) -> list[str]:
         lines.append(f"{source.path}: its transparency is dropped")
     if source.depth_bits > 8 and job.encoding.depth_bits == 8:
         lines.append(f"{source.path}: has {source.depth_bits} bits, of which {job.encoding.codec} here keeps 8")
+    if source.hdr and source.hdr.is_static and not source.hdr.options(job.encoding.codec):
+        lines.append(f"{source.path}: mastering-display and light-level data are lost: {job.encoding.codec} takes none")
+    if source.hdr and source.hdr.dynamic:
+        lines.append(f"{source.path}: its HDR10+ or Dolby Vision data, which change with the scene, are left out")
     return lines
 
 
@@ -56,13 +61,24 @@ class Progress:
         self._before = done_before
         self._bar = console.progress_bar(total, "frame", source.path.name)
         self._bar.update(done_before)
-        self._started = time.monotonic()
+        self._started = self._computing_since = time.monotonic()
         self.seconds = 0.0
+        self.faces: int | None = None  # None: nobody looked for any
+        self._lock = threading.Lock()
+
+    def restored_faces(self, count: int) -> None:
+        """Count the faces of one more frame; called from every restoring thread."""
+        with self._lock:
+            self.faces = (self.faces or 0) + count
 
     def frame_done(self, count: int) -> None:
-        self.seconds = time.monotonic() - self._started
         new = count - self._before
-        left = self.seconds / max(new, 1) * (self._total - count)
+        now = time.monotonic()
+        self.seconds = now - self._started
+        if new == 1 and self._before:
+            self._computing_since = now  # until now, what an earlier run did was only read past
+        timed = new - 1 if self._before else new
+        left = (now - self._computing_since) / max(timed, 1) * (self._total - count)
         if new == ESTIMATE_AFTER_FRAMES and left >= WORTH_ESTIMATING_S:
             console.say(f"about {console.duration(left)} for the other {self._total - count} frames")
         self._bar.update(count - self._bar.n)
@@ -89,6 +105,7 @@ def summary(job: Job, tally: Tally, upsamplers: Sequence[RealESRGANer], progress
     parts = [f"{job.target}: {tally.frames} frames"]
     parts += [f"{tally.done_before} from an earlier run"] if tally.done_before else []
     parts += [f"{tally.repeats} repeats computed once"] if tally.repeats else []
+    parts += [f"{progress.faces} faces"] if progress.faces is not None else []
     parts += [f"{copied} other stream{'s' if copied != 1 else ''} kept"] if job.source.others else []
     speed = f"{new / progress.seconds:.2f} frames/s" if progress.seconds and new else "nothing left to compute"
     devices = " and ".join(dict.fromkeys(device_name(upsampler.device) for upsampler in upsamplers))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import WeightsError
-from ..model_zoo import MODELS, Model, WeightFile, find_model
+from ..model_zoo import FACE_MODELS, MODELS, FaceModel, Model, WeightFile, find_any_model
 from . import console
 from .options import WeightsOptions, parse
 
@@ -25,12 +25,13 @@ def main(argv: Sequence[str] | None = None, prog: str = "realesrgan weights") ->
     return console.run(lambda: actions[options.action](options))
 
 
-def _models(options: WeightsOptions) -> list[Model]:
-    return [find_model(name) for name in options.names] or list(MODELS.values())
+def _models(options: WeightsOptions) -> list[Model | FaceModel]:
+    return [find_any_model(name) for name in options.names] or [*MODELS.values(), *FACE_MODELS.values()]
 
 
 def _files(options: WeightsOptions) -> list[WeightFile]:
-    return [file for model in _models(options) for file in model.files]
+    """Each file once: the face models share two of their three."""
+    return list(dict.fromkeys(file for model in _models(options) for file in model.files))
 
 
 def _list(options: WeightsOptions) -> int:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from ..errors import RealESRGANError
-from ..pixels import Array, Restorer
+from ..pixels import Array, FacePair, Listener, Restorer
 from ..threads import Channel, Crew
 from . import files
 from .compare import side_by_side
@@ -28,6 +28,8 @@ class Reporter(Protocol):
     """Is told, from several threads, what happens to each job."""
 
     def progressed(self, job: Job, share: float) -> None: ...
+
+    def restored_faces(self, job: Job, pairs: Sequence[FacePair]) -> None: ...
 
     def finished(self, job: Job, result: Array, seconds: float) -> None: ...
 
@@ -65,7 +67,8 @@ def restore_all(
             for job, picture in to_restore:
                 with _reported(job, reporter):
                     started = time.monotonic()
-                    result = restorer(picture.pixels, lambda share, job=job: progressed(job, share))  # type: ignore[misc]
+                    listener = Listener(partial(progressed, job), partial(reporter.restored_faces, job))
+                    result = restorer(picture.pixels, listener)
                     to_write.put((job, picture, result, time.monotonic() - started))
             to_write.close()
 

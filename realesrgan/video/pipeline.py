@@ -13,11 +13,12 @@ from functools import partial
 
 import numpy as np
 
-from ..pixels import Array, Restorer
+from ..pixels import Array, FacePair, Listener, Restorer
 from ..threads import Channel, Crew
+from .decoding import Losses
 from .encoding import Encoding
 from .probe import VideoSource
-from .reader import Frame, Losses, read_frames, retimed
+from .reader import Frame, read_frames, retimed
 from .segments import Workspace, frames_per_segment
 from .writer import SegmentEncoder
 
@@ -62,11 +63,12 @@ def restore_frames(
     *,
     multiply_adds_per_frame: float,
     on_frame: Callable[[int], None],
+    on_faces: Callable[[int, Sequence[FacePair]], None] = lambda index, pairs: None,
 ) -> Tally:
     """Restore every frame that `workspace` does not hold yet, segment by segment.
 
-    `on_frame` is told how many frames are done. Any exception, Ctrl-C included, stops all threads and is raised here;
-    the segments finished by then stay.
+    `on_frame` is told how many frames are done, `on_faces` which frame has which faces. Any exception, Ctrl-C included,
+    stops all threads and is raised here; the segments finished by then stay.
     """
     length = frames_per_segment(multiply_adds_per_frame)
     tally = Tally(done_before=workspace.frames_done)
@@ -89,7 +91,8 @@ def restore_frames(
 
         def restore(restorer: Restorer) -> None:
             for frame in to_restore:
-                to_encode.put(_Restored(frame, restorer(frame.pixels, lambda share: crew.check())))
+                listener = Listener(lambda share: crew.check(), partial(on_faces, frame.index))
+                to_encode.put(_Restored(frame, restorer(frame.pixels, listener)))
             to_encode.close()
 
         def encode() -> None:

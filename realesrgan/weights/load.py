@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 
 import torch
@@ -29,7 +29,7 @@ def load_network(
     source = paths[0].name
     if model is None:
         spec = recognise(state, source)
-        return build_network(spec, state), spec
+        return build_network(spec.build, state), spec
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -55,9 +55,27 @@ def _spec_if_known(state: StateDict, source: str) -> NetworkSpec | None:
         return None
 
 
-def build_network(spec: NetworkSpec, state: Mapping[str, Tensor]) -> nn.Module:
-    """Build the network of `spec` around the tensors of `state`, in evaluation mode and without initialising twice."""
+def build_network(build: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
+    """Build a network around the tensors of `state`, in evaluation mode and without initialising twice.
+
+    Raises:
+        RuntimeError: names or shapes differ from the network's.
+    """
     with torch.device("meta"):
-        network = spec.build()
+        network = build()
     network.load_state_dict(dict(state), strict=True, assign=True)
     return network.requires_grad_(False).eval()
+
+
+def load_as(build: Callable[[], nn.Module], path: Path, what: str) -> nn.Module:
+    """Read a weights file that has to hold the network which `build` makes and users know as `what`.
+
+    Raises:
+        WeightsError: the file cannot be read, or holds something else.
+    """
+    state = read_weights(path)
+    try:
+        return build_network(build, state)
+    except RuntimeError as error:
+        shown = ", ".join(list(state)[:3])
+        raise WeightsError(f"{path}: does not hold {what} (its {len(state)} tensors begin with {shown})") from error

