@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from clips import Clip, Sound, corrupted, cut_off, flat, frame_times, moving, turned
 
+from realesrgan.video.decoding import Losses
 from realesrgan.video.probe import VideoSource, probe
-from realesrgan.video.reader import Frame, Losses, read_frames, retimed
+from realesrgan.video.reader import Frame, read_frames, retimed
 
 UNEVEN = (0, 1, 3, 7, 8, 12, 13, 20)  # in 25ths of a second
 INTRA = {"crf": "10", "g": "5", "bf": "0", "preset": "ultrafast"}

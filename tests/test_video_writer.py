@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+import weakref
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -65,7 +67,7 @@ class Run:
         excerpt: Excerpt | None = None,
     ) -> None:
         self.source: VideoSource = probe(path)
-        self.encoding: Encoding = choose_encoding(codec, crf, None, None, self.source.depth_bits)
+        self.encoding: Encoding = choose_encoding(codec, crf, None, None, self.source.depth_bits, self.source.hdr)
         self.plan: OutputPlan = plan_output(self.source, self.encoding, extension)
         self.path = path.with_name(f"result.{self.plan.extension}")
         workspace = Workspace(path.with_name("work"), {})
@@ -264,12 +266,62 @@ def test_where_the_container_is_asked_for_sound_is_encoded_anew_and_said(
 def test_what_the_container_asked_for_cannot_hold_is_left_out_and_said(tmp_path: Path) -> None:
     run = Run(full(tmp_path / "a.mkv"), extension="mp4")
     assert run.plan.remarks == (
-        "left out: ssa subtitle (ger), which .mp4 cannot hold",
+        "ssa subtitle (ger) is encoded anew as timed text: .mp4 cannot hold it",
         "left out: attachment, which .mp4 cannot hold",
     )
     with av.open(str(run.path)) as result:
         assert [stream.language for stream in result.streams.audio] == ["eng", "jpn"]
         assert len(result.chapters()) == 2
+
+
+def shown_texts(path: Path) -> list[tuple[float, float, bytes]]:
+    """When each line of the first subtitle stream is shown, for how long, and what it says."""
+    texts = []
+    with av.open(str(path)) as container:
+        stream = container.streams.subtitles[0]
+        for packet in container.demux(stream):
+            begin, last = float(packet.pts or 0), float(packet.duration or 0)
+            for line in stream.codec_context.decode2(packet) or () if packet.size else ():
+                unit = float(packet.time_base)
+                words = re.sub(rb"{.*?}", b"", line.dialogue).strip()  # type: ignore[union-attr]
+                texts.append((round(begin * unit, 3), round(last * unit, 3), words))
+    return texts
+
+
+@pytest.mark.parametrize("subtitles", [ASS, SRT], ids=["ass", "srt"])
+@pytest.mark.parametrize(
+    ("extension", "codec", "spoken"),
+    [("mp4", "libx264", "timed text"), ("mov", "libx264", "timed text"), ("webm", "libvpx-vp9", "WebVTT")],
+)
+def test_subtitles_of_text_are_shown_as_before_whatever_the_container(
+    tmp_path: Path, subtitles: str, extension: str, codec: str, spoken: str
+) -> None:
+    path = Clip(moving(25), subtitles=subtitles).write(tmp_path / "a.mkv")
+    run = Run(path, extension=extension, codec=codec, crf=20)
+    (remark,) = run.plan.remarks
+    assert remark.endswith(f"subtitle (ger) is encoded anew as {spoken}: .{extension} cannot hold it")
+    assert run.copies is not None
+    assert (run.copies.count, run.copies.remarks) == (1, [])
+    assert shown_texts(run.path) == [(0.2, 0.3, b"one"), (0.6, 0.3, b"two")]
+    with av.open(str(run.path)) as result:
+        assert [stream.language for stream in result.streams.subtitles] == ["ger"]
+
+
+def test_timed_text_of_an_mp4_travels_into_matroska(tmp_path: Path) -> None:
+    clip = Clip(moving(25), subtitles=SRT, sounds=[Sound("pcm_s16le")]).write(tmp_path / "a.mkv")
+    path = Run(clip, extension="mov").path
+    run = Run(path.rename(tmp_path / "b.mov"))
+    assert run.plan.remarks == (
+        "the output is .mkv, because .mp4 cannot hold pcm_s16le audio",
+        "mov_text subtitle (ger) is encoded anew as SRT: .mkv cannot hold it",
+    )
+    assert shown_texts(run.path) == [(0.2, 0.3, b"one"), (0.6, 0.3, b"two")]
+
+
+def test_an_excerpt_has_the_subtitles_that_begin_in_it(tmp_path: Path) -> None:
+    path = Clip(moving(25), subtitles=SRT).write(tmp_path / "a.mkv")
+    run = Run(path, extension="mp4", excerpt=Excerpt(0.4, 1.0))
+    assert shown_texts(run.path) == [(0.2, 0.3, b"two")]
 
 
 @pytest.mark.parametrize(
@@ -333,6 +385,24 @@ def test_repeats_are_computed_once(tmp_path: Path) -> None:
     run = Run(Clip(shown, codec="ffv1", options={}).write(tmp_path / "a.mkv"), count)
     assert (len(computed), run.tally.repeats, run.tally.frames) == (6, 12, 18)
     assert len(decoded(run.path)) == 18
+
+
+@pytest.mark.parametrize("count", [30, 300])
+def test_however_long_a_video_few_of_its_frames_are_held(tmp_path: Path, count: int) -> None:
+    held: list[weakref.ref[Array]] = []
+    most = 0
+
+    def watched(frame: Array, listener: Callable[[float], None]) -> Array:
+        nonlocal most
+        result = twice(frame, listener)
+        held[:] = [reference for reference in held if reference() is not None]
+        held.extend([weakref.ref(frame), weakref.ref(result)])
+        most = max(most, len(held))
+        return result
+
+    run = Run(Clip(moving(count)).write(tmp_path / "a.mp4"), watched)
+    assert run.tally.frames == count
+    assert most <= 16  # the queues before and after the network, and what is being worked at
 
 
 def test_no_output_appears_before_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,12 @@ class Container:
     audio: frozenset[str] | None = None
     audio_instead: str = "aac"  # the encoder for audio it does not hold
     subtitles: frozenset[str] | None = None
+    subtitles_instead: str = "mov_text"  # the encoder for text it does not hold as it is
     attachments: bool = False
+
+    def instead(self, other: OtherStream) -> str:
+        """The encoder for a stream that it does not hold as it is."""
+        return self.audio_instead if other.kind == "audio" else self.subtitles_instead
 
 
 _H264_AND_HEVC = frozenset(("libx264", "libx265", *(name for name in HARDWARE if not name.startswith("av1"))))
@@ -40,7 +45,7 @@ _MP4_AUDIO = frozenset(("aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopu
 _MATROSKA_SUBTITLES = frozenset(("ssa", "ass", "srt", "subrip", "text", "webvtt", "pgssub", "dvdsub", "dvbsub"))
 CONTAINERS = {
     "mp4": Container("mp4", _H264_AND_HEVC | _AV1_AND_VP9, _MP4_AUDIO, subtitles=frozenset(("mov_text",))),
-    "mkv": Container("matroska", subtitles=_MATROSKA_SUBTITLES, attachments=True),
+    "mkv": Container("matroska", subtitles=_MATROSKA_SUBTITLES, subtitles_instead="subrip", attachments=True),
     "mov": Container("mov", _H264_AND_HEVC | {"prores_ks"}, None, subtitles=frozenset(("mov_text",))),
     "webm": Container(
         "webm",
@@ -48,9 +53,11 @@ CONTAINERS = {
         frozenset(("opus", "libopus", "vorbis", "libvorbis")),
         "libopus",
         frozenset(("webvtt",)),
+        "webvtt",
     ),
 }
-_SPOKEN = {"aac": "AAC", "libopus": "Opus"}
+_SPOKEN = {"aac": "AAC", "libopus": "Opus", "mov_text": "timed text", "subrip": "SRT", "webvtt": "WebVTT"}
+_TEXT = frozenset(("mov_text", "ssa", "ass", "srt", "subrip", "text", "webvtt"))  # other subtitles are pictures
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def plan_output(source: VideoSource, encoding: Encoding, extension: str | None) 
     for other in source.others:
         treatments[other.index] = treatment = _treatment(other, container) or Treatment.COPY
         if treatment is Treatment.ENCODE:
-            instead = _SPOKEN[container.audio_instead]
+            instead = _SPOKEN[container.instead(other)]
             remarks.append(f"{describe(other)} is encoded anew as {instead}: .{extension} cannot hold it")
         elif treatment is Treatment.DROP:
             remarks.append(f"left out: {describe(other)}, which .{extension} cannot hold")
@@ -112,7 +119,9 @@ def _treatment(other: OtherStream, container: Container) -> Treatment | None:
     if other.kind == "audio":
         return None if _holds(container.audio, other.codec) else Treatment.ENCODE
     if other.kind == "subtitle":
-        return None if _holds(container.subtitles, other.codec) else Treatment.DROP
+        if _holds(container.subtitles, other.codec):
+            return None
+        return Treatment.ENCODE if other.codec in _TEXT else Treatment.DROP
     if other.kind == "attachment":
         return None if container.attachments else Treatment.DROP
     if other.kind == "video":

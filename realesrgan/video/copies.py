@@ -12,6 +12,8 @@ import av.error
 import av.stream
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
+from av.subtitles.stream import SubtitleStream
+from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
 from .containers import OutputPlan, Treatment, describe
 from .probe import OtherStream, VideoSource
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000)
 _OF_THE_OLD_FILE = ("encoder", "rotate", "DURATION")
+_MILLISECOND = Fraction(1, 1000)
 _ATTACHED = av.stream.Disposition.attached_pic
 
 
@@ -86,6 +89,35 @@ class _Reencoder:
             yield from self._target.encode(None)
 
 
+class _TextConverter:
+    """One subtitle stream in another form of text; styles that form has no words for are lost."""
+
+    def __init__(self, target: SubtitleStream, span: Span) -> None:
+        self._target = target
+        self._span = span
+
+    def packets(self, packet: Packet) -> Iterator[Packet]:
+        if packet.size == 0 or packet.pts is None or packet.time_base is None:
+            return
+        when_s = packet.pts * packet.time_base - self._span.origin_s
+        if not self._span.holds(when_s):
+            return
+        stream = packet.stream
+        assert isinstance(stream, SubtitleStream)
+        try:
+            shown = stream.codec_context.decode2(packet)
+        except av.error.FFmpegError:
+            return  # a gap in the text; what follows has its own times
+        for line in shown or ():
+            assert isinstance(line, AssSubtitle)
+            duration_ms = round((packet.duration or 0) * packet.time_base * 1000)
+            text = SubtitleSet.create(line.ass, 0, duration_ms, round(when_s * 1000))
+            converted = self._target.codec_context.encode_subtitle(text)
+            converted.time_base = _MILLISECOND
+            converted.stream = self._target
+            yield converted
+
+
 class Copies:
     """All streams of `original` that go into `output`; made before anything is written, so that each is announced.
 
@@ -132,8 +164,11 @@ class Copies:
             self._output.add_attachment(f"cover.{extension}", kind, _cover(self._original, other.index))
             return None
         if treatment is Treatment.ENCODE:
+            encoder = self._plan.container.instead(other)
+            if isinstance(stream, SubtitleStream):
+                return _converted(self._output, stream, encoder)
             assert isinstance(stream, AudioStream)
-            return _encoded_anew(self._output, stream, self._plan.container.audio_instead)
+            return _encoded_anew(self._output, stream, encoder)
         # Opaque: by its data and not by an encoder of the same name, which many codecs do not have.
         return self._output.add_stream_from_template(stream, opaque=True)
 
@@ -141,14 +176,17 @@ class Copies:
         """What goes into the output, in file order, with times counted as those of the video are."""
         if not self._targets:
             return
-        handlers = {
-            index: _Reencoder(target, span)
-            if self._plan.treatments[index] is Treatment.ENCODE and isinstance(target, AudioStream)
-            else _Copy(target, span)
-            for index, target in self._targets.items()
-        }
+        handlers = {index: self._handler(index, target, span) for index, target in self._targets.items()}
         for packet in self._original.demux([self._original.streams[index] for index in self._targets]):
             yield from handlers[packet.stream.index].packets(packet)
+
+    def _handler(self, index: int, target: av.stream.Stream, span: Span) -> _Copy | _Reencoder | _TextConverter:
+        if self._plan.treatments[index] is Treatment.ENCODE:
+            if isinstance(target, AudioStream):
+                return _Reencoder(target, span)
+            if isinstance(target, SubtitleStream):
+                return _TextConverter(target, span)
+        return _Copy(target, span)
 
 
 def kept(metadata: dict[str, str]) -> dict[str, str]:
@@ -171,4 +209,13 @@ def _encoded_anew(output: OutputContainer, stream: AudioStream, codec: str) -> A
     target = output.add_stream(codec, rate=rate, layout=layout)
     assert isinstance(target, AudioStream)
     target.bit_rate = 96_000 * channels
+    return target
+
+
+def _converted(output: OutputContainer, stream: SubtitleStream, codec: str) -> SubtitleStream:
+    stream.codec_context.open(strict=False)  # only then it knows its header: the styles
+    target = output.add_stream(codec)
+    assert isinstance(target, SubtitleStream)
+    target.codec_context.subtitle_header = stream.codec_context.subtitle_header
+    target.time_base = target.codec_context.time_base = _MILLISECOND
     return target

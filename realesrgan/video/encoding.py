@@ -9,12 +9,14 @@ from fractions import Fraction
 import av
 import av.codec
 import av.error
+import av.logging
 import numpy as np
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from ..errors import UsageError
 from ..pixels import Array
+from .hdr import Hdr
 from .probe import Colour, error_text
 from .reader import EXACT_CONVERSION, SWSCALE_MATRICES
 
@@ -35,16 +37,21 @@ _ALIASES = {
 _DEFAULT_CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 24, "libvpx-vp9": 24}
 HARDWARE = tuple(f"{codec}_{maker}" for maker in ("nvenc", "qsv", "videotoolbox") for codec in ("h264", "hevc", "av1"))
 _KNOWN = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", *HARDWARE)
+_TRIAL_SIZE = (256, 256)
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How to encode: an FFmpeg encoder, its quality (None: its default), its preset and the pixel format."""
+    """How to encode: an FFmpeg encoder, its quality (None: its default), its preset and the pixel format.
+
+    `hdr` is what the result should say of itself, for an encoder that can.
+    """
 
     codec: str
     crf: int | None
     preset: str | None
     pixel_format: str
+    hdr: Hdr | None = None
 
     @property
     def depth_bits(self) -> int:
@@ -64,13 +71,21 @@ class Encoding:
                 options |= {"crf": str(crf), "b": "0", "row-mt": "1"}
             else:
                 options |= {"crf": str(crf)}
-        if self.codec == "libx265":
-            options |= {"x265-params": "log-level=error"}
+        own = {"log-level": "error"} if self.codec == "libx265" else {}
+        own |= self.hdr.options(self.codec) if self.hdr else {}
+        if own:
+            name = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}[self.codec]
+            options[name] = ":".join(f"{key}={value}" for key, value in own.items())
         return options
 
 
 def choose_encoding(
-    codec: str, crf: int | None, preset: str | None, pixel_format: str | None, depth_bits: int
+    codec: str,
+    crf: int | None,
+    preset: str | None,
+    pixel_format: str | None,
+    depth_bits: int,
+    hdr: Hdr | None = None,
 ) -> Encoding:
     """Settle on an encoder and a pixel format for a picture of `depth_bits`, and try them out.
 
@@ -84,16 +99,36 @@ def choose_encoding(
         raise UsageError(f"--codec {codec}: this installation has {', '.join(available())}") from error
     if pixel_format is not None and formats and pixel_format not in formats:
         raise UsageError(f"--pix_fmt {pixel_format}: {name} takes {', '.join(formats)}")
-    encoding = Encoding(name, crf, preset, pixel_format or _suitable_format(formats, depth_bits))
+    encoding = Encoding(name, crf, preset, pixel_format or _suitable_format(formats, depth_bits), hdr)
     try:
         _try_out(encoding)
     except (av.error.FFmpegError, ValueError) as error:
         raise UsageError(
             f"--codec {name} with pixel format {encoding.pixel_format}"
             + (f" and preset {preset}" if preset else "")
-            + f" cannot be used here ({error_text(error)}); available are {', '.join(available())}"
+            + f" cannot be used here ({refusal(encoding) or error_text(error)}); "
+            f"available are {', '.join(available())}"
         ) from error
     return encoding
+
+
+def refusal(encoding: Encoding, size: tuple[int, int] = _TRIAL_SIZE) -> str | None:
+    """Why an encoder takes no pictures of `size` (width, height), in FFmpeg's own words; None: it does take them.
+
+    FFmpeg is only asked to talk once something has failed: its threads would have to wait for Python's lock to do so.
+    """
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as said:
+            try:
+                _try_out(encoding, size)
+            except (av.error.FFmpegError, ValueError) as error:
+                words = [message.strip().rstrip(".") for _, _, message in said]
+                return "; ".join(dict.fromkeys(word for word in words if word)) or error_text(error)
+    finally:
+        av.logging.set_level(level)
+    return None
 
 
 def available() -> list[str]:
@@ -110,15 +145,16 @@ def _suitable_format(formats: list[str], depth_bits: int) -> str:
     return formats[0] if formats else "yuv420p"
 
 
-def _try_out(encoding: Encoding) -> None:
+def _try_out(encoding: Encoding, size: tuple[int, int] = _TRIAL_SIZE) -> None:
     context = av.CodecContext.create(encoding.codec, "w")
     assert isinstance(context, av.VideoCodecContext)
-    context.width, context.height, context.pix_fmt = 256, 256, encoding.pixel_format
+    context.width, context.height = size
+    context.pix_fmt = encoding.pixel_format
     context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
     context.options = encoding.options
     # SVT-AV1 prints its settings whenever it starts, and listens to nothing but this: only errors.
     os.environ.setdefault("SVT_LOG", "1")
-    frame = av.VideoFrame(256, 256, encoding.pixel_format)
+    frame = av.VideoFrame(*size, encoding.pixel_format)
     frame.pts = 0
     list(context.encode(frame)) + list(context.encode(None))
 

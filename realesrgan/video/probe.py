@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,8 +15,12 @@ from av.video.stream import VideoStream
 
 from ..errors import UsageError, VideoFileError
 from ..image import files
+from .animation import Animation, probe_webp
+from .hdr import Hdr, hdr_of
 
 DEFAULT_FOLDER_RATE = Fraction(24)  # frames per second of a folder of pictures, as published
+_PICTURES, _ANIMATED_WEBP = "pictures", "animated webp"  # in place of FFmpeg's names of formats
+LOOK_AHEAD_FRAMES = 12  # enough to meet a field among the whole frames of a telecined film, which has two in five
 HD_HEIGHT = 720  # untagged video from this height on is BT.709, below it BT.601: what players assume
 
 
@@ -53,7 +58,7 @@ class OtherStream:
 class VideoSource:
     """A video as it should be seen: sizes and aspect are those after rotation.
 
-    `pictures` is empty for a container, else the frames of a folder in order. Timestamps count in `time_base` from
+    `pictures` is empty unless it is a folder, whose frames they are, in order. Timestamps count in `time_base` from
     `start_pts`. `frame_count` and `duration_s` are what the file claims, or None; `duration_is_own` says that the
     duration is that of the picture and not of the longest stream.
     """
@@ -77,10 +82,16 @@ class VideoSource:
     interlaced: bool
     others: tuple[OtherStream, ...]
     format_name: str
+    hdr: Hdr | None = None
 
     @property
     def area(self) -> int:
         return self.width * self.height
+
+    @property
+    def is_container(self) -> bool:
+        """Whether FFmpeg reads it, and so whether it can have other streams."""
+        return self.format_name not in (_PICTURES, _ANIMATED_WEBP)
 
 
 def probe(path: Path, folder_rate: Fraction | None = None) -> VideoSource:
@@ -96,6 +107,8 @@ def probe(path: Path, folder_rate: Fraction | None = None) -> VideoSource:
         raise UsageError(f"-i {path}: there is no such file or folder")
     if path.stat().st_size == 0:
         raise VideoFileError(f"{path}: an empty file")
+    if (animation := probe_webp(path)) is not None:
+        return _of_animation(path, animation)
     try:
         with av.open(str(path)) as container:
             stream = find_picture_stream(container)
@@ -103,6 +116,8 @@ def probe(path: Path, folder_rate: Fraction | None = None) -> VideoSource:
                 raise VideoFileError(f"{path}: has no video in it, only {_kinds(container)}")
             return _describe(path, container, stream)
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        if files.probe(path) is not None:  # a single picture of a kind that FFmpeg does not know
+            return _of_pictures(path, [path], folder_rate or DEFAULT_FOLDER_RATE)
         raise VideoFileError(f"{path}: not a video, or damaged ({error_text(error)})") from error
 
 
@@ -128,7 +143,7 @@ def _kinds(container: av.container.InputContainer) -> str:
 
 
 def _describe(path: Path, container: av.container.InputContainer, stream: VideoStream) -> VideoSource:
-    first = next(iter(container.decode(stream)), None)
+    first, interlaced = _look_ahead(container, stream)
     if first is None:
         raise VideoFileError(f"{path}: no frame of its video can be decoded")
     context = stream.codec_context
@@ -162,14 +177,29 @@ def _describe(path: Path, container: av.container.InputContainer, stream: VideoS
         colour=_colour(first, context),
         depth_bits=max(component.bits for component in first.format.components),
         has_alpha=any(component.is_alpha for component in first.format.components),
-        interlaced=bool(first.interlaced_frame),
+        interlaced=interlaced,
         others=tuple(
             OtherStream(other.index, other.type, _codec_name(other), other.language)
             for other in container.streams
             if other.index != stream.index and not _holds_chapters(other, container)
         ),
         format_name=container.format.name,
+        hdr=hdr_of(first),
     )
+
+
+def _look_ahead(container: av.container.InputContainer, stream: VideoStream) -> tuple[av.VideoFrame | None, bool]:
+    """The first frame, and whether there is an interlaced one among the first few."""
+    first: av.VideoFrame | None = None
+    try:
+        for number, frame in enumerate(container.decode(stream)):
+            first = first or frame
+            if frame.interlaced_frame or number + 1 == LOOK_AHEAD_FRAMES:
+                return first, bool(frame.interlaced_frame)
+    except av.error.FFmpegError:
+        if first is None:
+            raise
+    return first, False
 
 
 def _holds_chapters(stream: av.stream.Stream, container: av.container.InputContainer) -> bool:
@@ -204,45 +234,72 @@ def _colour(frame: av.VideoFrame, context: av.VideoCodecContext) -> Colour:
 
 
 def _probe_folder(folder: Path, rate: Fraction) -> VideoSource:
-    """A folder of frames, in the order of their names; each is checked before work begins."""
+    """A folder of frames, in the order of their names."""
+    entries = sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    return _of_pictures(folder, entries, rate)
+
+
+def _of_pictures(path: Path, entries: Sequence[Path], rate: Fraction) -> VideoSource:
+    """Those of `entries` that are pictures, as frames; each is checked before work begins."""
     pictures: list[Path] = []
     sizes: dict[tuple[int, int], Path] = {}
     depth, alpha = 8, False
-    for path in sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")):
-        header = files.probe(path)
+    for entry in entries:
+        header = files.probe(entry)
         if header is None:
             continue
-        pictures.append(path)
-        sizes.setdefault((header.width, header.height), path)
+        pictures.append(entry)
+        sizes.setdefault((header.width, header.height), entry)
         depth, alpha = max(depth, header.depth_bits), alpha or header.has_alpha
     if not pictures:
-        raise VideoFileError(f"{folder}: no pictures in this folder to make a video of")
+        raise VideoFileError(f"{path}: no pictures in this folder to make a video of")
     if len(sizes) > 1:
         (first, a), (second, b) = list(sizes.items())[:2]
         raise VideoFileError(
-            f"{folder}: its pictures are not of one size: {a.name} is {first[0]}×{first[1]}, "
+            f"{path}: its pictures are not of one size: {a.name} is {first[0]}×{first[1]}, "
             f"{b.name} is {second[0]}×{second[1]}"
         )
-    width, height = next(iter(sizes))
+    ((width, height),) = sizes
+    source = _without_container(path, _PICTURES, (width, height), rate, 1 / rate, len(pictures), len(pictures) / rate)
+    return replace(source, pictures=tuple(pictures), depth_bits=depth, has_alpha=alpha)
+
+
+def _of_animation(path: Path, animation: Animation) -> VideoSource:
+    count, duration_s = len(animation.delays_ms), Fraction(sum(animation.delays_ms), 1000)
+    size, unit = (animation.width, animation.height), Fraction(1, 1000)
+    source = _without_container(path, _ANIMATED_WEBP, size, count / duration_s, unit, count, duration_s)
+    return replace(source, has_alpha=animation.has_alpha)
+
+
+def _without_container(
+    path: Path,
+    format_name: str,
+    size: tuple[int, int],
+    rate: Fraction,
+    time_base: Fraction,
+    count: int,
+    duration_s: Fraction,
+) -> VideoSource:
+    width, height = size
     space = Colorspace.ITU709 if height >= HD_HEIGHT else Colorspace.ITU601
     return VideoSource(
-        path=folder,
-        pictures=tuple(pictures),
+        path=path,
+        pictures=(),
         stream_index=0,
         width=width,
         height=height,
         rotation=0,
         pixel_aspect=Fraction(1),
         rate=rate,
-        time_base=1 / rate,
+        time_base=time_base,
         start_pts=0,
-        frame_count=len(pictures),
-        duration_s=float(len(pictures) / rate),
+        frame_count=count,
+        duration_s=float(duration_s),
         duration_is_own=True,
         colour=Colour(int(space), 2, 2, False),
-        depth_bits=depth,
-        has_alpha=alpha,
+        depth_bits=8,
+        has_alpha=False,
         interlaced=False,
         others=(),
-        format_name="folder",
+        format_name=format_name,
     )

@@ -5,20 +5,20 @@ Every frame the source has comes out exactly once; what cannot be decoded is sto
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
 import av.error
-import av.filter
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
-from av.video.stream import VideoStream
 
 from ..errors import VideoFileError
 from ..image import files
 from ..pixels import Array
+from .animation import probe_webp, webp_pictures
+from .decoding import Losses, decode
 from .probe import VideoSource, error_text
 
 SWSCALE_MATRICES = (1, 4, 5, 6, 7, 9)  # the colour spaces libswscale has coefficients for
@@ -42,31 +42,15 @@ class Frame:
     repeats: bool = False
 
 
-@dataclass
-class Losses:
-    """What could not be decoded: `concealed` frames were replaced by the one before, `missing_s` is cut off the end.
-
-    `resized` frames came in another size than the first: nothing is lost, but a viewer will want to know. The packets
-    of all streams last until `reached_s`.
-    """
-
-    concealed: int = 0
-    missing_s: float = 0.0
-    resized: int = 0
-    reached_s: float = 0.0
-    reasons: list[str] = field(default_factory=list)
-
-    def note(self, reason: str) -> None:
-        if reason not in self.reasons:
-            self.reasons.append(reason)
-
-
 def read_frames(
     source: VideoSource, losses: Losses, *, start_s: float = 0.0, end_s: float | None = None
 ) -> Iterator[Frame]:
     """Yield the frames shown from `start_s` up to `end_s`, numbered from 0, with timestamps from 0 on."""
-    frames = _folder_frames(source) if source.pictures else _container_frames(source, losses)
     first_pts = round(Fraction(start_s) / source.time_base)
+    if source.is_container:
+        frames = _container_frames(source, losses, first_pts)
+    else:
+        frames = _folder_frames(source) if source.pictures else _animation_frames(source, losses)
     end_pts = None if end_s is None else round(Fraction(end_s) / source.time_base)
     index = 0
     previous: Array | None = None
@@ -109,6 +93,21 @@ def _folder_frames(source: VideoSource) -> Iterator[Frame]:
         yield Frame(index, index, 1, _as_bgr(files.read(path).pixels, wide))
 
 
+def _animation_frames(source: VideoSource, losses: Losses) -> Iterator[Frame]:
+    animation = probe_webp(source.path)
+    assert animation is not None
+    pts = 0
+    try:
+        for delay_ms, pixels in zip(animation.delays_ms, webp_pictures(source.path), strict=True):
+            yield Frame(0, pts, delay_ms, pixels)
+            pts += delay_ms
+    except VideoFileError as error:
+        if pts == 0:
+            raise
+        losses.note(str(error))
+        losses.missing_s = (sum(animation.delays_ms) - pts) / 1000
+
+
 def _as_bgr(pixels: Array, wide: bool) -> Array:
     """To three channels of the depth of the whole folder; transparency is dropped, video has none."""
     if pixels.ndim == 2:
@@ -121,25 +120,44 @@ def _as_bgr(pixels: Array, wide: bool) -> Array:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What is on show from `pts` on; `duration` is what the file says, and counts only for the last one."""
+    """What is on show from `pts` on; `duration` is what the file says, and counts only for the last one.
+
+    `stands_in` says that the picture is that of the frame before, because its own cannot be decoded.
+    """
 
     pts: int
     duration: int
-    pixels: Array
+    picture: av.VideoFrame
+    stands_in: bool = False
 
 
-def _container_frames(source: VideoSource, losses: Losses) -> Iterator[Frame]:
-    """The frames of a container; each lasts until the next one begins."""
-    last: _Shown | None = None
-    for shown in _decoded(source, losses):
-        if last is not None:
-            yield Frame(0, last.pts, shown.pts - last.pts, last.pixels)
-        last = shown
-    if last is None:
+def _container_frames(source: VideoSource, losses: Losses, first_pts: int) -> Iterator[Frame]:
+    """The frames of a container from `first_pts` on."""
+    picture: av.VideoFrame | None = None
+    pixels: Array | None = None
+    end_s: float | None = None
+    for shown in _lasting(_decoded(source, losses, first_pts)):
+        end_s = float((shown.pts + shown.duration) * source.time_base)
+        if shown.pts < first_pts:
+            continue
+        if pixels is None or shown.picture is not picture:
+            picture, pixels = shown.picture, _upright_bgr(shown.picture, source, losses)
+        losses.concealed += shown.stands_in
+        yield Frame(0, shown.pts, shown.duration, pixels)
+    if end_s is None:
         raise VideoFileError(f"{source.path}: no frame of its video can be decoded")
-    yield Frame(0, last.pts, last.duration, last.pixels)
-    end_s = float((last.pts + last.duration) * source.time_base)
     losses.missing_s = _missing(source, end_s, losses.reached_s)
+
+
+def _lasting(course: Iterator[_Shown]) -> Iterator[_Shown]:
+    """Let each picture last until the next one begins."""
+    last: _Shown | None = None
+    for shown in course:
+        if last is not None:
+            yield replace(last, duration=shown.pts - last.pts)
+        last = shown
+    if last is not None:
+        yield last
 
 
 def _missing(source: VideoSource, end_s: float, reached_s: float) -> float:
@@ -155,29 +173,27 @@ def _missing(source: VideoSource, end_s: float, reached_s: float) -> float:
     return source.duration_s - end_s if source.duration_s - reached_s > tolerance_s else 0.0
 
 
-def _decoded(source: VideoSource, losses: Losses) -> Iterator[_Shown]:
+def _decoded(source: VideoSource, losses: Losses, first_pts: int) -> Iterator[_Shown]:
     """Decode in order of time, standing in for frames that are broken or whose packets are."""
     expected: set[int] = set()
     last: _Shown | None = None
     usual_duration = max(1, round(1 / (source.rate * source.time_base)))
     try:
-        with av.open(str(source.path)) as container:
-            for frame in _decode(container, source, losses, expected):
-                ticks = (frame.time_base or source.time_base) / source.time_base
-                duration = round(frame.duration * ticks) or usual_duration
-                pts = last.pts + last.duration if last else 0
-                if frame.pts is not None:
-                    pts = round(frame.pts * ticks) - source.start_pts
-                for stand_in in _stand_ins(last, expected, pts, usual_duration, losses):
-                    last = stand_in
-                    yield stand_in
-                expected.difference_update([due for due in expected if due <= pts])
-                if last is not None and pts <= last.pts:
-                    pts = last.pts + 1  # a clock that stands or runs backwards could not be written
-                pixels = last.pixels if frame.is_corrupt and last else _upright_bgr(frame, source, losses)
-                losses.concealed += bool(frame.is_corrupt)
-                last = _Shown(pts, duration, pixels)
-                yield last
+        for frame in decode(source, losses, expected, first_pts):
+            ticks = (frame.time_base or source.time_base) / source.time_base
+            duration = round(frame.duration * ticks) or usual_duration
+            pts = last.pts + last.duration if last else 0
+            if frame.pts is not None:
+                pts = round(frame.pts * ticks) - source.start_pts
+            for stand_in in _stand_ins(last, expected, pts, usual_duration, losses):
+                last = stand_in
+                yield stand_in
+            expected.difference_update([due for due in expected if due <= pts])
+            if last is not None and pts <= last.pts:
+                pts = last.pts + 1  # a clock that stands or runs backwards could not be written
+            broken = bool(frame.is_corrupt)
+            last = _Shown(pts, duration, last.picture if broken and last else frame, broken)
+            yield last
     except av.error.FFmpegError as error:
         losses.note(error_text(error))
     yield from _stand_ins(last, expected, None, usual_duration, losses)
@@ -194,54 +210,7 @@ def _stand_ins(
     if last is None or not losses.reasons:
         return
     for due in sorted(due for due in expected if due > last.pts and (until is None or due < until)):
-        losses.concealed += 1
-        yield _Shown(due, duration, last.pixels)
-
-
-def _decode(
-    container: av.container.InputContainer, source: VideoSource, losses: Losses, expected: set[int]
-) -> Iterator[av.VideoFrame]:
-    """Yield what decodes; into `expected` go the timestamps of all packets that should."""
-    stream = container.streams[source.stream_index]
-    assert isinstance(stream, VideoStream)
-    # Threads that decode several frames at once would report a broken packet late, and so blame another.
-    stream.thread_type = "SLICE"
-    filters = _deinterlacer(stream) if source.interlaced else None
-    for packet in container.demux(*([stream] if source.duration_is_own else [])):
-        if packet.pts is not None and packet.time_base:
-            end = (packet.pts + (packet.duration or 0)) * packet.time_base
-            losses.reached_s = max(losses.reached_s, float(end - source.start_pts * source.time_base))
-        if packet.stream.index != stream.index:
-            continue
-        if packet.pts is not None and not packet.is_discard:
-            expected.add(packet.pts - source.start_pts)
-        try:
-            frames = [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
-        except av.error.FFmpegError as error:
-            losses.note(error_text(error))
-            continue
-        if filters is None:
-            yield from frames
-        else:
-            yield from _filtered(filters, [*frames, *([None] if packet.size == 0 else [])])
-
-
-def _deinterlacer(stream: VideoStream) -> av.filter.Graph:
-    graph = av.filter.Graph()
-    graph.link_nodes(
-        graph.add_buffer(template=stream), graph.add("bwdif", "mode=send_frame"), graph.add("buffersink")
-    ).configure()
-    return graph
-
-
-def _filtered(graph: av.filter.Graph, frames: Iterable[av.VideoFrame | None]) -> Iterator[av.VideoFrame]:
-    for frame in frames:
-        graph.vpush(frame)
-        while True:
-            try:
-                yield graph.vpull()
-            except (BlockingIOError, EOFError):
-                break
+        yield _Shown(due, duration, last.picture, stands_in=True)
 
 
 def _upright_bgr(frame: av.VideoFrame, source: VideoSource, losses: Losses) -> Array:

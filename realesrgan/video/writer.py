@@ -19,7 +19,7 @@ from ..errors import VideoFileError
 from ..pixels import Array
 from .containers import OutputPlan
 from .copies import Copies, Span, kept
-from .encoding import Encoding, configure, to_frame
+from .encoding import Encoding, configure, refusal, to_frame
 from .probe import VideoSource, error_text
 from .segments import Segment, Workspace, sync
 
@@ -49,21 +49,23 @@ class SegmentEncoder:
         self._workspace = workspace
         self._first = first
         self._encoding = encoding
+        self._size = size
         self._source = source
         self._pts: list[int] = []
         self._durations: list[int] = []
         rate = min(rate, MOST_COUNTED)
         with self._named_errors():
             self._container = av.open(str(workspace.path_for(first)), "w")
-        stream = self._container.add_stream(encoding.codec, rate=rate)
-        assert isinstance(stream, VideoStream)
-        configure(stream, encoding, size, source.colour, source.pixel_aspect)
+            stream = self._container.add_stream(encoding.codec, rate=rate)
+            assert isinstance(stream, VideoStream)
+            configure(stream, encoding, size, source.colour, source.pixel_aspect)
         self._stream = stream
         self._time_base = 1 / rate
 
     def write(self, pixels: Array, pts: int, duration: int) -> None:
         """Add (H, W, 3) BGR, shown from `pts` for `duration` in the output's time base."""
-        frame = to_frame(pixels, self._encoding, self._source.colour)
+        with self._named_errors():
+            frame = to_frame(pixels, self._encoding, self._source.colour)
         # Here frames are just counted: encoders differ in what timing they accept. The manifest has the times.
         frame.pts, frame.time_base = len(self._pts), self._time_base
         self._pts.append(pts)
@@ -91,9 +93,8 @@ class SegmentEncoder:
         try:
             yield
         except av.error.FFmpegError as error:
-            raise VideoFileError(
-                f"{self._encoding.codec} into {self._workspace.folder} failed: {error_text(error)}"
-            ) from error
+            reason = refusal(self._encoding, self._size) or error_text(error)
+            raise VideoFileError(f"{self._encoding.codec} into {self._workspace.folder} failed: {reason}") from error
 
 
 def assemble(
@@ -155,7 +156,7 @@ def _mux_all(
     span: Span,
 ) -> Copies | None:
     video = _announce_video(output, workspace, source, time_base)
-    if source.pictures:
+    if not source.is_container:
         for packet in _segment_packets(workspace, video, time_base):
             output.mux(packet)
         return None
