@@ -76,13 +76,6 @@ def split(image: Array) -> Planes:
     return Planes(colour, image[..., 3] if image.shape[2] == 4 else None)
 
 
-def join(colour: Array, alpha: Array | None) -> Array:
-    """The inverse of `split`: (H, W) for gray, (H, W, 3) BGR, or (H, W, 4) BGRA."""
-    if alpha is not None:
-        return np.dstack((colour[..., ::-1], alpha))
-    return colour[..., 0] if colour.shape[2] == 1 else np.ascontiguousarray(colour[..., ::-1])
-
-
 def peak_of(depth: np.dtype[Any]) -> int:
     """The value that stands for 1.0."""
     return 65535 if depth == np.uint16 else 255
@@ -136,12 +129,6 @@ def quantise(image: Array, depth: np.dtype[Any]) -> Array:
 def final_size(height: int, width: int, outscale: float) -> tuple[int, int]:
     """Height and width after an enlargement by `outscale`: rounded down, as published, but never to nothing."""
     return max(1, int(height * outscale)), max(1, int(width * outscale))
-
-
-def resize_lanczos(image: Array, height: int, width: int) -> Array:
-    """(H, W, C) floating point → (height, width, C), by OpenCV's 8×8 Lanczos, as the published code resizes."""
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LANCZOS4)
-    return resized.reshape(height, width, -1)
 
 
 def resize_bicubic(plane: Array, height: int, width: int) -> Array:

@@ -33,6 +33,10 @@ class Box:
         """What to index the last two axes of an (…, H, W) tensor with, or the first two of an (H, W, …) array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def clipped(self, height: int, width: int) -> Box:
+        """The part of it within a picture of height × width."""
+        return Box(min(self.top, height), min(self.left, width), min(self.bottom, height), min(self.right, width))
+
     def scaled(self, scale: int) -> Box:
         return Box(self.top * scale, self.left * scale, self.bottom * scale, self.right * scale)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from . import pixels
+from .assembly import Assembly
 from .device import Precision, default_device, describe
 from .engine import Engine
 from .errors import UsageError, WeightsError
@@ -122,7 +123,7 @@ class RealESRGANer:
         """
         planes = pixels.split(img)
         height, width = img.shape[:2]
-        final = None
+        final = (height * self.scale, width * self.scale)
         if outscale is not None and outscale != self.scale:
             final = pixels.final_size(height, width, outscale)
         varied_alpha = planes.alpha is not None and np.ptp(planes.alpha) > 0
@@ -130,41 +131,44 @@ class RealESRGANer:
         self.engine.announce(
             *self._padded_size(height, width), self.tile_size, self.tile_pad, passes=2 if alpha_by_network else 1
         )
+        channels = planes.colour.shape[2]
+        # The only copy of the result there is: RGB is written through a view that turns it into BGR.
+        result = np.empty((*final, channels if planes.alpha is None else channels + 1), planes.colour.dtype)
         if planes.alpha is None:
-            return pixels.join(self._restore(planes.colour, final), None), planes.mode
-        colour = self._restore(pixels.bleed_colour(planes.colour, planes.alpha), final)
-        alpha = self._enlarge_alpha(planes.alpha, final, by_network=alpha_by_network)
-        return pixels.join(colour, alpha), planes.mode
+            self._restore(planes.colour, result[..., ::-1])
+            return result[..., 0] if channels == 1 else result, planes.mode
+        self._restore(pixels.bleed_colour(planes.colour, planes.alpha), result[..., channels - 1 :: -1])
+        if alpha_by_network:
+            self._restore(planes.alpha[..., None], result[..., channels:])
+        else:
+            result[..., channels] = self._interpolated(planes.alpha, final)
+        return result, planes.mode
 
-    def _restore(self, colour: Array, final: tuple[int, int] | None) -> Array:
-        """(H, W, 1 or 3) → the network's result, resized to `final` if given, as (H', W', 1 or 3) of the same type."""
-        height, width, channels = colour.shape
-        padded = self._pad(colour)
-        stored_as = colour.dtype if final is None else np.dtype(np.float32)
-        result = np.empty((height * self.scale, width * self.scale, channels), stored_as)
+    def _restore(self, plane: Array, target: Array) -> None:
+        """(H, W, 1 or 3) → the network's result, resized to that of `target`, (H', W', 1 or 3) of the same type."""
+        height, width, channels = plane.shape
+        padded = self._pad(plane)
+        assembly = Assembly(target, height * self.scale, width * self.scale)
+        given_as = np.dtype(np.float32) if assembly.resizes else plane.dtype
 
         def read(box: Box) -> Tensor:
             return pixels.to_tensor(padded[box.slices], self.device)
 
         def write(box: Box, piece: Tensor) -> None:
-            room = result[box.slices]  # smaller than the piece where the piece reaches into the padding
-            piece = piece[..., : room.shape[0], : room.shape[1]]
-            room[...] = pixels.to_array(pixels.to_gray(piece) if channels == 1 else piece, stored_as)
+            inside = box.clipped(height * self.scale, width * self.scale)  # a piece may reach into the padding
+            if inside.area:
+                piece = piece[..., : inside.height, : inside.width]
+                assembly.write(inside, pixels.to_array(pixels.to_gray(piece) if channels == 1 else piece, given_as))
 
         self.engine.run(padded.shape[0], padded.shape[1], self.tile_size, self.tile_pad, read, write)
-        if final is None:
-            return result
-        return pixels.quantise(pixels.resize_lanczos(result, *final), colour.dtype)
 
-    def _enlarge_alpha(self, alpha: Array, final: tuple[int, int] | None, *, by_network: bool) -> Array:
-        """(H, W) → (H', W'). A constant plane, an opaque one above all, stays exactly that."""
-        if by_network:
-            return self._restore(alpha[..., None], final)[..., 0]
-        height, width = final or (alpha.shape[0] * self.scale, alpha.shape[1] * self.scale)
+    @staticmethod
+    def _interpolated(alpha: Array, final: tuple[int, int]) -> Array:
+        """(H, W) → (H', W'), bicubic. A constant plane, an opaque one above all, stays exactly that."""
         if np.ptp(alpha) == 0:
-            return np.full((height, width), alpha[0, 0])
+            return np.full(final, alpha[0, 0])
         share = alpha.astype(np.float32) / pixels.peak_of(alpha.dtype)
-        return pixels.quantise(pixels.resize_bicubic(share, height, width), alpha.dtype)
+        return pixels.quantise(pixels.resize_bicubic(share, *final), alpha.dtype)
 
     def _padded_size(self, height: int, width: int) -> tuple[int, int]:
         multiple = self.engine.size_multiple
