@@ -25,7 +25,7 @@ import torch
 
 from benchmarks import textbook
 from realesrgan import load_upsampler
-from realesrgan.device import keep_freed_memory
+from realesrgan.device import prepare_cpu
 from realesrgan.image import files
 from realesrgan.model_zoo import find_model
 from realesrgan.pixels import Array, peak_of
@@ -103,7 +103,7 @@ def _textbook_path(model: str, tile: int) -> Enhance:
 
 
 def _default_path(model: str) -> Enhance:
-    keep_freed_memory()  # as the command line does
+    prepare_cpu()  # as the command line does
     upsampler = load_upsampler(model)
     return lambda picture: upsampler.enhance(picture)[0]
 

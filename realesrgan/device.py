@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from enum import Enum
 
 import psutil
 import torch
 
+from . import limits
 from .errors import DeviceError, UsageError
 
 # Of glibc's malloc.h. One arena, because those of further threads cannot grow beyond 64 MB and map what is larger.
@@ -115,7 +117,11 @@ def free_memory_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
-    return int(psutil.virtual_memory().available) if device.type == "cpu" else None
+    if device.type != "cpu":
+        return None
+    allowed = limits.memory_left_bytes()
+    available = int(psutil.virtual_memory().available)
+    return available if allowed is None else min(available, allowed)
 
 
 def share_cpu_threads(workers: int) -> int:
@@ -128,6 +134,22 @@ def share_cpu_threads(workers: int) -> int:
     share = max(1, torch.get_num_threads() // workers)
     torch.set_num_threads(share)
     return share
+
+
+def prepare_cpu(workers: int = 1) -> None:
+    """Set this process up to compute on the CPU in `workers` threads at the same time; only programs should.
+
+    Torch's threads are at most the processors a container allows, shared out among the workers. Numbers too small for
+    fp32's normal form count as zero: computing with them is a hundred times slower, and nobody sees them. Threads
+    inherit that from the one that starts them, so it comes before any work.
+    """
+    keep_freed_memory()
+    torch.set_flush_denormal(True)
+    allowed = limits.processors()
+    if allowed is not None:
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), math.ceil(allowed))))
+    if workers > 1:
+        share_cpu_threads(workers)
 
 
 def keep_freed_memory() -> None:

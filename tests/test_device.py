@@ -223,3 +223,26 @@ print(faults_of_five_rounds())
         for mode in ("keep", "default")
     }
     assert faults["keep"] < faults["default"] / 10
+
+
+@pytest.mark.parametrize(
+    ("allowed", "workers", "threads"), [(None, 1, 4), (2.5, 1, 3), (2.0, 2, 1), (0.1, 1, 1), (64.0, 2, 2)]
+)
+def test_a_program_computes_with_the_processors_a_container_allows(
+    monkeypatch, four_threads, allowed, workers, threads
+):
+    monkeypatch.setattr(device, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(device.limits, "processors", lambda: allowed)
+    device.prepare_cpu(workers)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_program_counts_numbers_below_the_normal_ones_as_zero(monkeypatch, four_threads):
+    monkeypatch.setattr(device, "keep_freed_memory", lambda: None)
+    tiny = torch.full((64,), 1e-39)
+    try:
+        device.prepare_cpu()
+        assert (tiny * 0.5).sum() == 0
+    finally:
+        torch.set_flush_denormal(False)
+    assert (tiny * 0.5).sum() > 0

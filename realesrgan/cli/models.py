@@ -82,16 +82,14 @@ def load(options: ModelOptions, model: Model | None, *, workers_per_device: int 
         UsageError, DeviceError: -g names no device, or one that is not there.
         WeightsError: the weights cannot be had, read, or do not fit.
     """
-    from ..device import keep_freed_memory, parse_devices, share_cpu_threads
+    from ..device import parse_devices, prepare_cpu
     from ..upsampler import load_upsampler
     from ..weights.store import obtain
 
     devices = [device for device in parse_devices(options.gpu_id) for _ in range(workers_per_device)]
     on_cpu = sum(device.type == "cpu" for device in devices)
     if on_cpu:
-        keep_freed_memory()
-    if on_cpu > 1:
-        share_cpu_threads(on_cpu)
+        prepare_cpu(on_cpu)
     bars = console.DownloadBars()
     if faces := face_model(options, model):  # all that is missing is named and fetched at once, before any work
         obtain([*(model.files if model and not options.model_path else ()), *faces.files], bars.report)
