@@ -17,8 +17,8 @@ PACKAGE = PROJECT / "realesrgan"
 LAYERS = (
     ("errors",),
     ("archs",),
-    ("device", "pixels", "tiling", "streaming", "model_zoo", "weights", "work", "threads"),
-    ("engine",),
+    ("device", "limits", "pixels", "tiling", "streaming", "row_graph", "model_zoo", "weights", "work", "threads"),
+    ("assembly", "engine"),
     ("upsampler", "utils", "face"),
     ("image", "video", "training"),
     ("cli",),

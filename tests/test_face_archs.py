@@ -20,6 +20,7 @@ from realesrgan.archs.stylegan2_arch import (
     ModulatedPointwise,
     StyleGAN2GeneratorClean,
     StyleGAN2GeneratorCSFT,
+    feature_channels,
 )
 
 PUBLISHED_KEYS = json.loads((Path(__file__).parent / "data" / "face_state_dict_keys.json").read_text())
@@ -430,9 +431,10 @@ def test_a_style_of_zeros_gives_zeros():
         assert torch.equal(network(torch.randn(1, 5, 6, 6), torch.zeros(1, 4)), torch.zeros(1, 7, 6, 6))
 
 
-def test_half_precision_does_not_overflow_where_the_style_is_large():
+def test_half_precision_overflows_neither_with_a_large_style_nor_with_kernels_of_different_size():
     network = with_random_weights(ModulatedConv2d(64, 16, 3, 4))
-    x, style = 100 * torch.randn(1, 64, 6, 6), 1000 * torch.randn(1, 4)
+    network.weight.data[0, 0] /= 100
+    x, style = 300 * torch.randn(1, 64, 6, 6), 1000 * torch.randn(1, 4)
     with torch.no_grad():
         wanted = network(x, style)
         result = network.half()(x.half(), style.half()).float()
@@ -440,6 +442,12 @@ def test_half_precision_does_not_overflow_where_the_style_is_large():
 
 
 # GFPGAN.
+
+
+def test_maps_beyond_32_have_half_the_channels_at_twice_the_size():
+    sizes = [4, 8, 16, 32, 64, 128, 256, 512, 1024]
+    assert [feature_channels(size, 1, 1) for size in sizes] == [512, 512, 512, 512, 256, 128, 64, 32, 16]
+    assert [feature_channels(size, 2, 0.5) for size in sizes] == [256, 256, 256, 256, 256, 128, 64, 32, 16]
 
 
 def test_stored_noise_gives_the_same_face_each_time_and_random_noise_does_not():
