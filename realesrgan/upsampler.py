@@ -17,6 +17,7 @@ from .engine import Engine
 from .errors import UsageError, WeightsError
 from .model_zoo import MODELS, find_model
 from .pixels import Array, Mode
+from .planning import Plan
 from .tiling import DEFAULT_TILE_PAD, Box
 from .weights.load import load_network
 from .weights.store import Report, local_file, obtain
@@ -38,6 +39,7 @@ class RealESRGANer:
         half: allow the fastest precision the device is good at: fp16 on CUDA, mixed bf16 on CPUs that have it.
         device: where to compute; by default CUDA device `gpu_id`, else the best there is.
         gpu_id: the number of a CUDA device.
+        max_memory: bytes this process may hold, on the device if that is a GPU; by default a safe share of the free.
 
     Raises:
         WeightsError: the weights cannot be had, read, or do not fit.
@@ -56,6 +58,8 @@ class RealESRGANer:
         half: bool = False,
         device: torch.device | str | None = None,
         gpu_id: int | None = None,
+        *,
+        max_memory: int | None = None,
     ) -> None:
         if min(tile, tile_pad, pre_pad) < 0:
             raise UsageError(f"tile={tile}, tile_pad={tile_pad}, pre_pad={pre_pad}: these count pixels, from 0 upwards")
@@ -68,7 +72,7 @@ class RealESRGANer:
         self.scale = spec.scale if scale is None and spec is not None else int(scale or 0)
         if device is None:
             device = default_device() if gpu_id is None else f"cuda:{gpu_id}"
-        self.engine = Engine(network, spec, self.scale, torch.device(device), reduced=half)
+        self.engine = Engine(network, spec, self.scale, torch.device(device), reduced=half, max_memory=max_memory)
         multiple = self.engine.size_multiple
         if tile % multiple:
             raise UsageError(
@@ -128,23 +132,22 @@ class RealESRGANer:
             final = pixels.final_size(height, width, outscale)
         varied_alpha = planes.alpha is not None and np.ptp(planes.alpha) > 0
         alpha_by_network = varied_alpha and alpha_upsampler == "realesrgan"
-        self.engine.announce(
-            *self._padded_size(height, width), self.tile_size, self.tile_pad, passes=2 if alpha_by_network else 1
-        )
         channels = planes.colour.shape[2]
+        held = 2 * img.nbytes + final[0] * final[1] * (channels + 1) * planes.colour.dtype.itemsize
+        self.engine.announce(self._plan(height, width, held), passes=2 if alpha_by_network else 1)
         # The only copy of the result there is: RGB is written through a view that turns it into BGR.
         result = np.empty((*final, channels if planes.alpha is None else channels + 1), planes.colour.dtype)
         if planes.alpha is None:
-            self._restore(planes.colour, result[..., ::-1])
+            self._restore(planes.colour, result[..., ::-1], held)
             return result[..., 0] if channels == 1 else result, planes.mode
-        self._restore(pixels.bleed_colour(planes.colour, planes.alpha), result[..., channels - 1 :: -1])
+        self._restore(pixels.bleed_colour(planes.colour, planes.alpha), result[..., channels - 1 :: -1], held)
         if alpha_by_network:
-            self._restore(planes.alpha[..., None], result[..., channels:])
+            self._restore(planes.alpha[..., None], result[..., channels:], held)
         else:
             result[..., channels] = self._interpolated(planes.alpha, final)
         return result, planes.mode
 
-    def _restore(self, plane: Array, target: Array) -> None:
+    def _restore(self, plane: Array, target: Array, held_bytes: int) -> None:
         """(H, W, 1 or 3) → the network's result, resized to that of `target`, (H', W', 1 or 3) of the same type."""
         height, width, channels = plane.shape
         padded = self._pad(plane)
@@ -160,7 +163,7 @@ class RealESRGANer:
                 piece = piece[..., : inside.height, : inside.width]
                 assembly.write(inside, pixels.to_array(pixels.to_gray(piece) if channels == 1 else piece, given_as))
 
-        self.engine.run(padded.shape[0], padded.shape[1], self.tile_size, self.tile_pad, read, write)
+        self.engine.run(self._plan(height, width, held_bytes), read, write)
 
     @staticmethod
     def _interpolated(alpha: Array, final: tuple[int, int]) -> Array:
@@ -169,6 +172,9 @@ class RealESRGANer:
             return np.full(final, alpha[0, 0])
         share = alpha.astype(np.float32) / pixels.peak_of(alpha.dtype)
         return pixels.quantise(pixels.resize_bicubic(share, *final), alpha.dtype)
+
+    def _plan(self, height: int, width: int, held_bytes: int) -> Plan:
+        return self.engine.planner.plan(*self._padded_size(height, width), self.tile_size, self.tile_pad, held_bytes)
 
     def _padded_size(self, height: int, width: int) -> tuple[int, int]:
         multiple = self.engine.size_multiple
@@ -202,7 +208,7 @@ class RealESRGANer:
             return self.img[(..., *box.slices)]
 
         with torch.no_grad():
-            self.engine.run(height, width, self.tile_size, self.tile_pad, read, write)
+            self.engine.run(self.engine.planner.plan(height, width, self.tile_size, self.tile_pad), read, write)
 
     def post_process(self) -> Tensor:
         """Cut off `.output` what `pre_process` padded, and return it."""
@@ -221,6 +227,7 @@ def load_upsampler(
     pre_pad: int = 0,
     fp32: bool = False,
     device: torch.device | str | None = None,
+    max_memory: int | None = None,
     report: Report | None = None,
 ) -> RealESRGANer:
     """Load a model of the zoo by name, or any Real-ESRGAN weights file by path; missing published files are fetched.
@@ -244,7 +251,15 @@ def load_upsampler(
         paths = [found.path for found in obtain(model.files, report)]
         shares = [denoise_strength, 1 - denoise_strength]
     upsampler = RealESRGANer(
-        None, paths, shares, tile=tile, tile_pad=tile_pad, pre_pad=pre_pad, half=not fp32, device=device
+        None,
+        paths,
+        shares,
+        tile=tile,
+        tile_pad=tile_pad,
+        pre_pad=pre_pad,
+        half=not fp32,
+        device=device,
+        max_memory=max_memory,
     )
     spec = upsampler.engine.spec
     if model is not None and spec != model.network:

@@ -27,6 +27,10 @@ class WorkMeter:
 
     def _after_conv(self, conv: nn.Module, _: object, output: Tensor) -> None:
         assert isinstance(conv, nn.Conv2d)
-        self._done += conv.weight.numel() * output.shape[0] * output.shape[2] * output.shape[3]
+        self.add(conv.weight.numel() * output.shape[0] * output.shape[2] * output.shape[3])
+
+    def add(self, multiply_adds: int) -> None:
+        """Count work that went past the convolutions' hooks."""
+        self._done += multiply_adds
         if self.listener is not None and self._expected:
             self.listener(min(1.0, self._done / self._expected))

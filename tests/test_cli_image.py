@@ -123,7 +123,7 @@ def test_the_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert left.value.code == 0
     told = capsys.readouterr().out
     ours = {"recursive", "skip_existing", "quality", "compare", "dry_run"}
-    ours |= {"face_model", "face_weight", "only_center_face", "save_faces"}
+    ours |= {"max_memory", "face_model", "face_weight", "only_center_face", "save_faces"}
     assert set(PUBLISHED) | ours == {field.name for field in fields(ImageOptions)}
     assert all(flag in told for flags, _ in PUBLISHED.values() for flag in flags)
     assert all(f"--{flag}" in told for flag in ours)
@@ -165,6 +165,32 @@ def test_flags_about_the_network_reach_the_loader(
     monkeypatch.setattr(realesrgan.upsampler, "load_upsampler", load)
     assert main(["-i", "a.png", *argv]) == 0
     assert [call[keyword] for call in asked] == [value]
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [(None, None), ("2000", 2000), ("1.5GB", 1_500_000_000), ("800M", 800_000_000), ("2 gib", 2 << 30), ("5k", 5000)],
+)
+def test_the_most_memory_reaches_the_loader_in_bytes(
+    monkeypatch: pytest.MonkeyPatch, small: list[str], words: str | None, wanted: int | None
+) -> None:
+    given = []
+    load = realesrgan.upsampler.load_upsampler
+    monkeypatch.setattr(
+        "realesrgan.upsampler.load_upsampler", lambda *a, **k: (given.append(k["max_memory"]), load(*a, **k))[1]
+    )
+    make("a.png")
+    assert main(["-i", "a.png", *small, *(["--max_memory", words] if words else [])]) == 0
+    assert given == [wanted]
+
+
+def test_a_large_picture_is_said_to_be_computed_in_strips(
+    monkeypatch: pytest.MonkeyPatch, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("realesrgan.planning.WHOLE_ON_CPU_BYTES", 100)
+    make("a.png", "b.png")
+    assert main(["-i", "a.png", "b.png", *small]) == 0
+    assert capsys.readouterr().err.count("is computed in strips of") == 1
 
 
 def test_suffix_and_output_name_the_results(small: list[str]) -> None:
@@ -397,6 +423,8 @@ def test_an_empty_folder_is_no_failure(small: list[str], capsys: pytest.CaptureF
         (["-i", "a.png", "other/a.png"], "other"),
         (["--face_enhance", "--face_weight", "1.5"], "--face_weight"),
         (["--save_faces", "faces"], "--face_enhance"),
+        (["--max_memory", "much"], "--max_memory much"),
+        (["--max_memory", "0GB"], "--max_memory 0GB"),
     ],
 )
 def test_wrong_usage_is_one_line_and_nothing_is_written(

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,12 +18,16 @@ from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
 from torch import nn
 
 import realesrgan.engine
+import realesrgan.planning
+import realesrgan.row_graph
 from benchmarks import textbook
 from realesrgan.archs.precision import cast_convolutions
 from realesrgan.archs.specs import RRDBNetSpec
 from realesrgan.device import Precision
-from realesrgan.engine import MEMORY_SHARE, Engine, bytes_per_pixel
+from realesrgan.engine import Engine
 from realesrgan.errors import DeviceError, RealESRGANError
+from realesrgan.planning import MEMORY_SHARE, bytes_per_pixel
+from realesrgan.streaming import bytes_per_column
 from realesrgan.upsampler import RealESRGANer
 
 CPU = torch.device("cpu")
@@ -119,12 +124,11 @@ def test_smaller_tiles_keep_to_the_networks_multiple(load, scale, tile, pad, wid
 def test_a_picture_after_the_shortage_starts_at_the_size_learnt_and_nothing_is_said_again(load, warnings):
     upsampler = load(tiny_srvgg())
     memory = SmallMemory(upsampler.model, 200 * 170)
-    for seed, (height, width) in enumerate([(170, 260), (170, 260), (150, 261), (20, 30)]):
+    for seed, (height, width) in enumerate([(170, 260), (170, 260), (150, 295), (20, 30)]):
         check_as_published(upsampler, tiny_srvgg(), picture(height, width, seed=seed))
     assert memory.failures == 1
-    assert [record.getMessage() for record in warnings.records] == [
-        "cpu is out of memory: going on with tiles of at most 130 pixels"
-    ]
+    assert memory.largest_fed == 20 * 30
+    assert [record.getMessage() for record in warnings.records] == ["cpu is out of memory: going on in strips"]
 
 
 def test_a_size_learnt_limits_tiles_asked_for_too(load):
@@ -135,12 +139,76 @@ def test_a_size_learnt_limits_tiles_asked_for_too(load):
     assert memory.failures == 1
 
 
-@pytest.mark.parametrize("options", [{}, {"tile": 64}, {"tile": 32}, {"tile": 8}])
+@pytest.mark.parametrize("options", [{"tile": 64}, {"tile": 32}, {"tile": 8}])
 def test_memory_too_small_for_the_smallest_tile_is_an_error_that_says_so(load, options):
     upsampler = load(tiny_srvgg(), **options)
     SmallMemory(upsampler.model, 10)
     with pytest.raises(DeviceError, match=r"cpu is out of memory even for a tile of 32 pixels.*-g cpu"):
         upsampler.enhance(picture(70, 90))
+
+
+class SmallStrips:
+    """Makes convolutions of rows fail as a full device does when their input has more than `pixels` pixels."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
+        self.failures = 0
+        self.largest_fed = 0
+        conv2d = torch.nn.functional.conv2d
+
+        def limited(x: torch.Tensor, *arguments, **options) -> torch.Tensor:
+            area = x.shape[-2] * x.shape[-1]
+            if area > pixels:
+                self.failures += 1
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            self.largest_fed = max(self.largest_fed, area)
+            return conv2d(x, *arguments, **options)
+
+        functions = SimpleNamespace(conv2d=limited, interpolate=torch.nn.functional.interpolate)
+        monkeypatch.setattr(realesrgan.row_graph, "F", functions)
+
+
+@pytest.fixture
+def strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every picture is large enough to be computed in strips."""
+    monkeypatch.setattr(realesrgan.planning, "WHOLE_ON_CPU_BYTES", 0)
+
+
+@pytest.mark.parametrize("scale", [4, 2, 1])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_picture_in_strips_is_the_published_one(load, strips, scale, channels):
+    upsampler = load(tiny_rrdbnet(scale), scale)
+    memory = SmallMemory(upsampler.model, 0)  # never all at once
+    check_as_published(upsampler, tiny_rrdbnet(scale), picture(61, 47, channels))
+    assert memory.failures == 0
+
+
+@pytest.mark.parametrize("rows", [256, 7, 1])
+def test_the_height_of_strips_cannot_be_seen(load, strips, monkeypatch, rows):
+    monkeypatch.setattr(realesrgan.planning, "MOST_ROWS", rows)
+    upsampler = load(tiny_srvgg())
+    assert upsampler.engine.planner.plan(50, 33, 0, 0).strip == rows
+    assert np.array_equal(upsampler.enhance(picture(50, 33))[0], textbook.enhance(tiny_srvgg(), 4, picture(50, 33))[0])
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_strips_that_do_not_fit_are_halved_and_the_pictures_after_them_begin_so(load, strips, monkeypatch, channels):
+    upsampler = load(tiny_rrdbnet())
+    memory = SmallStrips(monkeypatch, 200 * 40)  # the last convolutions see rows of 200 pixels
+    for seed in range(2):
+        check_as_published(upsampler, tiny_rrdbnet(), picture(80, 50, channels, seed=seed))
+    assert memory.failures == 3  # 256 rows, 128, 64
+    assert memory.largest_fed == 200 * (32 + 2)
+
+
+def test_a_strip_of_one_row_that_does_not_fit_is_cut_into_columns_without_a_seam(load, strips, monkeypatch):
+    upsampler = load(tiny_srvgg())
+    reach = upsampler.engine.planner.spec.reach
+    SmallStrips(monkeypatch, (50 + 2 * reach) * 3)
+    check_as_published(upsampler, tiny_srvgg(), picture(20, 200))
+    with monkeypatch.context() as smaller:
+        smaller.setattr(realesrgan.planning, "SMALLEST_BLOCK", 60)
+        with pytest.raises(DeviceError, match=r"even for a strip of one row.*-g cpu"):
+            upsampler.enhance(picture(20, 300))
 
 
 def test_a_tile_of_32_is_tried_before_giving_up(load):
@@ -164,10 +232,14 @@ def test_another_error_is_raised_as_it_is_at_once(load):
     assert len(passes) == 1
 
 
+def with_free(monkeypatch: pytest.MonkeyPatch, free: float | None) -> None:
+    monkeypatch.setattr(realesrgan.planning, "free_memory_bytes", lambda device: free)
+
+
 def test_a_picture_expected_not_to_fit_is_cut_before_memory_runs_out(load, warnings, monkeypatch):
     affordable = 175**2
-    free = affordable * bytes_per_pixel(TINY_SPEC, Precision.FP32) / MEMORY_SHARE
-    monkeypatch.setattr(realesrgan.engine, "free_memory_bytes", lambda device: int(free) + 1)
+    with_free(monkeypatch, int(affordable * bytes_per_pixel(TINY_SPEC, Precision.FP32) / MEMORY_SHARE) + 1)
+    monkeypatch.setattr(realesrgan.planning, "can_stream", lambda network: False)
     upsampler = load(tiny_rrdbnet())
     memory = SmallMemory(upsampler.model, affordable)
     for seed, (height, width) in enumerate([(176, 190), (180, 200)]):
@@ -178,9 +250,49 @@ def test_a_picture_expected_not_to_fit_is_cut_before_memory_runs_out(load, warni
     assert said == "a picture of 190×176 is too large for the free memory: cut into tiles of 47 pixels"
 
 
+def test_little_memory_makes_strips_lower_and_then_blocks_narrower_and_each_fits(load, strips, monkeypatch):
+    planner = load(tiny_rrdbnet()).engine.planner
+    seen: list[tuple[int, int]] = []
+    for free in (1e9, 1e7, 3e6, 1e6, 4e5):
+        with_free(monkeypatch, free)
+        plan = planner.plan(200, 400, 0, 0)
+        widest = max(piece.padded.width for piece in plan.pieces)
+        assert widest * bytes_per_column(planner.network, plan.strip, torch.float32) <= MEMORY_SHARE * free
+        assert sum(piece.core.area for piece in plan.pieces) == 200 * 400
+        seen.append((plan.strip, widest))
+    assert [rows for rows, _ in seen] == sorted((rows for rows, _ in seen), reverse=True)
+    assert seen[0][0] > seen[-1][0] == 1
+    assert seen[0][1] == 400 > seen[-1][1]
+
+
+@pytest.mark.parametrize("free", [4e5, 1e6])
+def test_blocks_of_columns_cannot_be_seen(load, strips, monkeypatch, free):
+    with_free(monkeypatch, free)
+    upsampler = load(tiny_rrdbnet())
+    assert len(upsampler.engine.planner.plan(30, 300, 0, 0).pieces) > (1 if free < 1e6 else 0)
+    check_as_published(upsampler, tiny_rrdbnet(), picture(30, 300, 4))
+
+
+def test_memory_said_to_be_the_most_is_what_counts_and_what_is_held_already_goes_off(load, strips, monkeypatch):
+    with_free(monkeypatch, 10**12)
+    monkeypatch.setattr(realesrgan.planning, "_bytes_in_use", lambda device: 500_000_000)
+    planner = load(tiny_rrdbnet(), max_memory=501_000_000).engine.planner
+    plain, beside = planner.plan(200, 400, 0, 0), planner.plan(200, 400, 0, 0, held_bytes=500_000)
+    least = MEMORY_SHARE * 1e6
+    for plan, budget in ((plain, 1e6), (beside, 5e5)):
+        widest = max(piece.padded.width for piece in plan.pieces)
+        assert least / 4 < widest * bytes_per_column(planner.network, plan.strip, torch.float32) <= budget
+
+
+def test_strips_are_told_of_with_their_height(load, strips, caplog):
+    caplog.set_level(logging.INFO, "realesrgan")
+    load(tiny_srvgg()).enhance(picture(20, 3000))
+    assert "in strips of 7 rows, with the result of the whole" in caplog.text
+
+
 @pytest.mark.parametrize("free", [None, 10**12])
 def test_a_picture_that_fits_is_not_cut(load, warnings, monkeypatch, free):
-    monkeypatch.setattr(realesrgan.engine, "free_memory_bytes", lambda device: free)
+    with_free(monkeypatch, free)
     upsampler = load(tiny_rrdbnet())
     memory = SmallMemory(upsampler.model, 60 * 150)
     upsampler.enhance(picture(60, 150))
@@ -249,6 +361,17 @@ def test_what_overflows_in_reduced_precision_is_computed_again_in_fp32_and_said_
     ]
 
 
+def test_a_strip_that_overflows_has_the_picture_computed_again_in_fp32(load, strips, force, warnings):
+    force(Precision.HALF)
+    upsampler = load(overflowing_rrdbnet(), half=True)
+    before = weight_types(upsampler.model)
+    wanted = rounded(overflowing_rrdbnet(), torch.float16)
+    for seed in range(2):
+        check_as_published(upsampler, wanted, picture(30, 40, 4, seed=seed))
+        assert weight_types(upsampler.model) == before
+    assert len(warnings.records) == 1
+
+
 def test_only_the_tiles_that_overflow_are_computed_again(load, force):
     force(Precision.HALF)
     network = overflowing_rrdbnet()
@@ -312,13 +435,16 @@ def test_memory_that_runs_out_in_the_second_attempt_leaves_the_weights_reduced(l
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.HALF])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_results_that_are_no_numbers_even_in_fp32_are_an_error(load, force, precision, value):
+def test_results_that_are_no_numbers_even_in_fp32_are_an_error(load, force, monkeypatch, precision, value):
     force(precision)
     network = tiny_rrdbnet()
     with torch.no_grad():
         network.conv_last.bias[1] = value
-    with pytest.raises(RealESRGANError, match="its weights are damaged"):
-        load(network, half=True).enhance(picture(9, 8))
+    upsampler = load(network, half=True)
+    for whole_bytes in (10**9, 0):
+        monkeypatch.setattr(realesrgan.planning, "WHOLE_ON_CPU_BYTES", whole_bytes)
+        with pytest.raises(RealESRGANError, match="its weights are damaged"):
+            upsampler.enhance(picture(9, 8))
 
 
 def test_bf16_is_not_used_for_a_network_whose_residuals_it_would_round(force):
@@ -331,9 +457,12 @@ def test_bf16_is_not_used_for_a_network_whose_residuals_it_would_round(force):
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("cut", [{}, {"tile": 16, "tile_pad": 4}])
+@pytest.mark.parametrize("cut", [{}, {"tile": 16, "tile_pad": 4}, "strips"])
 @pytest.mark.parametrize("scale", [4, 2, 1])
-def test_progress_never_goes_back_and_ends_at_one(load, scale, cut, channels):
+def test_progress_never_goes_back_and_ends_at_one(load, request, scale, cut, channels):
+    if cut == "strips":
+        request.getfixturevalue("strips")
+        cut = {}
     upsampler = load(tiny_rrdbnet(scale), scale, **cut)
     told: list[float] = []
     upsampler.on_progress(told.append)

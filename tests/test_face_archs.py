@@ -555,6 +555,6 @@ def test_a_mask_has_a_logit_for_each_class_at_the_asked_size(in_size, out_size):
 
 
 def test_channels_stay_in_their_range():
-    network = ParseNet(64, 64, min_feat_size=4, base_ch=6, res_depth=1, ch_range=(5, 20))
+    network = ParseNet(64, 128, min_feat_size=4, base_ch=6, res_depth=1, ch_range=(5, 20))
     assert [block.conv2.conv2d.out_channels for block in network.encoder[1:]] == [12, 20, 20, 20]
-    assert [block.conv2.conv2d.out_channels for block in network.decoder] == [20, 20, 12, 6]
+    assert [block.conv2.conv2d.out_channels for block in network.decoder] == [20, 20, 12, 6, 5]

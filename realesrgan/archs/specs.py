@@ -38,6 +38,12 @@ class RRDBNetSpec:
         high = 4 * feat * feat + 16 * (2 * feat * feat + feat * self.num_out_ch)
         return 9 * (low + high) / self.size_multiple**2
 
+    @property
+    def reach(self) -> int:
+        """How many input pixels to each side a pixel of the result can depend on: one for each 3×3 convolution in a
+        row, three dense blocks of five in each RRDB; the four on the enlarged features reach less than two."""
+        return (3 * 5 * self.num_block + 2 + 2) * self.size_multiple
+
     def build(self) -> nn.Module:
         from .rrdbnet_arch import RRDBNet
 
@@ -72,6 +78,11 @@ class SRVGGNetCompactSpec:
         """Work per input pixel."""
         feat = self.num_feat
         return 9 * feat * (self.num_in_ch + self.num_conv * feat + self.num_out_ch * self.upscale**2)
+
+    @property
+    def reach(self) -> int:
+        """How many input pixels to each side a pixel of the result can depend on."""
+        return self.num_conv + 2
 
     def build(self) -> nn.Module:
         from .srvgg_arch import SRVGGNetCompact

@@ -28,14 +28,16 @@ def announce(message: str) -> None:
 
 class _LogLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"{record.levelname.lower()}: {record.getMessage()}")
+        word = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
+        say(f"{word}{record.getMessage()}")
 
 
 def run(command: Callable[[], int]) -> int:
     """Run a command and return its exit code: errors a user can mend become one message, bugs keep their traceback."""
     logger = logging.getLogger("realesrgan")
     if not any(isinstance(handler, _LogLines) for handler in logger.handlers):
-        logger.addHandler(_LogLines(logging.WARNING))
+        logger.addHandler(_LogLines(logging.INFO))
+        logger.setLevel(logging.INFO)
     try:
         return command()
     except (UsageError, DeviceError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ def check(options: ModelOptions, default_model: str) -> Model | None:
         raise UsageError(f"--outscale {options.outscale:g}: must be above 0")
     if any(separator in options.suffix for separator in "/\\"):
         raise UsageError(f"--suffix {options.suffix}: is part of a file name and cannot hold a path")
+    max_memory_bytes(options)
     check_range("--face_weight", options.face_weight, 0, 1)
     if options.save_faces is not None and not options.face_enhance:
         raise UsageError(f"--save_faces {options.save_faces}: goes with --face_enhance")
@@ -59,6 +61,17 @@ def check_range(flag: str, value: float, least: float, most: float = math.inf) -
     if not least <= value <= most:
         wanted = f"at least {least:g}" if most == math.inf else f"between {least:g} and {most:g}"
         raise UsageError(f"{flag} {value:g}: must be {wanted}")
+
+
+def max_memory_bytes(options: ModelOptions) -> int | None:
+    """--max_memory in bytes; 1.5GB, 800M and 2000000000 are understood, in powers of ten, 2GiB in those of two."""
+    if options.max_memory is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", options.max_memory.strip().lower())
+    if match is None or float(match[1]) == 0:
+        raise UsageError(f"--max_memory {options.max_memory}: say how much, as 1.5GB or 800MB")
+    base = 1024 if match[3] else 1000
+    return round(float(match[1]) * math.pow(base, " kmgt".index(match[2] or " ")))
 
 
 def make_folder(folder: Path, flag: str = "-o") -> None:
@@ -103,6 +116,7 @@ def load(options: ModelOptions, model: Model | None, *, workers_per_device: int 
             pre_pad=options.pre_pad,
             fp32=options.fp32,
             device=device,
+            max_memory=max_memory_bytes(options),
             report=bars.report,
         )
         for device in devices

@@ -84,10 +84,13 @@ class ModelOptions:
     )
     suffix: str = option("out", help="results are named {stem}_{suffix}; may be empty (default: %(default)s)")
     tile: int = option(
-        0, "-t", "--tile", metavar="PX", help="cut into tiles of this size; 0: only if memory forces it (default: 0)"
+        0, "-t", "--tile", metavar="PX", help="cut into tiles of this size, with their seams; 0: never (default: 0)"
     )
     tile_pad: int = option(
         DEFAULT_TILE_PAD, metavar="PX", help="pixels a tile sees beyond its border (default: %(default)s)"
+    )
+    max_memory: str | None = option(
+        None, metavar="SIZE", help="most memory to take, as 1.5GB or 800MB (default: a safe share of what is free)"
     )
     pre_pad: int = option(0, metavar="PX", help="pixels to mirror at the right and bottom first (default: %(default)s)")
     face_enhance: bool = option(False, help="restore faces with GFPGAN and paste them in")

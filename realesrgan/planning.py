@@ -1,0 +1,247 @@
+"""Decide in which pieces a picture is computed: at once, in strips, in tiles; and in which when memory ran out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import psutil
+import torch
+from torch import nn
+
+from .archs.specs import UNSHUFFLE, NetworkSpec, RRDBNetSpec
+from .device import Precision, free_memory_bytes
+from .errors import DeviceError
+from .streaming import bytes_per_column, can_stream
+from .tiling import Tile, columns, grid
+
+log = logging.getLogger(__name__)
+
+MEMORY_SHARE = 0.6  # of what is free may be planned for
+
+# Streaming costs up to a tenth of the time of computing a picture whole, and a small fraction of its memory. On a CPU,
+# whose memory others want too, it begins here; on a GPU, where only what does not fit.
+WHOLE_ON_CPU_BYTES = 400_000_000
+# A strip of this many pixels keeps a CPU as busy as larger ones do, of four times as many a GPU; it has at most so many
+# rows, for narrow pictures.
+STRIP_PIXELS = {"cpu": 32 * 640}
+STRIP_PIXELS_ON_GPU = 256 * 1024
+MOST_ROWS = 256
+SMALLEST_BLOCK = 32  # columns; if a strip of one row and this width does not fit, nothing will
+
+# Somebody else's network cannot be streamed, so it sees tiles with this much context: within 1.4 levels of the uncut
+# result (measured on a photograph with RealESRGAN_x4plus); the published 10 leaves up to 49.
+UNASKED_TILE_PAD = 64
+SMALLEST_TILE = 32  # if even this does not fit, nothing will
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to compute a picture of height × width.
+
+    `pieces` are computed one after the other, each at once or, with `strip`, in strips of so many rows (of what the
+    network sees after folding). `asked_for` are tiles that the user wants, with their published seams.
+    """
+
+    height: int
+    width: int
+    pieces: Sequence[Tile]
+    strip: int | None = None
+    asked_for: bool = False
+    pad: int = UNASKED_TILE_PAD
+
+    @property
+    def area_seen(self) -> int:
+        return sum(piece.padded.area for piece in self.pieces)
+
+
+class Planner:
+    """Knows what a network takes on a device, and learns when that was wrong.
+
+    Args:
+        network: on `device`, in its final types.
+        spec: its numbers, or None for somebody else's network.
+        input_dtype: what it is fed.
+        max_memory: bytes this process may hold, on the device if that is a GPU; None takes a safe share of the free.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: NetworkSpec | None,
+        scale: int,
+        device: torch.device,
+        precision: Precision,
+        input_dtype: torch.dtype,
+        max_memory: int | None,
+    ) -> None:
+        self.network = network
+        self.spec = spec
+        self.device = device
+        self.precision = precision
+        self.input_dtype = input_dtype
+        self.max_memory = max_memory
+        self.size_multiple = spec.size_multiple if spec is not None else UNSHUFFLE.get(scale, 1)
+        self._streams = spec is not None and can_stream(network)
+        self._used_at_first = _bytes_in_use(device)
+        self._largest_tile: int | None = None  # learnt when memory ran out, as are these two
+        self._largest_whole: int | None = None
+        self._most_rows = MOST_ROWS
+        self._said: set[str] = set()
+
+    def plan(self, height: int, width: int, tile: int, pad: int, held_bytes: int = 0) -> Plan:
+        """Decide how to compute an input of height × width, multiples of `size_multiple`.
+
+        `tile` and `pad` ask for tiles of this side with this much context; tile 0 leaves the choice to the memory, of
+        which the picture and its result will hold `held_bytes`.
+        """
+        whole = grid(height, width, 0, 0)
+        if tile:
+            side = min(tile, self._largest_tile or tile)
+            return Plan(height, width, grid(height, width, side, pad, self.size_multiple), asked_for=True, pad=pad)
+        budget = self._budget_bytes(held_bytes)
+        if self._fits_whole(height * width, budget):
+            return Plan(height, width, whole)
+        if not self._streams:
+            side = self._unasked_tile(height, width, budget)
+            return Plan(height, width, grid(height, width, side, UNASKED_TILE_PAD, self.size_multiple))
+        return self._plan_strips(height, width, budget)
+
+    def _budget_bytes(self, held_bytes: int) -> float | None:
+        """How much computing may take, or None if nobody knows."""
+        if self.max_memory is not None:
+            return max(0.0, self.max_memory - self._used_at_first - held_bytes)
+        free = free_memory_bytes(self.device)
+        return None if free is None else MEMORY_SHARE * free
+
+    def _fits_whole(self, area: int, budget: float | None) -> bool:
+        if self._largest_whole is not None and area > self._largest_whole:
+            return False
+        if self.spec is None:
+            return self._largest_tile is None
+        needed = area * bytes_per_pixel(self.spec, self.precision)
+        if self._streams and self.device.type == "cpu" and needed > WHOLE_ON_CPU_BYTES:
+            return False
+        return budget is None or needed <= budget
+
+    def _plan_strips(self, height: int, width: int, budget: float | None) -> Plan:
+        """Strips as wide as the picture, lower ones where memory is short, and at last blocks of columns.
+
+        A block sees as many columns to its left and right as its result depends on, so cuts cannot be seen, but those
+        columns are computed twice.
+        """
+        assert self.spec is not None
+        pixels = STRIP_PIXELS.get(self.device.type, STRIP_PIXELS_ON_GPU)
+        multiple = self.size_multiple
+        rows = max(1, min(self._most_rows, MOST_ROWS, -(-pixels // (width // multiple))))
+        blocks = 1
+        while budget is not None and self._strip_bytes(width, blocks, rows) > budget:
+            if rows > 1:
+                rows = rows // 2
+            elif width // (blocks + 1) >= SMALLEST_BLOCK:
+                blocks += 1
+            else:
+                self._say("memory is short even for the smallest strips: this may run out of it", kind="short")
+                break
+        block = -(-width // blocks // multiple) * multiple if blocks > 1 else width
+        self._say_strips(width, height, rows * multiple, blocks)
+        return Plan(height, width, columns(height, width, block, self.spec.reach, multiple), strip=rows)
+
+    def _strip_bytes(self, width: int, blocks: int, rows: int) -> float:
+        assert self.spec is not None
+        block = -(-width // blocks) + 2 * (self.spec.reach + self.size_multiple)
+        seen = width if blocks == 1 else min(width, block)
+        return seen * bytes_per_column(self.network, rows, self.input_dtype)
+
+    def _unasked_tile(self, height: int, width: int, budget: float | None) -> int:
+        """The side of tiles for a network that cannot be streamed; 0 if one holds all."""
+        sides = [self._largest_tile] if self._largest_tile else []
+        if budget is not None and self.spec is not None:
+            affordable = budget / bytes_per_pixel(self.spec, self.precision)
+            if height * width > affordable:
+                sides.append(max(SMALLEST_TILE, int(affordable**0.5) - 2 * UNASKED_TILE_PAD))
+        side = max(1, min(sides) // self.size_multiple) * self.size_multiple if sides else 0
+        if side >= max(height, width):
+            return 0
+        if side and self._largest_tile is None:  # else the shortage has been told of when it came
+            message = f"a picture of {width}×{height} is too large for the free memory: cut into tiles of {side} pixels"
+            self._say(message, kind="too large")
+        return side
+
+    def smaller(self, plan: Plan, error: BaseException) -> Plan:
+        """All that is still to do, in a way that takes less memory, and the pictures after it as well."""
+        if plan.asked_for or not self._streams:
+            return replace(plan, pieces=self._halved(plan, error))
+        if plan.strip is None:
+            self._largest_whole = plan.height * plan.width - 1
+            self._say(f"{self.device} is out of memory: going on in strips", kind="strips")
+            return self._plan_strips(plan.height, plan.width, None)
+        if plan.strip > 1:
+            self._most_rows = plan.strip // 2
+            self._say(f"{self.device} is out of memory: going on in lower strips", kind="lower")
+            return replace(plan, strip=self._most_rows)
+        assert self.spec is not None
+        block = plan.pieces[0].core.width // 2 // self.size_multiple * self.size_multiple
+        if block < SMALLEST_BLOCK:
+            raise self._out_of_memory(f"a strip of one row and {plan.pieces[0].core.width} columns") from error
+        self._say(f"{self.device} is out of memory: going on in blocks of columns", kind="blocks")
+        left = plan.pieces[0].core.left
+        todo = columns(plan.height, plan.width - left, block, 0)
+        cores = [part.core.shifted(0, left) for part in todo]
+        return replace(
+            plan,
+            pieces=[
+                Tile(core, core.grown(self.spec.reach, plan.height, plan.width, self.size_multiple)) for core in cores
+            ],
+        )
+
+    def _halved(self, plan: Plan, error: BaseException) -> list[Tile]:
+        """All that is still to do, in tiles of half the side."""
+        failed = max(plan.pieces[0].core.height, plan.pieces[0].core.width)
+        side = max(SMALLEST_TILE, failed // 2 // self.size_multiple * self.size_multiple)
+        if side >= failed:
+            raise self._out_of_memory(f"a tile of {SMALLEST_TILE} pixels") from error
+        self._say(f"{self.device} is out of memory: going on with tiles of at most {side} pixels")
+        self._largest_tile = side
+        halved = []
+        for piece in plan.pieces:
+            for part in grid(piece.core.height, piece.core.width, side, 0):
+                core = part.core.shifted(piece.core.top, piece.core.left)
+                halved.append(Tile(core, core.grown(plan.pad, plan.height, plan.width, self.size_multiple)))
+        return halved
+
+    def _out_of_memory(self, smallest: str) -> DeviceError:
+        return DeviceError(
+            f"{self.device} is out of memory even for {smallest}; close what else uses it, or compute with -g cpu"
+        )
+
+    def _say_strips(self, width: int, height: int, rows: int, blocks: int) -> None:
+        how = f"strips of {rows} rows" if blocks == 1 else f"{blocks} blocks of columns, each in strips of {rows} rows"
+        message = f"a picture of {width}×{height} is computed in {how}, with the result of the whole"
+        self._say(message, kind="in strips", level=logging.INFO)
+
+    def _say(self, message: str, kind: str | None = None, level: int = logging.WARNING) -> None:
+        """Log, but only once of each `kind` of thing, which by default is the message."""
+        if (kind or message) not in self._said:
+            self._said.add(kind or message)
+            log.log(level, message)
+
+
+def _bytes_in_use(device: torch.device) -> int:
+    """What this process holds now on `device`."""
+    if device.type == "cuda":
+        return int(torch.cuda.memory_allocated(device))
+    return int(psutil.Process().memory_info().rss)
+
+
+def bytes_per_pixel(spec: NetworkSpec, precision: Precision) -> float:
+    """Roughly what one forward pass holds at its peak for each input pixel.
+
+    RRDBNet peaks at the last convolution, at 16 times the area of its body: the features it reads in their own type
+    and in fp32, and its result. SRVGGNetCompact holds two layers' features and the enlarged picture.
+    """
+    feature_bytes = spec.num_feat * (4 if precision is Precision.FP32 else 2)
+    if isinstance(spec, RRDBNetSpec):
+        return 16 * (feature_bytes + spec.num_feat * 4 + 24) / spec.size_multiple**2
+    return 3 * feature_bytes + 12 * spec.num_out_ch * spec.scale**2
