@@ -115,10 +115,10 @@ def _serve(path_name: str, model: str, tile: int, connection: Connection) -> Non
         started = time.perf_counter()
         result = path(picture)
         connection.send((result, time.perf_counter() - started))
-    connection.send(_peak_memory_bytes())
+    connection.send(peak_memory_bytes())
 
 
-def _peak_memory_bytes() -> int:
+def peak_memory_bytes() -> int:
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
     import resource
@@ -192,7 +192,6 @@ def _table(model: str, pictures: dict[str, Array], rounds: int, tile: int) -> li
 
 
 def _machine_lines() -> list[str]:
-    threads = torch.get_num_threads()
     return [
         "# Speed, accuracy and memory beside the textbook path",
         "",
@@ -200,19 +199,30 @@ def _machine_lines() -> list[str]:
         "published one written plainly: fp32, NCHW, eager (`benchmarks/textbook.py`). Only the ratios carry over to",
         "other machines.",
         "",
-        f"{processor()}, {threads} threads, Python {platform.python_version()}, torch {torch.__version__}. "
-        f"Largest arithmetic rate measured in this run, by {PEAK_MATRIX_SIDE}² matrix products: "
-        f"{_peak_tflops(torch.float32):.2f} TFLOP/s in fp32, {_peak_tflops(torch.bfloat16):.2f} in bf16.",
+        machine_line("cpu"),
         "",
     ]
 
 
-def _peak_tflops(dtype: torch.dtype) -> float:
-    matrix = torch.ones(PEAK_MATRIX_SIDE, PEAK_MATRIX_SIDE, dtype=dtype)
+def machine_line(device: str) -> str:
+    """What was measured on, and how fast it multiplies at best."""
+    reduced = torch.float16 if device.startswith("cuda") else torch.bfloat16
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
+    return (
+        f"{name}, {torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}. "
+        f"Largest arithmetic rate measured in this run, by {PEAK_MATRIX_SIDE}² matrix products: "
+        f"{peak_tflops(torch.float32, device):.2f} TFLOP/s in fp32, {peak_tflops(reduced, device):.2f} in "
+        f"{'fp16' if reduced is torch.float16 else 'bf16'}."
+    )
+
+
+def peak_tflops(dtype: torch.dtype, device: str) -> float:
+    """The best rate of a few large matrix products; reading an element waits for the device."""
+    matrix = torch.ones(PEAK_MATRIX_SIDE, PEAK_MATRIX_SIDE, dtype=dtype, device=device)
     best = float("inf")
     for _ in range(4):
         started = time.perf_counter()
-        matrix @ matrix
+        (matrix @ matrix)[0, 0].item()
         best = min(best, time.perf_counter() - started)
     return 2e-12 * PEAK_MATRIX_SIDE**3 / best
 

@@ -182,9 +182,9 @@ def test_a_picture_in_strips_is_the_published_one(load, strips, scale, channels)
     assert memory.failures == 0
 
 
-@pytest.mark.parametrize("rows", [256, 7, 1])
+@pytest.mark.parametrize("rows", [64, 7, 1])
 def test_the_height_of_strips_cannot_be_seen(load, strips, monkeypatch, rows):
-    monkeypatch.setattr(realesrgan.planning, "MOST_ROWS", rows)
+    monkeypatch.setitem(realesrgan.planning.MOST_ROWS, "cpu", rows)
     upsampler = load(tiny_srvgg())
     assert upsampler.engine.planner.plan(50, 33, 0, 0).strip == rows
     assert np.array_equal(upsampler.enhance(picture(50, 33))[0], textbook.enhance(tiny_srvgg(), 4, picture(50, 33))[0])
@@ -196,7 +196,7 @@ def test_strips_that_do_not_fit_are_halved_and_the_pictures_after_them_begin_so(
     memory = SmallStrips(monkeypatch, 200 * 40)  # the last convolutions see rows of 200 pixels
     for seed in range(2):
         check_as_published(upsampler, tiny_rrdbnet(), picture(80, 50, channels, seed=seed))
-    assert memory.failures == 3  # 256 rows, 128, 64
+    assert memory.failures == 1  # 64 rows
     assert memory.largest_fed == 200 * (32 + 2)
 
 
@@ -286,8 +286,17 @@ def test_memory_said_to_be_the_most_is_what_counts_and_what_is_held_already_goes
 
 def test_strips_are_told_of_with_their_height(load, strips, caplog):
     caplog.set_level(logging.INFO, "realesrgan")
-    load(tiny_srvgg()).enhance(picture(20, 3000))
-    assert "in strips of 7 rows, with the result of the whole" in caplog.text
+    load(tiny_rrdbnet(2), 2).enhance(picture(20, 30))
+    assert "a picture of 30×20 is computed in strips of 128 rows, with the result of the whole" in caplog.text
+
+
+def test_wide_pictures_have_lower_strips_but_not_too_low_for_speed(load, strips, monkeypatch):
+    with_free(monkeypatch, 10**12)
+    planner = load(tiny_rrdbnet()).engine.planner
+    per_column = bytes_per_column(planner.network, 32, torch.float32)
+    monkeypatch.setattr(realesrgan.planning, "LITTLE_MEMORY_BYTES", 1000 * per_column)
+    rows = [planner.plan(100, width, 0, 0).strip for width in (10, 1000, 1100, 100_000)]
+    assert rows == [64, 32, 16, 16]
 
 
 @pytest.mark.parametrize("free", [None, 10**12])

@@ -1,0 +1,214 @@
+"""How time and memory grow with the picture: the textbook path whole and in tiles, and this project, side by side.
+
+    python -m benchmarks.scaling                             x4plus and animevideov3, from 64² as far as 60 s reach
+    python -m benchmarks.scaling --limit 600 --write docs    the tables and plots of docs/
+    python -m benchmarks.scaling -g 0                        on a GPU: the textbook path in fp16 there
+
+Each run has a process of its own, so that its peak memory can be told. A path goes on to the next size, four times the
+area, as long as that is expected to end within --limit seconds and to fit into memory. Plots need matplotlib.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+
+from benchmarks import textbook
+from benchmarks.pictures import machine_line, peak_memory_bytes, peak_tflops
+from realesrgan import load_upsampler
+from realesrgan.device import default_device, parse_devices, prepare_cpu
+from realesrgan.model_zoo import find_model
+from realesrgan.pixels import Array
+from realesrgan.weights.load import load_network
+from realesrgan.weights.store import obtain
+
+MODELS = ("RealESRGAN_x4plus", "realesr-animevideov3")
+PATHS = ("textbook", "textbook, tile 256", "this project", "this project, fp32")
+SMALLEST, LARGEST = 64, 4096
+GROWTH = 4  # of time and memory from one size to the next, at most
+TILE = 256
+
+
+@dataclass(frozen=True)
+class Run:
+    """One picture of side × side through one path: seconds, peak memory of the process or the GPU, and the result's
+    distance to the textbook's in decibels and 8-bit levels, where that was computed."""
+
+    path: str
+    side: int
+    seconds: float
+    peak_bytes: int
+    psnr_db: float | None
+    largest_difference: int | None
+
+    @property
+    def kilopixels_per_second(self) -> float:
+        return self.side**2 / self.seconds / 1000
+
+
+def main() -> None:
+    options = _options()
+    device = str(parse_devices(options.gpu_id)[0] if options.gpu_id else default_device())
+    dtype = torch.float16 if device.startswith("cuda") else torch.bfloat16
+    peak = peak_tflops(dtype, device)
+    lines = ["# How time and memory grow with the picture", "", "Made by `python -m benchmarks.scaling`.", ""]
+    lines += [machine_line(device), ""]
+    for model in options.models:
+        runs = measure(model, options.limit, options.largest, device)
+        lines += table(model, runs, peak)
+        if options.write:
+            plot(model, runs, Path(options.write) / f"scaling_{model}.png")
+            lines += [f"![time and memory against size](scaling_{model}.png)", ""]
+    text = "\n".join(lines)
+    print(text)
+    if options.write:
+        (Path(options.write) / "benchmarks_scaling.md").write_text(text, encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scaling", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", default=MODELS, metavar="NAME")
+    parser.add_argument("--limit", type=float, default=60, metavar="S", help="seconds for one run (default: 60)")
+    parser.add_argument("--largest", type=int, default=LARGEST, metavar="PX", help="side (default: %(default)s)")
+    parser.add_argument("-g", "--gpu-id", metavar="DEVICE", help="0, cuda:1, cpu (default: the best there is)")
+    parser.add_argument("--write", metavar="DIR", help="write the tables and plots into this folder")
+    return parser.parse_args()
+
+
+def photograph(side: int) -> Array:
+    """(side, side, 3) BGR with structure at all scales, as photographs have."""
+    random = np.random.default_rng(0)
+    total = np.zeros((side, side, 3))
+    step = side
+    while step >= 1:
+        coarse = random.normal(0, step**0.5, (-(-side // step), -(-side // step), 3))
+        total += np.kron(coarse, np.ones((step, step, 1)))[:side, :side]
+        step //= 2
+    low, high = np.percentile(total, (1, 99))
+    levels: Array = np.clip((total - low) / (high - low) * 255, 0, 255)
+    return levels.astype(np.uint8)
+
+
+def measure(model: str, limit_s: float, largest: int, device: str) -> list[Run]:
+    """All paths at all sizes that time and memory allow, turn about."""
+    runs: list[Run] = []
+    open_paths = list(PATHS)
+    side = SMALLEST
+    while open_paths and side <= largest:
+        wanted = None
+        for path in list(open_paths):
+            result, seconds, peak_bytes = _in_a_process(path, model, side, device)
+            wanted = result if path == PATHS[0] else wanted
+            runs.append(Run(path, side, seconds, peak_bytes, *_distance(wanted, result)))
+            grows_to = peak_bytes * GROWTH if path == PATHS[0] else 0
+            if seconds * GROWTH > limit_s or grows_to > psutil.virtual_memory().total * 0.9:
+                open_paths.remove(path)
+        side *= 2
+    return runs
+
+
+def _in_a_process(path: str, model: str, side: int, device: str) -> tuple[Array, float, int]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(path, model, side, device, theirs))
+    process.start()
+    answer: tuple[Array, float, int] = ours.recv()
+    process.join()
+    return answer
+
+
+def _serve(path: str, model: str, side: int, device: str, connection: Connection) -> None:
+    picture, small = photograph(side), photograph(SMALLEST)
+    if path in PATHS[2:]:
+        prepare_cpu()  # as the command line does
+        upsampler = load_upsampler(model, device=device, fp32=path == PATHS[3])
+
+        def enhance(image: Array) -> Array:
+            return upsampler.enhance(image)[0]
+
+    else:
+        entry = find_model(model)
+        network = load_network([obtain([entry.weights])[0].path])[0].to(device)
+        network = network.half() if device.startswith("cuda") else network
+
+        def enhance(image: Array) -> Array:
+            return textbook.enhance(network, entry.scale, image, tile=TILE if path == PATHS[1] else 0)[0]
+
+    enhance(small)  # the first run of all is slower
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+    started = time.perf_counter()
+    result = enhance(picture)
+    seconds = time.perf_counter() - started
+    on_gpu = device.startswith("cuda")
+    connection.send((result, seconds, torch.cuda.max_memory_allocated() if on_gpu else peak_memory_bytes()))
+
+
+def _distance(wanted: Array | None, result: Array) -> tuple[float | None, int | None]:
+    if wanted is None:
+        return None, None
+    difference = np.abs(wanted.astype(np.int16) - result)
+    mean = float(np.mean(np.square(difference, dtype=np.float64)))
+    return (10 * np.log10(255**2 / mean) if mean else float("inf")), int(difference.max())
+
+
+def table(model: str, runs: list[Run], peak: float) -> list[str]:
+    """Rows in the order of sizes; `peak` is the largest arithmetic rate measured, in TFLOP/s."""
+    multiply_adds = find_model(model).network.multiply_adds
+    lines = [
+        f"## {model}",
+        "",
+        "| side, pixels | path | kilopixels/s | times the textbook's | of the arithmetic peak | PSNR to textbook, dB "
+        "| largest difference, levels | peak memory, MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    plain = {run.side: run for run in runs if run.path == PATHS[0]}
+    for run in runs:
+        beside = plain.get(run.side)
+        rate = 2e-9 * run.kilopixels_per_second * multiply_adds
+        far = "" if run.psnr_db is None or run is beside else f"{run.psnr_db:.1f}"
+        lines.append(
+            f"| {run.side} | {run.path} | {run.kilopixels_per_second:.2f} | "
+            f"{beside.seconds / run.seconds if beside else float('nan'):.2f} | {rate / peak:.2f} | {far} | "
+            f"{run.largest_difference if far else ''} | {run.peak_bytes / 1e6:.0f} |".replace("nan", "")
+        )
+    return [*lines, ""]
+
+
+def plot(model: str, runs: list[Run], file: Path) -> None:
+    """Seconds and peak memory against the side, both axes logarithmic. Needs matplotlib."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    for path in PATHS:
+        mine = [run for run in runs if run.path == path]
+        sides = [run.side for run in mine]
+        axes[0].plot(sides, [run.seconds for run in mine], "o-", label=path)
+        axes[1].plot(sides, [run.peak_bytes / 1e9 for run in mine], "o-", label=path)
+    for axis, label in zip(axes, ("seconds", "peak memory of the process, GB"), strict=True):
+        axis.set(xscale="log", yscale="log", xlabel="side of a square picture, pixels", ylabel=label)
+        ticks = sorted({run.side for run in runs})
+        axis.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
+        axis.minorticks_off()
+        axis.grid(True, alpha=0.3)
+    axes[0].legend()
+    figure.suptitle(model)
+    figure.savefig(file, dpi=100)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main()
