@@ -194,7 +194,7 @@ def _describe(plan: Plan, options: ImageOptions, model: Model | None) -> int:
         console.announce(f"{job.source}  {job.header.width}×{job.header.height} → {job.target}  {width}×{height}")
     megapixels = sum(job.header.area for job in plan.jobs) / 1e6
     console.announce(f"{_count(len(plan.jobs), 'picture')}, {megapixels:.2f} megapixels in, nothing written")
-    missing = [] if options.model_path or model is None else [file.name for file in model.files if find(file) is None]
+    missing = [file.name for file in models.published_files(options, model) if find(file) is None]
     if missing:
         console.announce(f"no estimate of the time: {', '.join(missing)} would first be downloaded")
     elif plan.jobs:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..model_zoo import FACE_MODELS, FaceModel, Model, find_model
+from ..model_zoo import FACE_MODELS, FaceModel, Model, WeightFile, find_model
 from . import console
 from .options import ModelOptions
 
@@ -63,6 +63,12 @@ def check_range(flag: str, value: float, least: float, most: float = math.inf) -
         raise UsageError(f"{flag} {value:g}: must be {wanted}")
 
 
+def published_files(options: ModelOptions, model: Model | None) -> list[WeightFile]:
+    """The published weight files that a job needs: the model's, unless a file was given for it, and those for faces."""
+    faces = face_model(options, model)
+    return [*(model.files if model and not options.model_path else ()), *(faces.files if faces else ())]
+
+
 def max_memory_bytes(options: ModelOptions) -> int | None:
     """--max_memory in bytes; 1.5GB, 800M and 2000000000 are understood, in powers of ten, 2GiB in those of two."""
     if options.max_memory is None:
@@ -104,8 +110,8 @@ def load(options: ModelOptions, model: Model | None, *, workers_per_device: int 
     if on_cpu:
         prepare_cpu(on_cpu)
     bars = console.DownloadBars()
-    if faces := face_model(options, model):  # all that is missing is named and fetched at once, before any work
-        obtain([*(model.files if model and not options.model_path else ()), *faces.files], bars.report)
+    if options.face_enhance:  # all that is missing is named and fetched at once, before any work
+        obtain(published_files(options, model), bars.report)
     upsamplers = [
         load_upsampler(
             model.name if model else None,
