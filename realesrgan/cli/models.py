@@ -65,8 +65,11 @@ def check_range(flag: str, value: float, least: float, most: float = math.inf) -
 
 def published_files(options: ModelOptions, model: Model | None) -> list[WeightFile]:
     """The published weight files that a job needs: the model's, unless a file was given for it, and those for faces."""
+    own: tuple[WeightFile, ...] = ()
+    if model is not None and options.model_path is None:
+        own = (model.weights,) if options.denoise_strength == 1 else model.files
     faces = face_model(options, model)
-    return [*(model.files if model and not options.model_path else ()), *(faces.files if faces else ())]
+    return [*own, *(faces.files if faces else ())]
 
 
 def max_memory_bytes(options: ModelOptions) -> int | None:
