@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
+STARTING_S = 5.0  # a thread that Ctrl-C kept from starting has no number by then
 POLL_S = 0.1  # how soon a waiting thread notices that everything is to stop
 
 T = TypeVar("T")
@@ -72,8 +74,13 @@ class Crew:
     def start(self, name: str, work: Callable[[], None]) -> None:
         ended = threading.Event()
         thread = threading.Thread(target=self._guard, args=(work, ended), name=name)
-        thread.start()
+        # Before it starts: Ctrl-C may come while it does, and then nobody would wait for it.
         self._threads.append((thread, ended))
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more threads to give
+            self._threads.pop()
+            raise
 
     def _guard(self, work: Callable[[], None], ended: threading.Event) -> None:
         try:
@@ -103,6 +110,9 @@ class Crew:
         # Not by Thread.join alone: interrupted by Ctrl-C it takes a running thread for dead (bpo-46726), and the
         # process ends under it. Not without a timeout: Ctrl-C would not get through on Windows.
         for thread, ended in self._threads:
+            never_started_after = time.monotonic() + STARTING_S
             while not ended.wait(POLL_S):
-                pass
-            thread.join()
+                if thread.ident is None and time.monotonic() > never_started_after:
+                    break
+            if thread.ident is not None:
+                thread.join()
