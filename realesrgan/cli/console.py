@@ -90,3 +90,8 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def count(number: int, thing: str) -> str:
+    """1 picture, 2 pictures."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -137,6 +137,10 @@ class _Report:
             )
 
     @property
+    def looked_for_faces(self) -> bool:
+        return bool(self._faces)
+
+    @property
     def face_count(self) -> int:
         return sum(self._faces.values())
 
@@ -151,7 +155,7 @@ class _Report:
         self.progressed(job, 1.0)
         with self._lock:
             self.finished_count += 1
-        faces = f"  {_count(self._faces[job.source], 'face')}" if job.source in self._faces else ""
+        faces = f"  {console.count(self._faces[job.source], 'face')}" if job.source in self._faces else ""
         console.announce(f"{job.target}  {result.shape[1]}×{result.shape[0]}{faces}  {console.duration(seconds)}")
 
     def failed(self, job: Job, reason: str) -> None:
@@ -167,7 +171,7 @@ class _Report:
 def _summarise(plan: Plan, report: _Report, seconds: float) -> int:
     failed = len(plan.failures) + report.failed_count
     parts = [f"{report.finished_count} restored"]
-    parts += [_count(report.face_count, "face")] if report.options.face_enhance else []
+    parts += [console.count(report.face_count, "face")] if report.looked_for_faces else []
     parts += [f"{failed} failed"] if failed else []
     parts += [f"{plan.done_before} done before"] if plan.done_before else []
     how = ""
@@ -180,10 +184,6 @@ def _summarise(plan: Plan, report: _Report, seconds: float) -> int:
     return console.SOME_FAILED if failed else console.DONE
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
 def _describe(plan: Plan, options: ImageOptions, model: Model | None) -> int:
     """Print what would be done; the estimate needs the weights, which are not downloaded for it."""
     from ..pixels import final_size
@@ -193,7 +193,7 @@ def _describe(plan: Plan, options: ImageOptions, model: Model | None) -> int:
         height, width = final_size(job.header.height, job.header.width, options.outscale)
         console.announce(f"{job.source}  {job.header.width}×{job.header.height} → {job.target}  {width}×{height}")
     megapixels = sum(job.header.area for job in plan.jobs) / 1e6
-    console.announce(f"{_count(len(plan.jobs), 'picture')}, {megapixels:.2f} megapixels in, nothing written")
+    console.announce(f"{console.count(len(plan.jobs), 'picture')}, {megapixels:.2f} megapixels in, nothing written")
     missing = [file.name for file in models.published_files(options, model) if find(file) is None]
     if missing:
         console.announce(f"no estimate of the time: {', '.join(missing)} would first be downloaded")

@@ -102,11 +102,11 @@ def summary(job: Job, tally: Tally, upsamplers: Sequence[RealESRGANer], progress
     from ..device import device_name
 
     new = tally.frames - tally.done_before
-    parts = [f"{job.target}: {tally.frames} frames"]
+    parts = [f"{job.target}: {console.count(tally.frames, 'frame')}"]
     parts += [f"{tally.done_before} from an earlier run"] if tally.done_before else []
-    parts += [f"{tally.repeats} repeats computed once"] if tally.repeats else []
-    parts += [f"{progress.faces} faces"] if progress.faces is not None else []
-    parts += [f"{copied} other stream{'s' if copied != 1 else ''} kept"] if job.source.others else []
+    parts += [f"{console.count(tally.repeats, 'repeat')} computed once"] if tally.repeats else []
+    parts += [console.count(progress.faces, "face")] if progress.faces is not None else []
+    parts += [f"{console.count(copied, 'other stream')} kept"] if job.source.others else []
     speed = f"{new / progress.seconds:.2f} frames/s" if progress.seconds and new else "nothing left to compute"
     devices = " and ".join(dict.fromkeys(device_name(upsampler.device) for upsampler in upsamplers))
     return ", ".join(parts) + f"; {speed} on {devices}, {console.duration(progress.seconds)}"
