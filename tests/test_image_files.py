@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -396,6 +397,22 @@ def test_metadata_does_not_stop_a_bmp(tmp_path: Path) -> None:
     assert np.array_equal(files.read(tmp_path / "b.bmp").pixels, set_upright(gradient(), 6))
 
 
+def fill_up_after(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Let the disk take so many bytes of each file."""
+
+    class Filling(FileIO):
+        def write(self, chunk: Any) -> int:
+            room = most - self.tell()
+            if room <= 0:
+                raise OSError(28, os.strerror(28))
+            return super().write(bytes(chunk)[:room])
+
+    def open_filling(self: Path, mode: str = "r", **options: Any) -> Any:
+        return Filling(self, mode.replace("b", "")) if "w" in mode else open(self, mode, **options)
+
+    monkeypatch.setattr(Path, "open", open_filling)
+
+
 @pytest.mark.parametrize("extension", ["png", "jpg", "bmp", "tiff"])
 @pytest.mark.parametrize("moment", ["encoding", "writing", "renaming"])
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
@@ -412,13 +429,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         monkeypatch.setattr(cv2, "imencode", refuse)
         monkeypatch.setattr(files, "_to_vips", refuse)
     elif moment == "writing":
-        whole = Path.write_bytes
-
-        def write_half(self: Path, data: bytes) -> int:
-            whole(self, bytes(data)[: len(data) // 2])
-            raise OSError(28, os.strerror(28))
-
-        monkeypatch.setattr(Path, "write_bytes", write_half)
+        fill_up_after(monkeypatch, 40)
     else:
         monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(ImageFileError, match=rf"a\.{extension}: .*No space left on device"):

@@ -9,7 +9,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -333,21 +335,23 @@ def test_ctrl_c_lets_a_file_that_is_being_written_become_whole(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = make_jobs(tmp_path, 12)
-    write_bytes = Path.write_bytes
     first = iter([True])  # taken by one of the writers
 
-    def write_in_two_steps(self: Path, data: bytes) -> int:
-        write_bytes(self, bytes(data)[: len(data) // 2])
-        if next(first, False):
-            interrupt_when_all_are_started(workers=1)
-        return write_bytes(self, data)
+    class Interrupted(FileIO):
+        def write(self, chunk: Any) -> int:
+            if next(first, False):
+                interrupt_when_all_are_started(workers=1)
+            return super().write(bytes(chunk)[:20])
+
+    def open_interrupted(self: Path, mode: str = "r", **options: Any) -> Any:
+        return Interrupted(self, mode.replace("b", "")) if "w" in mode else open(self, mode, **options)
 
     def restorer(frame: Array, listener: Listener) -> Array:
         if frame.shape[1] > 8:  # all but the first two wait for the end
             work_until_cancelled(listener)
         return twice(frame, listener)
 
-    monkeypatch.setattr(Path, "write_bytes", write_in_two_steps)
+    monkeypatch.setattr(Path, "open", open_interrupted)
     with pytest.raises(KeyboardInterrupt):
         restore_all(jobs, [restorer], log)
     results = list((tmp_path / "results").iterdir())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -251,29 +252,57 @@ def _encode(part: Path, picture: Picture, format_name: str, quality: int) -> Non
     pixels = picture.pixels
     if pixels.dtype == np.uint16 and format_name not in _SIXTEEN_BIT:
         pixels = np.rint(pixels / np.float32(257)).astype(np.uint8)
-    if format_name == "bmp":
-        part.write_bytes(cv2.imencode(".bmp", pixels)[1].data)
-        return
-    saver, options = _SAVERS[format_name]
-    options = options | ({"Q": quality} if format_name in _LOSSY else {})
-    # Into memory first: libvips would not say why a disk refuses.
-    part.write_bytes(getattr(_to_vips(pixels, picture.metadata), f"{saver}_buffer")(**options))
+    with part.open("w+b", buffering=0) as file:
+        if format_name == "bmp":
+            _write_all(file, cv2.imencode(".bmp", pixels)[1].data)
+        else:
+            saver, options = _SAVERS[format_name]
+            options = options | ({"Q": quality} if format_name in _LOSSY else {})
+            _save(_to_vips(pixels, picture.metadata), saver, options, file)
     exif = picture.metadata.fields.get("exif-data")
     if format_name == "tiff" and exif is not None:
         tiff_exif.insert(part, exif[1], pixels.shape[1], pixels.shape[0])
 
 
+def _save(image: pyvips.Image, saver: str, options: dict[str, Any], file: FileIO) -> None:
+    """Encode straight into `file`, through which, unlike from libvips itself, one hears why a disk refuses."""
+    refusals: list[OSError] = []
+
+    def write(chunk: bytes) -> int:
+        try:
+            _write_all(file, memoryview(chunk))
+        except OSError as error:
+            refusals.append(error)
+            return -1
+        return len(chunk)
+
+    target = pyvips.TargetCustom()
+    target.on_write(write)
+    target.on_seek(file.seek)  # TIFF goes back to fill in where things are
+    target.on_read(file.read)
+    try:
+        getattr(image, f"{saver}_target")(target, **options)
+    except pyvips.Error:
+        if refusals:
+            raise refusals[0] from None
+        raise
+
+
+def _write_all(file: FileIO, content: memoryview) -> None:
+    while content:
+        content = content[file.write(content) :]
+
+
 def _to_vips(pixels: Array, metadata: Metadata) -> pyvips.Image:
-    if metadata.gray_alpha and pixels.ndim == 3:
-        pixels = pixels[..., (0, 3)]
-    elif pixels.ndim == 3:
-        pixels = pixels[..., (2, 1, 0) if pixels.shape[2] == 3 else (2, 1, 0, 3)]
     pixels = np.ascontiguousarray(pixels)
     height, width = pixels.shape[:2]
     bands = 1 if pixels.ndim == 2 else pixels.shape[2]
     wide = pixels.dtype == np.uint16
-    interpretation = ("grey16" if wide else "b-w") if bands < 3 else ("rgb16" if wide else "srgb")
     image = pyvips.Image.new_from_memory(pixels, width, height, bands, "ushort" if wide else "uchar")
+    if bands > 1:  # libvips turns BGR round as it reads; an array turned round would be a second one
+        order = (0, 3) if metadata.gray_alpha else (2, 1, 0, 3)[:bands]
+        image = image[order[0]].bandjoin([image[band] for band in order[1:]])
+    interpretation = ("grey16" if wide else "b-w") if image.bands < 3 else ("rgb16" if wide else "srgb")
     image = image.copy(interpretation=interpretation, xres=metadata.pixels_per_mm[0], yres=metadata.pixels_per_mm[1])
     for name, (kind, value) in metadata.fields.items():
         image.set_type(kind, name, _with_size(value, width, height) if name == "xmp-data" else value)
