@@ -28,6 +28,7 @@ class Signal:
         self.first_window_reader: Layer | None = None
         self.window_reader: Layer | None = None  # the last one whose convolution reads it
         self._kept: Tensor | None = None  # (N, channels, kept rows, width)
+        self._store: Tensor | None = None  # where they lie between steps
         self._top = -1  # the row of the picture that is the first in `_kept`
         self._converted: Tensor | None = None  # kept rows in the type of the convolutions, where that is another
         self._converted_top = -1
@@ -79,12 +80,21 @@ class Signal:
             return
         needed = reader.first_row_needed(self)
         gone = needed - self._top
-        # Cloned, because a view would hold the whole strip.
-        self._kept = self._kept[:, :, gone:].clone() if gone < self._kept.shape[2] else None
+        self._kept = self._stored(self._kept[:, :, gone:]) if gone < self._kept.shape[2] else None
         self._top = needed
 
+    def _stored(self, rows: Tensor) -> Tensor:
+        """A copy, since a view would hold the whole strip; and always in the same place: hundreds of small blocks that
+        come and go between large ones would keep the large ones' memory from being used again."""
+        count = rows.shape[2]
+        if self._store is not None and rows.untyped_storage().data_ptr() == self._store.untyped_storage().data_ptr():
+            return rows  # nothing new came since the last time
+        if self._store is None or self._store.shape[2] < count:
+            self._store = torch.empty_like(rows, memory_format=torch.channels_last)
+        return self._store[:, :, :count].copy_(rows)
+
     def clear(self) -> None:
-        self._kept = self._converted = None
+        self._kept = self._store = self._converted = None
 
 
 class Layer:

@@ -74,16 +74,20 @@ def bytes_per_column(network: nn.Module, strip: int, dtype: torch.dtype) -> floa
     graph.picture.done = FAR_DOWN
     for layer in layers:
         layer.out.done = layer.reach()
+
+    def grown(signal: Signal) -> int:  # what a strip adds, the rows before it once more among it
+        return (strip + _rows_between_steps(signal, signal.reader)) * signal.row_bytes
+
     held = sum(_rows_between_steps(signal, signal.reader) * signal.row_bytes for signal in graph.signals())
-    peak = held = held + strip * graph.picture.row_bytes
+    peak = held = held + grown(graph.picture)
     for layer in layers:
         converted = [(s, _converted_bytes(s, layer.dtype, strip)) for s in layer.sources if s.dtype != layer.dtype]
         held += sum(size for signal, size in converted if layer is signal.first_window_reader)
         if layer.hand_on is None:
-            held += strip * layer.out.row_bytes
+            held += grown(layer.out)
         peak = max(peak, held + layer.working_bytes(strip))
         held -= sum(size for signal, size in converted if layer is signal.window_reader)
-        held -= strip * sum(signal.row_bytes for signal in layer.inputs if layer is signal.reader)
+        held -= sum(grown(signal) for signal in layer.inputs if layer is signal.reader)
     return peak / _fold(network)
 
 

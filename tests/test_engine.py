@@ -26,7 +26,7 @@ from realesrgan.archs.specs import RRDBNetSpec
 from realesrgan.device import Precision
 from realesrgan.engine import Engine
 from realesrgan.errors import DeviceError, RealESRGANError
-from realesrgan.planning import MEMORY_SHARE, bytes_per_pixel
+from realesrgan.planning import FRAGMENTATION, MEMORY_SHARE, bytes_per_pixel
 from realesrgan.streaming import bytes_per_column
 from realesrgan.upsampler import RealESRGANer
 
@@ -253,7 +253,7 @@ def test_a_picture_expected_not_to_fit_is_cut_before_memory_runs_out(load, warni
 def test_little_memory_makes_strips_lower_and_then_blocks_narrower_and_each_fits(load, strips, monkeypatch):
     planner = load(tiny_rrdbnet()).engine.planner
     seen: list[tuple[int, int]] = []
-    for free in (1e9, 1e7, 3e6, 1e6, 4e5):
+    for free in (1e9, 1e7, 3e6, 1e6, 6e5):
         with_free(monkeypatch, free)
         plan = planner.plan(200, 400, 0, 0)
         widest = max(piece.padded.width for piece in plan.pieces)
@@ -293,7 +293,7 @@ def test_strips_are_told_of_with_their_height(load, strips, caplog):
 def test_wide_pictures_have_lower_strips_but_not_too_low_for_speed(load, strips, monkeypatch):
     with_free(monkeypatch, 10**12)
     planner = load(tiny_rrdbnet()).engine.planner
-    per_column = bytes_per_column(planner.network, 32, torch.float32)
+    per_column = FRAGMENTATION * bytes_per_column(planner.network, 32, torch.float32)
     monkeypatch.setattr(realesrgan.planning, "LITTLE_MEMORY_BYTES", 1000 * per_column)
     rows = [planner.plan(100, width, 0, 0).strip for width in (10, 1000, 1100, 100_000)]
     assert rows == [64, 32, 16, 16]
