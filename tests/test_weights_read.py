@@ -6,6 +6,8 @@ import os
 import pickle
 import re
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -567,3 +569,14 @@ def test_two_files_load_as_their_blend(pair, tmp_path):
 def test_files_and_shares_that_do_not_match_are_refused(count, shares, srvgg_file):
     with pytest.raises(UsageError, match="two weights files and two shares that add up to 1"):
         load_network([srvgg_file] * count, shares)
+
+
+def test_loading_imports_none_of_the_machinery_behind_compiling(rrdbnet_file: Path) -> None:
+    """It would take longer than everything else together."""
+    script = (
+        "import sys, torch; from pathlib import Path; from realesrgan.weights.load import load_network;"
+        "before = set(sys.modules); load_network([Path(sys.argv[1])]);"
+        "print(*(name for name in set(sys.modules) - before if name.startswith(('sympy', 'torch._dynamo'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, rrdbnet_file], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

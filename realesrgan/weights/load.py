@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from ..archs.specs import NetworkSpec
 from ..errors import UsageError, WeightsError
 from .read import StateDict, blend, read_weights
 from .recognise import recognise, rename_old_keys
+from .skeleton import skeleton
 
 
 def load_network(
@@ -61,8 +61,7 @@ def build_network(build: Callable[[], nn.Module], state: Mapping[str, Tensor]) -
     Raises:
         RuntimeError: names or shapes differ from the network's.
     """
-    with torch.device("meta"):
-        network = build()
+    network = skeleton(build)
     network.load_state_dict(dict(state), strict=True, assign=True)
     return network.requires_grad_(False).eval()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from ..archs.specs import NetworkSpec, RRDBNetSpec, SRVGGNetCompactSpec
 from ..errors import WeightsError
+from .skeleton import skeleton
 
 # Key patterns of other networks that users mix up with a generator.
 _OTHER_NETWORKS = {
@@ -55,8 +55,7 @@ def recognise(state: Mapping[str, Tensor], source: str) -> NetworkSpec:
             raise WeightsError(f"{source}: this is {other}; wanted is RRDBNet or SRVGGNetCompact")
     try:
         spec = _rrdbnet_spec(state) if "conv_first.weight" in state else _srvgg_spec(state)
-        with torch.device("meta"):
-            wanted = {key: tensor.shape for key, tensor in spec.build().state_dict().items()}
+        wanted = {key: tensor.shape for key, tensor in skeleton(spec.build).state_dict().items()}
     except (KeyError, ValueError, StopIteration, IndexError) as error:
         raise WeightsError(f"{source}: {_unknown(state)}") from error
     if wanted != {key: tensor.shape for key, tensor in state.items()}:

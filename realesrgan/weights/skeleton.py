@@ -1,0 +1,39 @@
+"""A network without values: names, shapes and layers, ready to take the tensors of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+# What constructors call to draw initial values: torch.nn.init's functions and what those and the networks call.
+_DRAWING = frozenset(
+    ("kaiming_normal_", "kaiming_uniform_", "normal_", "uniform_", "constant_", "ones_", "zeros_")
+    + ("fill_", "zero_", "mul_", "div_")
+)
+
+
+class _WithoutDrawing(TorchFunctionMode):
+    """Leaves tensors as they are where initial values would be drawn.
+
+    They would be overwritten, and on the meta device drawing them first imports the machinery behind torch.compile,
+    which takes as long as importing torch itself. As a mode it holds for this thread alone.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in _DRAWING:
+            return args[0] if args else kwargs["tensor"]
+        return torch.empty(*args, **kwargs) if name == "randn" else func(*args, **kwargs)
+
+
+def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
+    """The network that `build` makes, on the meta device, with no values drawn."""
+    with torch.device("meta"), _WithoutDrawing():
+        return build()
