@@ -186,7 +186,7 @@ def table(model: str, runs: list[Run], peak: float) -> list[str]:
 
 
 def plot(model: str, runs: list[Run], file: Path) -> None:
-    """Seconds and peak memory against the side, both axes logarithmic. Needs matplotlib."""
+    """Seconds and peak memory against the side. Needs matplotlib."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -199,11 +199,13 @@ def plot(model: str, runs: list[Run], file: Path) -> None:
         axes[0].plot(sides, [run.seconds for run in mine], "o-", label=path)
         axes[1].plot(sides, [run.peak_bytes / 1e9 for run in mine], "o-", label=path)
     for axis, label in zip(axes, ("seconds", "peak memory of the process, GB"), strict=True):
-        axis.set(xscale="log", yscale="log", xlabel="side of a square picture, pixels", ylabel=label)
+        axis.set(xscale="log", xlabel="side of a square picture, pixels", ylabel=label)
         ticks = sorted({run.side for run in runs})
         axis.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
         axis.minorticks_off()
         axis.grid(True, alpha=0.3)
+    axes[0].set_yscale("log")
+    axes[1].set_ylim(bottom=0)
     axes[0].legend()
     figure.suptitle(model)
     figure.savefig(file, dpi=100)

@@ -23,8 +23,8 @@ MEMORY_SHARE = 0.6  # of what is free may be planned for
 # Streaming costs up to a tenth of the time of computing a picture whole, and a small fraction of its memory. On a CPU,
 # whose memory others want too, it begins here; on a GPU, where only what does not fit.
 WHOLE_ON_CPU_BYTES = 1_000_000_000
-# Rows of a strip. On a CPU 64 run at 0.97 of the whole picture's speed, 16 at 0.94 (RealESRGAN_x4plus, mixed bf16), so
-# there it has 64 while that takes little memory, and at least 16 while memory allows; a GPU wants more to be busy.
+# Rows of a strip. On a CPU 64 run at 0.97 of the whole picture's speed, 16 at 0.94 (RealESRGAN_x4plus, mixed bf16, one
+# thread): it gets 64 while that takes little memory, and at least 16 while memory allows. A GPU wants more to be busy.
 MOST_ROWS = {"cpu": 64}
 MOST_ROWS_ON_GPU = 256
 FEWEST_GOOD_ROWS = 16
