@@ -68,7 +68,7 @@ class Engine:
         self.planner = Planner(
             self.network, spec, scale, device, self.precision, self.input_dtype, max_memory=max_memory
         )
-        self._said: set[str] = set()
+        self._overflow_told = False
 
     @property
     def input_dtype(self) -> torch.dtype:
@@ -188,13 +188,10 @@ class Engine:
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def _say_overflow(self) -> None:
-        self._say(f"{self.precision.value} overflowed; what it touched is computed again in fp32")
-
-    def _say(self, message: str, kind: str | None = None) -> None:
-        """Warn, but only once of each `kind` of thing, which by default is the message."""
-        if (kind or message) not in self._said:
-            self._said.add(kind or message)
-            log.warning(message)
+        """Warn, once."""
+        if not self._overflow_told:
+            self._overflow_told = True
+            log.warning("%s overflowed; what it touched is computed again in fp32", self.precision.value)
 
 
 def _not_finite() -> RealESRGANError:

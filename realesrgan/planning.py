@@ -190,15 +190,9 @@ class Planner:
         if block < SMALLEST_BLOCK:
             raise self._out_of_memory(f"a strip of one row and {plan.pieces[0].core.width} columns") from error
         self._say(f"{self.device} is out of memory: going on in blocks of columns", kind="blocks")
-        left = plan.pieces[0].core.left
-        todo = columns(plan.height, plan.width - left, block, 0)
-        cores = [part.core.shifted(0, left) for part in todo]
-        return replace(
-            plan,
-            pieces=[
-                Tile(core, core.grown(self.spec.reach, plan.height, plan.width, self.size_multiple)) for core in cores
-            ],
-        )
+        start = plan.pieces[0].core.left
+        pieces = columns(plan.height, plan.width, block, self.spec.reach, self.size_multiple, start)
+        return replace(plan, pieces=pieces)
 
     def _halved(self, plan: Plan, error: BaseException) -> list[Tile]:
         """All that is still to do, in tiles of half the side."""

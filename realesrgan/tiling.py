@@ -82,7 +82,10 @@ def grid(height: int, width: int, tile: int, pad: int, multiple: int = 1) -> lis
     return [Tile(core, core.grown(pad, height, width, multiple)) for core in cores]
 
 
-def columns(height: int, width: int, block: int, reach: int, multiple: int = 1) -> list[Tile]:
-    """Cut a picture into blocks as high as it is and `block` columns wide, seen with `reach` more on each side."""
-    cores = [Box(0, left, height, min(left + block, width)) for left in range(0, width, block)]
+def columns(height: int, width: int, block: int, reach: int, multiple: int = 1, start: int = 0) -> list[Tile]:
+    """Cut a picture into blocks as high as it is and `block` columns wide, seen with `reach` more on each side.
+
+    They begin at column `start`.
+    """
+    cores = [Box(0, left, height, min(left + block, width)) for left in range(start, width, block)]
     return [Tile(core, core.grown(reach, height, width, multiple)) for core in cores]
