@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import errno
 import os
 import signal
 import threading
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 from tiny import picture
 
-from realesrgan.errors import DeviceError
+from realesrgan.errors import DeviceError, ImageFileError
 from realesrgan.image import compare, files, pipeline
 from realesrgan.image.files import Metadata, Picture
 from realesrgan.image.jobs import Job
@@ -359,6 +360,41 @@ def test_ctrl_c_lets_a_file_that_is_being_written_become_whole(
     for path in results:
         assert files.read(path).pixels.shape[0] == 12
     assert len(log.done) == len(results)
+
+
+def test_a_result_that_fits_is_written_though_another_filled_the_disk_beside_it(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.os, "cpu_count", lambda: 2)  # so there are two writers
+    jobs = make_jobs(tmp_path, 2)
+    too_large, fits = (job.target for job in jobs)
+    filling, refused = threading.Event(), threading.Event()
+    attempts: list[str] = []
+    write = files.write
+
+    def write_to_tiny_disk(path: Path, image: Picture, quality: int = files.DEFAULT_QUALITY) -> None:
+        attempts.append(path.name)
+        if path == too_large:
+            filling.set()
+            assert refused.wait(PATIENCE_S)
+            raise disk_full(path)
+        assert filling.wait(PATIENCE_S)
+        if not refused.is_set():
+            refused.set()
+            raise disk_full(path)
+        write(path, image, quality)
+
+    def disk_full(path: Path) -> ImageFileError:
+        error = ImageFileError(f"{path}: cannot be written")
+        error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+        return error
+
+    monkeypatch.setattr(files, "write", write_to_tiny_disk)
+    restore_all(jobs, [twice], log)
+    assert log.done == [jobs[1].source.name]
+    assert list(log.errors) == [jobs[0].source.name]
+    assert sorted(attempts) == sorted([too_large.name, fits.name] * 2)
+    assert written(jobs) == [jobs[1].source.name]
 
 
 def test_two_restorers_work_at_the_same_time_and_share_the_pictures(tmp_path: Path, log: Log) -> None:

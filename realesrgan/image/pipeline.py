@@ -6,14 +6,16 @@ handful of pictures however long the batch is.
 
 from __future__ import annotations
 
+import errno
 import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from ..errors import RealESRGANError
+from ..errors import ImageFileError, RealESRGANError
 from ..pixels import Array, FacePair, Listener, Restorer
 from ..threads import Channel, Crew
 from . import files
@@ -51,6 +53,7 @@ def restore_all(
     threads and is raised here. What is being written then is finished first, so no half file is left.
     """
     writers = min(MAX_WRITERS, os.cpu_count() or 1)
+    disk = _Disk(writers)
     with Crew() as crew:
         to_restore: Channel[tuple[Job, Picture]] = crew.channel(len(restorers) + 1)
         to_write: Channel[tuple[Job, Picture, Array, float]] = crew.channel(
@@ -80,10 +83,10 @@ def restore_all(
             for job, picture, result, seconds in to_write:
                 with _reported(job, reporter):
                     job.target.parent.mkdir(parents=True, exist_ok=True)
-                    files.write(job.target, replace(picture, pixels=result), quality)
+                    disk.write(partial(files.write, job.target, replace(picture, pixels=result), quality))
                     if compare_label is not None:
                         both = side_by_side(picture.pixels, result, compare_label)
-                        files.write(job.comparison, Picture(both))
+                        disk.write(partial(files.write, job.comparison, Picture(both)))
                     reporter.finished(job, result, seconds)
 
         crew.start("read", read)
@@ -91,6 +94,38 @@ def restore_all(
             crew.start(f"restore-{number}", partial(restore, restorer))
         for number in range(writers):
             crew.start(f"write-{number}", write)
+
+
+class _Disk:
+    """Lets up to `writers` files be written side by side.
+
+    One that finds the disk full is written once more, alone: what filled it may have been the beginning of a file that
+    did not fit either, and is gone.
+    """
+
+    def __init__(self, writers: int) -> None:
+        self._writers = writers
+        self._room = threading.Semaphore(writers)
+        self._alone = threading.Lock()
+
+    def write(self, write: Callable[[], None]) -> None:
+        try:
+            with self._room:
+                write()
+        except ImageFileError as error:
+            if not _is_disk_full(error):
+                raise
+            with self._alone:
+                for _ in range(self._writers):
+                    self._room.acquire()
+                try:
+                    write()
+                finally:
+                    self._room.release(self._writers)
+
+
+def _is_disk_full(error: ImageFileError) -> bool:
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class _reported:
