@@ -50,6 +50,7 @@ class Assembly:
         """Keep a piece that is not as wide as the picture until its rows are whole."""
         more = box.bottom - self._top - len(self._band)
         if more > 0:
+            more = max(more, len(self._band))  # doubled, for pieces may be many and have few rows
             self._band = np.concatenate((self._band, np.empty((more, *self._band.shape[1:]), np.float32)))
             self._missing = np.concatenate((self._missing, np.full(more, self.width)))
         rows = slice(box.top - self._top, box.bottom - self._top)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from .transfer import to_device, to_host
 
 Array = npt.NDArray[Any]
 Mode = Literal["L", "RGB", "RGBA"]
@@ -31,6 +33,10 @@ class Listener:
     progressed: Callable[[float], None]
     restored_faces: Callable[[Sequence[FacePair]], None] = _ignore
 
+
+# Of an fp32 tensor so much becomes an array at a time. On a CPU all steps then find it in the processor's cache.
+BAND_BYTES = {"cpu": 1_000_000}
+BAND_BYTES_ON_GPU = 64_000_000
 
 # What the pipelines take: a frame, and whom to tell, to a frame.
 Restorer = Callable[[Array, Listener], Array]
@@ -95,11 +101,12 @@ def to_tensor(colour: Array, device: torch.device) -> Tensor:
     Bytes travel to the device as bytes; floating-point arrays are taken to lie in [0, 1] already.
     """
     if colour.dtype == np.uint8:
-        tensor = torch.from_numpy(np.array(colour, order="C")).to(device).float() / 255  # a copy: torch wants to write
-    elif colour.dtype == np.uint16:
-        tensor = torch.from_numpy(colour.astype(np.int32)).to(device).float() / 65535
+        levels = np.array(colour, order="C")  # a copy: torch wants to write
     else:
-        tensor = torch.from_numpy(np.array(colour, np.float32, order="C")).to(device)
+        levels = colour.astype(np.int32 if colour.dtype == np.uint16 else np.float32, order="C")
+    tensor = to_device(torch.from_numpy(levels), device)
+    if colour.dtype in (np.uint8, np.uint16):
+        tensor = tensor.float() / peak_of(colour.dtype)
     return tensor.permute(2, 0, 1)[None].expand(1, 3, -1, -1)
 
 
@@ -109,15 +116,30 @@ def to_gray(tensor: Tensor) -> Tensor:
     return (tensor.clamp(0, 1) * weights).sum(1, keepdim=True)
 
 
-def to_array(tensor: Tensor, dtype: np.dtype[Any]) -> Array:
-    """(1, C, H, W) → (H, W, C) of `dtype`, clamped to [0, 1]; integers are scaled to their range and rounded once."""
-    image = tensor[0].permute(1, 2, 0).clamp(0, 1)
-    if dtype == np.float32:
-        return np.asarray(image.cpu().numpy())
-    levels = (image * peak_of(dtype)).round()
-    if dtype == np.uint8:
-        return np.asarray(levels.to(torch.uint8).cpu().numpy())
-    return levels.to(torch.int32).cpu().numpy().astype(np.uint16)
+def to_arrays(tensor: Tensor, depth: np.dtype[Any]) -> Iterator[Array]:
+    """(1, 1 or 3, H, W) RGB on any device → its rows from top to bottom, as (h, W, C) BGR arrays of `depth`.
+
+    Values are clamped to [0, 1]; integers are scaled to their range and rounded once. From a GPU the next rows cross
+    while the caller deals with these.
+    """
+    band_bytes = BAND_BYTES.get(tensor.device.type, BAND_BYTES_ON_GPU)
+    rows = max(1, band_bytes // (4 * tensor.shape[1] * tensor.shape[3]))
+    bands = (_levels(tensor[:, :, top : top + rows], depth) for top in range(0, tensor.shape[2], rows))
+    for band in to_host(bands):
+        array = band.numpy()
+        if depth == np.uint16:
+            array = array.astype(np.uint16)
+        # NumPy takes twenty times as long to turn colours round.
+        yield cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.shape[2] == 3 else array
+
+
+def _levels(tensor: Tensor, depth: np.dtype[Any]) -> Tensor:
+    """(1, C, H, W) → (H, W, C) in the type that crosses to the host for `depth`."""
+    image = tensor[0].permute(1, 2, 0)
+    if depth == np.float32:
+        return image.clamp(0, 1).contiguous()
+    levels = (image * peak_of(depth)).round_().clamp_(0, peak_of(depth))
+    return levels.to(torch.uint8 if depth == np.uint8 else torch.int32).contiguous()
 
 
 def quantise(image: Array, depth: np.dtype[Any]) -> Array:

@@ -6,13 +6,21 @@ Knows signals and 3×3 convolutions, but no network.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Activation = Callable[[Tensor, Tensor], object]  # of the first, into the second
 HandOn = Callable[[int, Tensor, list[Tensor]], None]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """`into` applies it to its first argument and writes into the second; if it `copies`, by way of another tensor."""
+
+    into: Callable[[Tensor, Tensor], object]
+    copies: bool = False
 
 
 class Signal:
@@ -176,12 +184,12 @@ class Layer:
         """Roughly the most that `run` takes for so many rows, beside what signals hold before and after it."""
         pixels, itemsize = rows * self.out.width, self.dtype.itemsize
         result = pixels * self.conv.out_channels * itemsize
-        copied = len(self.sources) > 1 or self.enlarge > 1
-        window = pixels * self.conv.in_channels * itemsize if copied else 0
+        window = pixels * self.conv.in_channels * itemsize if len(self.sources) > 1 or self.enlarge > 1 else 0
         if not self.residuals:
-            return result + window
-        # To sum two types, torch first makes one of them. Who is handed residuals shuffles, enlarges and sums.
-        copies = 3 if self.hand_on is not None else int(self.dtype != self.out.dtype)
+            copied = result if self.activation is not None and self.activation.copies else 0
+            return result + max(window, copied)
+        # To sum two types, torch first makes one of them. Who is handed residuals sums and shuffles.
+        copies = 2 if self.hand_on is not None else int(self.dtype != self.out.dtype)
         return result + max(window, copies * pixels * self.conv.out_channels * self.out.dtype.itemsize)
 
     def _window(self, top: int, bottom: int) -> Tensor:
@@ -197,7 +205,7 @@ class Layer:
     def _keep(self, result: Tensor, top: int) -> None:
         room = self.out.room(result.shape[2], result)
         if self.activation is not None:
-            self.activation(result, room)
+            self.activation.into(result, room)
         elif not self.residuals:
             room.copy_(result)
         for signal, scale in self.residuals:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .archs.rrdbnet_arch import NEGATIVE_SLOPE, RESIDUAL_SCALE, RRDB, ResidualDenseBlock, RRDBNet
-from .archs.srvgg_arch import SRVGGNetCompact
+from .archs.srvgg_arch import SRVGGNetCompact, enlarged
 from .row_graph import Activation, Layer, Signal
 
 Read = Callable[[int, int], Tensor]
@@ -206,9 +206,7 @@ def _srvgg_graph(network: SRVGGNetCompact, height: int, width: int, dtype: torch
     scale = network.upscale
 
     def hand_on(top: int, result: Tensor, picture: list[Tensor]) -> None:
-        # Enlarging three channels is several times faster where they do not lie pixel by pixel.
-        enlarged = F.interpolate(picture[0].contiguous(), scale_factor=scale, mode="nearest")
-        write(top * scale, enlarged + F.pixel_shuffle(result, scale))
+        write(top * scale, enlarged(picture[0], result, scale))
 
     x = picture = Signal(network.num_in_ch, height, width, dtype)
     layers = []
@@ -219,19 +217,19 @@ def _srvgg_graph(network: SRVGGNetCompact, height: int, width: int, dtype: torch
         x = out
     last = network.body[-1]
     assert isinstance(last, nn.Conv2d)
-    result = Signal(last.out_channels, height, width, last.weight.dtype)
+    result = Signal(last.out_channels, height, width, torch.promote_types(last.weight.dtype, dtype))
     layers.append(Layer(last, (x,), result, residuals=((picture, 1.0),), hand_on=hand_on))
     return Graph(picture, layers)
 
 
 def leaky_relu_into(slope: float) -> Activation:
     """LeakyReLU that writes where it is told, which saves copying there what it gave."""
-    return lambda result, room: torch.ops.aten.leaky_relu.out(result, slope, out=room)
+    return Activation(lambda result, room: torch.ops.aten.leaky_relu.out(result, slope, out=room))
 
 
 def _into(activation: nn.Module) -> Activation:
     if isinstance(activation, nn.LeakyReLU):
         return leaky_relu_into(activation.negative_slope)
     if isinstance(activation, nn.ReLU):
-        return lambda result, room: torch.clamp_min(result, 0, out=room)
-    return lambda result, room: room.copy_(activation(result))
+        return Activation(lambda result, room: torch.clamp_min(result, 0, out=room))
+    return Activation(lambda result, room: room.copy_(activation(result)), copies=True)

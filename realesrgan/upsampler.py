@@ -135,12 +135,12 @@ class RealESRGANer:
         channels = planes.colour.shape[2]
         held = 2 * img.nbytes + final[0] * final[1] * (channels + 1) * planes.colour.dtype.itemsize
         self.engine.announce(self._plan(height, width, held), passes=2 if alpha_by_network else 1)
-        # The only copy of the result there is: RGB is written through a view that turns it into BGR.
+        # The only copy of the result there is.
         result = np.empty((*final, channels if planes.alpha is None else channels + 1), planes.colour.dtype)
         if planes.alpha is None:
-            self._restore(planes.colour, result[..., ::-1], held)
+            self._restore(planes.colour, result, held)
             return result[..., 0] if channels == 1 else result, planes.mode
-        self._restore(pixels.bleed_colour(planes.colour, planes.alpha), result[..., channels - 1 :: -1], held)
+        self._restore(pixels.bleed_colour(planes.colour, planes.alpha), result[..., :channels], held)
         if alpha_by_network:
             self._restore(planes.alpha[..., None], result[..., channels:], held)
         else:
@@ -159,9 +159,13 @@ class RealESRGANer:
 
         def write(box: Box, piece: Tensor) -> None:
             inside = box.clipped(height * self.scale, width * self.scale)  # a piece may reach into the padding
-            if inside.area:
-                piece = piece[..., : inside.height, : inside.width]
-                assembly.write(inside, pixels.to_array(pixels.to_gray(piece) if channels == 1 else piece, given_as))
+            if not inside.area:
+                return
+            piece = piece[..., : inside.height, : inside.width]
+            top = inside.top
+            for rows in pixels.to_arrays(pixels.to_gray(piece) if channels == 1 else piece, given_as):
+                assembly.write(Box(top, inside.left, top + len(rows), inside.right), rows)
+                top += len(rows)
 
         self.engine.run(self._plan(height, width, held_bytes), read, write)
 

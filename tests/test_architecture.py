@@ -17,7 +17,10 @@ PACKAGE = PROJECT / "realesrgan"
 LAYERS = (
     ("errors",),
     ("archs",),
-    ("device", "limits", "pixels", "tiling", "streaming", "row_graph", "model_zoo", "weights", "work", "threads"),
+    (
+        *("device", "transfer", "limits", "pixels", "tiling", "streaming", "row_graph"),
+        *("model_zoo", "weights", "work", "threads"),
+    ),
     ("assembly", "planning"),
     ("engine",),
     ("upsampler", "utils", "face"),
@@ -28,7 +31,14 @@ LAYERS = (
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 # What a room may know of the world outside, where its first line says that it knows little.
-THIRD_PARTIES = {"errors": set(), "tiling": set(), "model_zoo": set(), "work": {"torch"}, "archs": {"torch"}}
+THIRD_PARTIES = {
+    "errors": set(),
+    "tiling": set(),
+    "model_zoo": set(),
+    "work": {"torch"},
+    "transfer": {"torch"},
+    "archs": {"torch"},
+}
 
 
 def modules() -> list[Path]:

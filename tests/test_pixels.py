@@ -16,6 +16,10 @@ CPU = torch.device("cpu")
 DEPTHS = (np.uint8, np.uint16)
 
 
+def to_array(tensor: torch.Tensor, depth: np.dtype) -> np.ndarray:
+    return np.concatenate(list(pixels.to_arrays(tensor, depth)))
+
+
 def levels_of(dtype) -> np.ndarray:
     """Every level a depth has, as one gray row (1, levels, 1)."""
     return np.arange(np.iinfo(dtype).max + 1).astype(dtype)[None, :, None]
@@ -71,7 +75,7 @@ def test_every_level_survives_the_way_to_a_tensor_and_back(dtype):
     tensor = pixels.to_tensor(levels, CPU)
     assert tensor.shape == (1, 3, 1, levels.size)
     assert (tensor.min(), tensor.max(), tensor.dtype) == (0, 1, torch.float32)
-    assert np.array_equal(pixels.to_array(tensor, levels.dtype), levels.repeat(3, 2))
+    assert np.array_equal(to_array(tensor, levels.dtype), levels.repeat(3, 2))
 
 
 @pytest.mark.parametrize("dtype", DEPTHS)
@@ -79,7 +83,7 @@ def test_every_gray_level_survives_the_way_to_three_channels_and_back(dtype):
     levels = levels_of(dtype)
     gray = pixels.to_gray(pixels.to_tensor(levels, CPU))
     assert gray.shape == (1, 1, 1, levels.size)
-    assert np.array_equal(pixels.to_array(gray, levels.dtype), levels)
+    assert np.array_equal(to_array(gray, levels.dtype), levels)
 
 
 @pytest.mark.parametrize("dtype", DEPTHS)
@@ -88,9 +92,23 @@ def test_every_level_survives_quantising(dtype):
     assert np.array_equal(pixels.quantise(levels / np.float32(np.iinfo(dtype).max), levels.dtype), levels)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_bands_of_rows_make_up_the_picture_and_colours_come_out_in_opencvs_order(monkeypatch, dtype, channels):
+    monkeypatch.setattr(pixels, "BAND_BYTES", {"cpu": 3 * 4 * channels * 9})  # three rows
+    values = np.random.default_rng(0).random((1, channels, 10, 9), np.float32)
+    bands = list(pixels.to_arrays(torch.from_numpy(values), np.dtype(dtype)))
+    assert [band.shape for band in bands] == [(rows, 9, channels) for rows in (3, 3, 3, 1)]
+    wanted = values[0].transpose(1, 2, 0)[..., ::-1]
+    if dtype != np.float32:
+        wanted = np.rint(wanted * np.float32(np.iinfo(dtype).max))
+    assert {band.dtype for band in bands} == {np.dtype(dtype)}
+    assert np.array_equal(np.concatenate(bands), wanted)
+
+
 def test_floating_point_arrays_pass_unscaled_both_ways():
     image = np.random.default_rng(0).random((4, 5, 3), np.float32)
-    assert np.array_equal(pixels.to_array(pixels.to_tensor(image, CPU), np.dtype(np.float32)), image)
+    assert np.array_equal(to_array(pixels.to_tensor(image, CPU), np.dtype(np.float32)), image[..., ::-1])
 
 
 def test_a_tensor_keeps_rows_columns_and_channels_in_their_places():
@@ -129,7 +147,7 @@ def test_gray_is_taken_after_clamping_each_colour():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_out_of_range_values_are_clamped_not_wrapped(dtype):
     tensor = torch.tensor([-0.5, 1.5, 0.5]).view(1, 1, 1, 3)
-    low, high, middle = pixels.to_array(tensor, np.dtype(dtype)).ravel().tolist()
+    low, high, middle = to_array(tensor, np.dtype(dtype)).ravel().tolist()
     peak = 1 if dtype == np.float32 else np.iinfo(dtype).max
     assert (low, high) == (0, peak)
     assert middle == pytest.approx(peak / 2, abs=0.5)

@@ -47,15 +47,24 @@ class SRVGGNetCompact(nn.Module):
 
     @property
     def full_precision_layers(self) -> tuple[nn.Module, ...]:
-        """The ends, and the convolution in the middle: measured in mixed bf16 with realesr-animevideov3, 0.3 dB on a
-        textured photograph for 7 % of the time."""
-        middle = len(self.body) // 4 * 2
-        return self.body[0], self.body[1], self.body[middle], self.body[middle + 1], self.body[-1]
+        """The convolution that reads the picture, and its activation. Measured in mixed bf16 on photographs with
+        realesr-animevideov3, they are worth up to 5 dB and cost next to nothing; the middle and the last convolution
+        would be worth 0.3 dB together, for an eighth of the time."""
+        return self.body[0], self.body[1]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_in_ch, H, W) RGB in [0, 1] → (N, num_out_ch, H·upscale, W·upscale), not clamped."""
         feat = x
         for conv, activation in zip(self.body[:-1:2], self.body[1::2], strict=True):
             feat = activation(conv_in_own_dtype(conv, feat))
-        residual: Tensor = self.upsampler(conv_in_own_dtype(self.body[-1], feat))
-        return F.interpolate(x, scale_factor=self.upscale, mode="nearest") + residual
+        return enlarged(x, conv_in_own_dtype(self.body[-1], feat), self.upscale)
+
+
+def enlarged(x: Tensor, differences: Tensor, scale: int) -> Tensor:
+    """Repeat the pixels of (N, C, H, W) `x` and add (N, C·scale², H, W) `differences` → (N, C, H·scale, W·scale).
+
+    What a pixel becomes are channels of one pixel before the shuffle, so nothing has to be repeated to be added.
+    """
+    batch, channels, height, width = differences.shape
+    each = differences.view(batch, channels // scale**2, scale**2, height, width)
+    return F.pixel_shuffle((each + x.unsqueeze(2)).flatten(1, 2), scale)
