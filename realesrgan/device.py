@@ -167,6 +167,11 @@ def keep_freed_memory() -> None:
             mallopt(parameter, value)
 
 
+def workers_for_frames(device: torch.device) -> int:
+    """How many threads keep `device` busy with a video: on a GPU one computes while the frames of the other cross."""
+    return 2 if device.type == "cuda" else 1
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` is how torch, or Python, says that memory ran out."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):

@@ -84,6 +84,7 @@ class Planner:
         self.precision = precision
         self.input_dtype = input_dtype
         self.max_memory = max_memory
+        self.workers = 1  # that compute on the device at the same time and share its memory
         self.size_multiple = spec.size_multiple if spec is not None else UNSHUFFLE.get(scale, 1)
         self._streams = spec is not None and can_stream(network)
         self._used_at_first = _bytes_in_use(device)
@@ -113,9 +114,9 @@ class Planner:
     def _budget_bytes(self, held_bytes: int) -> float | None:
         """How much computing may take, or None if nobody knows."""
         if self.max_memory is not None:
-            return max(0.0, self.max_memory - self._used_at_first - held_bytes)
+            return max(0.0, (self.max_memory - self._used_at_first) / self.workers - held_bytes)
         free = free_memory_bytes(self.device)
-        return None if free is None else MEMORY_SHARE * free
+        return None if free is None else MEMORY_SHARE * free / self.workers
 
     def _fits_whole(self, area: int, budget: float | None) -> bool:
         if self._largest_whole is not None and area > self._largest_whole:

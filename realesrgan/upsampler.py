@@ -102,6 +102,10 @@ class RealESRGANer:
     def __str__(self) -> str:
         return describe(self.device, self.engine.precision)
 
+    def share_memory(self, workers: int) -> None:
+        """Plan with an even share of the device's memory, for `workers` that compute on it at the same time."""
+        self.engine.planner.workers = workers
+
     def on_progress(self, listener: Callable[[float], None] | None) -> None:
         """Have `listener` told the share of the current picture that is done, from 0 to 1; it may raise to cancel."""
         self.engine.meter.listener = listener

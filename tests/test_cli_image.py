@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import struct
@@ -162,6 +163,7 @@ def test_flags_about_the_network_reach_the_loader(
         asked.append({None: name, **rest})
         return RealESRGANer(None, srvgg_file)
 
+    monkeypatch.setattr(store, "obtain", lambda files, report: [])
     monkeypatch.setattr(realesrgan.upsampler, "load_upsampler", load)
     assert main(["-i", "a.png", *argv]) == 0
     assert [call[keyword] for call in asked] == [value]
@@ -659,6 +661,24 @@ def test_a_disk_that_refuses_half_way_leaves_no_half_file(
     (failure,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed: ")]
     assert "large.png" in failure
     assert "cannot be written (File too large)" in failure
+
+
+@pytest.mark.parametrize("argv", [[], ["--tile", "-1"], ["--dry_run"], ["-i", "missing.png"]])
+def test_garbage_is_looked_for_while_pictures_are_restored_and_however_a_command_ends(
+    monkeypatch: pytest.MonkeyPatch, small: list[str], argv: list[str]
+) -> None:
+    make("a.png")
+    states = []
+    enhance = realesrgan.RealESRGANer.enhance
+
+    def watched(upsampler: realesrgan.RealESRGANer, *facts: Any) -> Any:
+        states.append(gc.isenabled())
+        return enhance(upsampler, *facts)
+
+    monkeypatch.setattr(realesrgan.RealESRGANer, "enhance", watched)
+    main(["-i", "a.png", *small, *argv])
+    assert states == [True] * (argv == [])
+    assert gc.isenabled()
 
 
 LIGHT = """

@@ -51,7 +51,7 @@ PUBLISHED: dict[str, tuple[tuple[str, ...], Any]] = {
     "fps": (("--fps",), None),
     "ffmpeg_bin": (("--ffmpeg_bin",), "ffmpeg"),
     "extract_frame_first": (("--extract_frame_first",), False),
-    "num_process_per_gpu": (("--num_process_per_gpu",), 1),
+    "num_process_per_gpu": (("--num_process_per_gpu",), None),  # published 1; the number cannot be seen in the result
     "alpha_upsampler": (("--alpha_upsampler",), "realesrgan"),
     "ext": (("--ext",), "auto"),
     "gpu_id": (("-g", "--gpu-id"), None),

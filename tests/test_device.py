@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from realesrgan import device
-from realesrgan.device import Precision, choose_precision, describe, parse_devices
+from realesrgan.device import Precision, choose_precision, describe, parse_devices, workers_for_frames
 from realesrgan.errors import DeviceError, UsageError
 
 CPU = torch.device("cpu")
@@ -247,3 +247,8 @@ def test_a_program_counts_numbers_below_the_normal_ones_as_zero(monkeypatch, fou
         assert (tiny * 0.5).item() == 0
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_a_gpu_takes_two_frames_at_a_time_and_a_cpu_one():
+    assert workers_for_frames(CUDA) == 2
+    assert workers_for_frames(CPU) == 1

@@ -284,6 +284,23 @@ def test_memory_said_to_be_the_most_is_what_counts_and_what_is_held_already_goes
         assert least / 4 < widest * bytes_per_column(planner.network, plan.strip, torch.float32) <= budget
 
 
+@pytest.mark.parametrize("asked_for", [None, 504_000_000])
+def test_workers_on_one_device_share_its_memory(load, strips, monkeypatch, asked_for):
+    with_free(monkeypatch, 4_000_000 / MEMORY_SHARE)
+    monkeypatch.setattr(realesrgan.planning, "_bytes_in_use", lambda device: 500_000_000)
+    alone, one_of_four = (load(tiny_rrdbnet(), max_memory=asked_for) for _ in range(2))
+    one_of_four.share_memory(4)
+
+    def needed(upsampler):
+        planner = upsampler.engine.planner
+        plan = planner.plan(2000, 400, 0, 0)
+        widest = max(piece.padded.width for piece in plan.pieces)
+        return widest * bytes_per_column(planner.network, plan.strip, torch.float32)
+
+    assert 1e6 < needed(alone) <= 4e6
+    assert 2.5e5 < needed(one_of_four) <= 1e6
+
+
 def test_strips_are_told_of_with_their_height(load, strips, caplog):
     caplog.set_level(logging.INFO, "realesrgan")
     load(tiny_rrdbnet(2), 2).enhance(picture(20, 30))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from realesrgan import threads
-from realesrgan.threads import Crew
+from realesrgan.threads import Crew, apart
 
 
 def test_a_thread_interrupted_while_it_starts_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,3 +42,35 @@ def test_a_thread_that_never_started_is_not_waited_for_long(
     monkeypatch.setattr(threading.Thread, "start", refused)
     with pytest.raises(error), Crew() as crew:
         crew.start("never", lambda: None)
+
+
+def test_what_is_done_apart_gives_or_raises_as_if_done_here_and_leaves_no_thread() -> None:
+    before = threading.enumerate()
+    assert apart(lambda: threading.current_thread() in before) is False
+    with pytest.raises(ZeroDivisionError):
+        apart(lambda: 1 // 0)
+    assert threading.enumerate() == before
+
+
+LOADING = """
+import os, time
+from realesrgan.cli import models
+from realesrgan.cli.options import ImageOptions
+from realesrgan.model_zoo import find_model
+import realesrgan.upsampler, torch
+torch.set_num_threads(4)
+count = lambda: len(os.listdir("/proc/self/task"))
+before = count()
+(upsampler,) = models.load(ImageOptions(input=("a.png",), gpu_id="cpu"), find_model("realesr-animevideov3"))
+deadline = time.monotonic() + 10
+while count() > before and time.monotonic() < deadline:
+    time.sleep(0.01)  # a thread that has ended is still listed for a moment
+assert count() == before, f"loading leaves {count() - before} threads behind"
+upsampler.engine.forward(torch.zeros(1, 3, 64, 64))
+assert count() > before, "computing starts no threads: this test would see nothing"
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not list a process's threads")
+def test_loading_leaves_no_threads_behind_that_would_slow_down_those_that_compute() -> None:
+    subprocess.run([sys.executable, "-c", LOADING], check=True)

@@ -63,6 +63,7 @@ def _restore(options: ImageOptions) -> int:
     models.make_folder(Path(options.output))
     upsamplers = models.load(options, model)
     restorers = models.restorers(upsamplers, options, model)
+    console.started_up()
     report = _Report(plan.jobs, options)
     started = time.monotonic()
     try:

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,40 +98,45 @@ def make_folder(folder: Path, flag: str = "-o") -> None:
         raise UsageError(f"{flag} {folder}: cannot be written ({error.strerror})") from error
 
 
-def load(options: ModelOptions, model: Model | None, *, workers_per_device: int = 1) -> list[RealESRGANer]:
+def load(options: ModelOptions, model: Model | None, *, workers_per_device: int | None = 1) -> list[RealESRGANer]:
     """Load the model once for each worker on each device of -g, and say on what it runs.
+
+    `workers_per_device` None is as many as keep it busy with the frames of a video.
 
     Raises:
         UsageError, DeviceError: -g names no device, or one that is not there.
         WeightsError: the weights cannot be had, read, or do not fit.
     """
-    from ..device import parse_devices, prepare_cpu
+    from ..device import parse_devices, prepare_cpu, workers_for_frames
+    from ..threads import apart
     from ..upsampler import load_upsampler
     from ..weights.store import obtain
 
-    devices = [device for device in parse_devices(options.gpu_id) for _ in range(workers_per_device)]
+    devices = [
+        device
+        for device in parse_devices(options.gpu_id)
+        for _ in range(workers_per_device or workers_for_frames(device))
+    ]
     on_cpu = sum(device.type == "cpu" for device in devices)
     if on_cpu:
         prepare_cpu(on_cpu)
     bars = console.DownloadBars()
-    if options.face_enhance:  # all that is missing is named and fetched at once, before any work
-        obtain(published_files(options, model), bars.report)
-    upsamplers = [
-        load_upsampler(
-            model.name if model else None,
-            model_path=options.model_path,
-            denoise_strength=options.denoise_strength,
-            tile=options.tile,
-            tile_pad=options.tile_pad,
-            pre_pad=options.pre_pad,
-            fp32=options.fp32,
-            device=device,
-            max_memory=max_memory_bytes(options),
-            report=bars.report,
-        )
-        for device in devices
-    ]
+    obtain(published_files(options, model), bars.report)  # all that is missing is named and fetched before any work
     bars.close()
+    build = partial(
+        load_upsampler,
+        model.name if model else None,
+        model_path=options.model_path,
+        denoise_strength=options.denoise_strength,
+        tile=options.tile,
+        tile_pad=options.tile_pad,
+        pre_pad=options.pre_pad,
+        fp32=options.fp32,
+        max_memory=max_memory_bytes(options),
+    )
+    upsamplers = [apart(partial(build, device=device)) for device in devices]
+    for upsampler, device in zip(upsamplers, devices, strict=True):
+        upsampler.share_memory(devices.count(device))
     for line, workers in Counter(map(str, upsamplers)).items():
         times = f", {workers} at a time" if workers > 1 else ""
         console.say(f"{label(options, model)} on {line}{times}")
@@ -153,11 +159,13 @@ def restorers(upsamplers: Sequence[RealESRGANer], options: ModelOptions, model: 
     if version is None:
         return [restorer(upsampler, options) for upsampler in upsamplers]
     from ..face.enhancer import load_face_restorer
+    from ..threads import apart
 
     if options.save_faces is not None:
         make_folder(Path(options.save_faces), "--save_faces")
     devices = {upsampler.device for upsampler in upsamplers}
-    faces = {device: load_face_restorer(options.face_model, fp32=options.fp32, device=device) for device in devices}
+    build = partial(load_face_restorer, options.face_model, fp32=options.fp32)
+    faces = {device: apart(partial(build, device=device)) for device in devices}
     for restores in faces.values():
         console.say(
             f"{version.name} on {restores.device}, {restores.networks.precision.value}; faces are found in fp32"

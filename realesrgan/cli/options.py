@@ -167,7 +167,13 @@ class VideoOptions(ModelOptions):
     pix_fmt: str | None = option(None, metavar="NAME", help="pixel format (default: 8 or 10 bits 4:2:0, as the input)")
     strict: bool = option(False, help="refuse a damaged input instead of keeping what can be decoded")
     keep_segments: bool = option(False, help="keep the working folder of finished segments")
-    num_process_per_gpu: int = option(1, metavar="N", help="copies of the network on each device (default: 1)")
+    num_process_per_gpu: int | None = option(
+        None,
+        type=int,
+        metavar="N",
+        help="copies of the network on each device (default: 2 on a GPU, so that it computes one frame while another "
+        "comes or goes; 1 on a CPU)",
+    )
     extract_frame_first: bool = option(False, help="accepted and not needed: frames are never stored as pictures")
     ffmpeg_bin: str = option("ffmpeg", metavar="FILE", help="accepted and not needed: FFmpeg's libraries are built in")
 

@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "inference_realesrgan_vi
 
 def _restore_all(options: VideoOptions) -> int:
     model = models.check(options, DEFAULT_MODEL)
-    models.check_range("--num_process_per_gpu", options.num_process_per_gpu, 1)
+    if options.num_process_per_gpu is not None:
+        models.check_range("--num_process_per_gpu", options.num_process_per_gpu, 1)
     excerpt = _excerpt(options)
     paths = list(_inputs(options.input))
     if not paths:
@@ -56,6 +57,7 @@ def _restore_all(options: VideoOptions) -> int:
     failed = len(paths) - len(jobs)
     upsamplers = models.load(options, model, workers_per_device=options.num_process_per_gpu) if jobs else []
     restorers = models.restorers(upsamplers, options, model)
+    console.started_up()
     for job in jobs:
         try:
             _restore(job, excerpt, _Workers(upsamplers, restorers), options, model)

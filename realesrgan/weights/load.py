@@ -28,8 +28,8 @@ def load_network(
     state = _read_blended(paths, shares, own_keys)
     source = paths[0].name
     if model is None:
-        spec = recognise(state, source)
-        return build_network(spec.build, state), spec
+        spec, network = recognise(state, source)
+        return _filled(network, state), spec
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -50,7 +50,7 @@ def _read_blended(paths: Sequence[Path], shares: Sequence[float] | None, own_key
 
 def _spec_if_known(state: StateDict, source: str) -> NetworkSpec | None:
     try:
-        return recognise(state, source)
+        return recognise(state, source)[0]
     except WeightsError:
         return None
 
@@ -61,7 +61,10 @@ def build_network(build: Callable[[], nn.Module], state: Mapping[str, Tensor]) -
     Raises:
         RuntimeError: names or shapes differ from the network's.
     """
-    network = skeleton(build)
+    return _filled(skeleton(build), state)
+
+
+def _filled(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     network.load_state_dict(dict(state), strict=True, assign=True)
     return network.requires_grad_(False).eval()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ..archs.specs import NetworkSpec, RRDBNetSpec, SRVGGNetCompactSpec
 from ..errors import WeightsError
@@ -44,8 +45,10 @@ def _rename(key: str) -> str:
     return f"{_SEQUENTIAL_NAMES.get(layer) or _FIRST_RELEASE_NAMES.get(layer) or layer}.{kind}"
 
 
-def recognise(state: Mapping[str, Tensor], source: str) -> NetworkSpec:
+def recognise(state: Mapping[str, Tensor], source: str) -> tuple[NetworkSpec, nn.Module]:
     """Work out the network and its numbers from tensor names and shapes; `source` names the file in errors.
+
+    The second result is the network, without values yet.
 
     Raises:
         WeightsError: it is no generator this project knows.
@@ -55,12 +58,16 @@ def recognise(state: Mapping[str, Tensor], source: str) -> NetworkSpec:
             raise WeightsError(f"{source}: this is {other}; wanted is RRDBNet or SRVGGNetCompact")
     try:
         spec = _rrdbnet_spec(state) if "conv_first.weight" in state else _srvgg_spec(state)
-        wanted = {key: tensor.shape for key, tensor in skeleton(spec.build).state_dict().items()}
+        network = skeleton(spec.build)
     except (KeyError, ValueError, StopIteration, IndexError) as error:
         raise WeightsError(f"{source}: {_unknown(state)}") from error
-    if wanted != {key: tensor.shape for key, tensor in state.items()}:
+    if _shapes(network.state_dict()) != _shapes(state):
         raise WeightsError(f"{source}: {_unknown(state)}; nearest is {spec}")
-    return spec
+    return spec, network
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {key: tensor.shape for key, tensor in state.items()}
 
 
 def _unknown(state: Mapping[str, Tensor]) -> str:
