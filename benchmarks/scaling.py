@@ -2,10 +2,11 @@
 
     python -m benchmarks.scaling                             x4plus and animevideov3, from 64² as far as 60 s reach
     python -m benchmarks.scaling --limit 600 --write docs    the tables and plots of docs/
+    python -m benchmarks.scaling --sizes 640x480 1280x960    these instead of squares
     python -m benchmarks.scaling -g 0                        on a GPU: the textbook path in fp16 there
 
-Each run has a process of its own, so that its peak memory can be told. A path goes on to the next size, four times the
-area, as long as that is expected to end within --limit seconds and to fit into memory. Plots need matplotlib.
+Each run has a process of its own, so that its peak memory can be told. A path goes on to the next size as long as that
+is expected to end within --limit seconds and to fit into memory. Plots need matplotlib.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -33,17 +36,30 @@ from realesrgan.weights.store import obtain
 MODELS = ("RealESRGAN_x4plus", "realesr-animevideov3")
 PATHS = ("textbook", "textbook, tile 256", "this project", "this project, fp32")
 SMALLEST, LARGEST = 64, 4096
-GROWTH = 4  # of time and memory from one size to the next, at most
 TILE = 256
+
+
+class Size(NamedTuple):
+    """In pixels."""
+
+    width: int
+    height: int
+
+    @property
+    def area(self) -> int:
+        return self.width * self.height
+
+    def __str__(self) -> str:
+        return f"{self.width}×{self.height}"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One picture of side × side through one path: seconds, peak memory of the process or the GPU, and the result's
-    distance to the textbook's in decibels and 8-bit levels, where that was computed."""
+    """One picture through one path: seconds, peak memory of the process or the GPU, and the result's distance to the
+    textbook's in decibels and 8-bit levels, where that was computed."""
 
     path: str
-    side: int
+    size: Size
     seconds: float
     peak_bytes: int
     psnr_db: float | None
@@ -51,7 +67,7 @@ class Run:
 
     @property
     def kilopixels_per_second(self) -> float:
-        return self.side**2 / self.seconds / 1000
+        return self.size.area / self.seconds / 1000
 
 
 def main() -> None:
@@ -62,7 +78,7 @@ def main() -> None:
     lines = ["# How time and memory grow with the picture", "", "Made by `python -m benchmarks.scaling`.", ""]
     lines += [machine_line(device), ""]
     for model in options.models:
-        runs = measure(model, options.limit, options.largest, device)
+        runs = measure(model, options.sizes or squares(options.largest), options.limit, device)
         lines += table(model, runs, peak)
         if options.write:
             plot(model, runs, Path(options.write) / f"scaling_{model}.png")
@@ -80,55 +96,70 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=MODELS, metavar="NAME")
     parser.add_argument("--limit", type=float, default=60, metavar="S", help="seconds for one run (default: 60)")
     parser.add_argument("--largest", type=int, default=LARGEST, metavar="PX", help="side (default: %(default)s)")
+    parser.add_argument("--sizes", nargs="+", type=_size, metavar="WxH", help="measure these")
     parser.add_argument("-g", "--gpu-id", metavar="DEVICE", help="0, cuda:1, cpu (default: the best there is)")
     parser.add_argument("--write", metavar="DIR", help="write the tables and plots into this folder")
     return parser.parse_args()
 
 
-def photograph(side: int) -> Array:
-    """(side, side, 3) BGR with structure at all scales, as photographs have."""
+def _size(words: str) -> Size:
+    width, height = words.split("x")
+    return Size(int(width), int(height))
+
+
+def squares(largest: int) -> list[Size]:
+    """Each of four times the area of the one before."""
+    return [Size(side, side) for side in (SMALLEST << doubled for doubled in range(16)) if side <= largest]
+
+
+def photograph(size: Size) -> Array:
+    """(height, width, 3) BGR with structure at all scales, as photographs have."""
     random = np.random.default_rng(0)
-    total = np.zeros((side, side, 3))
-    step = side
+    total = np.zeros((size.height, size.width, 3))
+    step = min(size)
     while step >= 1:
-        coarse = random.normal(0, step**0.5, (-(-side // step), -(-side // step), 3))
-        total += np.kron(coarse, np.ones((step, step, 1)))[:side, :side]
+        coarse = random.normal(0, step**0.5, (-(-size.height // step), -(-size.width // step), 3))
+        total += np.kron(coarse, np.ones((step, step, 1)))[: size.height, : size.width]
         step //= 2
     low, high = np.percentile(total, (1, 99))
     levels: Array = np.clip((total - low) / (high - low) * 255, 0, 255)
     return levels.astype(np.uint8)
 
 
-def measure(model: str, limit_s: float, largest: int, device: str) -> list[Run]:
-    """All paths at all sizes that time and memory allow, turn about."""
+def measure(model: str, sizes: Sequence[Size], limit_s: float, device: str) -> list[Run]:
+    """All paths at all sizes, from the smallest, that time and memory allow, turn about."""
     runs: list[Run] = []
-    open_paths = list(PATHS)
-    side = SMALLEST
-    while open_paths and side <= largest:
+    last: dict[str, Run] = {}
+    for size in sizes:
         wanted = None
-        for path in list(open_paths):
-            result, seconds, peak_bytes = _in_a_process(path, model, side, device)
+        for path in PATHS:
+            if path in last and not _worth_trying(last[path], size, limit_s):
+                continue
+            result, seconds, peak_bytes = _in_a_process(path, model, size, device)
             wanted = result if path == PATHS[0] else wanted
-            runs.append(Run(path, side, seconds, peak_bytes, *_distance(wanted, result)))
-            grows_to = peak_bytes * GROWTH if path == PATHS[0] else 0
-            if seconds * GROWTH > limit_s or grows_to > psutil.virtual_memory().total * 0.9:
-                open_paths.remove(path)
-        side *= 2
+            last[path] = Run(path, size, seconds, peak_bytes, *_distance(wanted, result))
+            runs.append(last[path])
     return runs
 
 
-def _in_a_process(path: str, model: str, side: int, device: str) -> tuple[Array, float, int]:
+def _worth_trying(before: Run, size: Size, limit_s: float) -> bool:
+    growth = size.area / before.size.area
+    fits = before.path != PATHS[0] or before.peak_bytes * growth < psutil.virtual_memory().total * 0.9
+    return fits and before.seconds * growth <= limit_s
+
+
+def _in_a_process(path: str, model: str, size: Size, device: str) -> tuple[Array, float, int]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(path, model, side, device, theirs))
+    process = context.Process(target=_serve, args=(path, model, size, device, theirs))
     process.start()
     answer: tuple[Array, float, int] = ours.recv()
     process.join()
     return answer
 
 
-def _serve(path: str, model: str, side: int, device: str, connection: Connection) -> None:
-    picture, small = photograph(side), photograph(SMALLEST)
+def _serve(path: str, model: str, size: Size, device: str, connection: Connection) -> None:
+    picture, small = photograph(size), photograph(Size(SMALLEST, SMALLEST))
     if path in PATHS[2:]:
         prepare_cpu()  # as the command line does
         upsampler = load_upsampler(model, device=device, fp32=path == PATHS[3])
@@ -168,17 +199,17 @@ def table(model: str, runs: list[Run], peak: float) -> list[str]:
     lines = [
         f"## {model}",
         "",
-        "| side, pixels | path | kilopixels/s | times the textbook's | of the arithmetic peak | PSNR to textbook, dB "
+        "| pixels | path | kilopixels/s | times the textbook's | of the arithmetic peak | PSNR to textbook, dB "
         "| largest difference, levels | peak memory, MB |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    plain = {run.side: run for run in runs if run.path == PATHS[0]}
+    plain = {run.size: run for run in runs if run.path == PATHS[0]}
     for run in runs:
-        beside = plain.get(run.side)
+        beside = plain.get(run.size)
         rate = 2e-9 * run.kilopixels_per_second * multiply_adds
         far = "" if run.psnr_db is None or run is beside else f"{run.psnr_db:.1f}"
         lines.append(
-            f"| {run.side} | {run.path} | {run.kilopixels_per_second:.2f} | "
+            f"| {run.size} | {run.path} | {run.kilopixels_per_second:.2f} | "
             f"{beside.seconds / run.seconds if beside else float('nan'):.2f} | {rate / peak:.2f} | {far} | "
             f"{run.largest_difference if far else ''} | {run.peak_bytes / 1e6:.0f} |".replace("nan", "")
         )
@@ -195,13 +226,13 @@ def plot(model: str, runs: list[Run], file: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
     for path in PATHS:
         mine = [run for run in runs if run.path == path]
-        sides = [run.side for run in mine]
+        sides = [run.size.area**0.5 for run in mine]
         axes[0].plot(sides, [run.seconds for run in mine], "o-", label=path)
         axes[1].plot(sides, [run.peak_bytes / 1e9 for run in mine], "o-", label=path)
     for axis, label in zip(axes, ("seconds", "peak memory of the process, GB"), strict=True):
-        axis.set(xscale="log", xlabel="side of a square picture, pixels", ylabel=label)
-        ticks = sorted({run.side for run in runs})
-        axis.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
+        axis.set(xscale="log", xlabel="square root of the number of pixels", ylabel=label)
+        ticks = sorted({run.size.area**0.5 for run in runs})
+        axis.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks], minor=False)
         axis.minorticks_off()
         axis.grid(True, alpha=0.3)
     axes[0].set_yscale("log")
