@@ -19,7 +19,7 @@ LAYERS = (
     ("archs",),
     (
         *("device", "transfer", "limits", "pixels", "tiling", "streaming", "row_graph"),
-        *("model_zoo", "weights", "work", "threads"),
+        *("model_zoo", "weights", "work", "threads", "targets"),
     ),
     ("assembly", "planning"),
     ("engine",),

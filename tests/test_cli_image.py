@@ -11,7 +11,6 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ import realesrgan.upsampler
 from realesrgan import RealESRGANer
 from realesrgan.cli import main as command
 from realesrgan.cli.image import main
-from realesrgan.cli.options import ImageOptions, parse
 from realesrgan.image import compare, files, pipeline
 from realesrgan.image.files import Picture
 from realesrgan.pixels import Array
@@ -32,40 +30,6 @@ from realesrgan.weights import store
 
 SCRIPT = Path(__file__).parents[1] / "inference_realesrgan.py"
 PATIENCE_S = 60  # longer than anything here takes; only a test that fails waits for it
-
-# The published flags in all their spellings, with defaults: field → (flags, default).
-PUBLISHED: dict[str, tuple[tuple[str, ...], Any]] = {
-    "input": (("-i", "--input"), ("inputs",)),
-    "model_name": (("-n", "--model_name"), None),  # RealESRGAN_x4plus, unless --model_path says which; tested below
-    "output": (("-o", "--output"), "results"),
-    "denoise_strength": (("-dn", "--denoise_strength"), 0.5),
-    "outscale": (("-s", "--outscale"), 4.0),
-    "model_path": (("--model_path",), None),
-    "suffix": (("--suffix",), "out"),
-    "tile": (("-t", "--tile"), 0),
-    "tile_pad": (("--tile_pad",), 10),
-    "pre_pad": (("--pre_pad",), 0),
-    "face_enhance": (("--face_enhance",), False),
-    "fp32": (("--fp32",), False),
-    "alpha_upsampler": (("--alpha_upsampler",), "realesrgan"),
-    "ext": (("--ext",), "auto"),
-    "gpu_id": (("-g", "--gpu-id"), None),
-}
-VALUES: dict[str, tuple[str, Any]] = {
-    "input": ("a.png", ("a.png",)),
-    "model_name": ("RealESRGAN_x2plus", "RealESRGAN_x2plus"),
-    "output": ("there", "there"),
-    "denoise_strength": ("0.25", 0.25),
-    "outscale": ("3.5", 3.5),
-    "model_path": ("mine.pth", "mine.pth"),
-    "suffix": ("x4", "x4"),
-    "tile": ("64", 64),
-    "tile_pad": ("5", 5),
-    "pre_pad": ("7", 7),
-    "alpha_upsampler": ("bicubic", "bicubic"),
-    "ext": ("jpg", "jpg"),
-    "gpu_id": ("0", "0"),
-}
 
 
 @pytest.fixture(autouse=True)
@@ -101,33 +65,6 @@ def enhance(
     """What the library gives, to compare the command with."""
     upsampler = RealESRGANer(None, weights, **({"pre_pad": 0} | init))
     return upsampler.enhance(files.read(Path(source)).pixels, outscale, alpha)[0]
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_every_published_flag_has_its_published_default(name: str) -> None:
-    assert getattr(parse(ImageOptions, [], "prog", ""), name) == PUBLISHED[name][1]
-
-
-@pytest.mark.parametrize(("name", "flag"), [(name, flag) for name in PUBLISHED for flag in PUBLISHED[name][0]])
-def test_every_published_spelling_is_accepted(name: str, flag: str) -> None:
-    words, wanted = ((VALUES[name][0],), VALUES[name][1]) if name in VALUES else ((), True)
-    options = parse(ImageOptions, [flag, *words], "prog", "")
-    assert getattr(options, name) == wanted
-    others = [field.name for field in fields(ImageOptions) if field.name != name]
-    default = parse(ImageOptions, [], "prog", "")
-    assert all(getattr(options, other) == getattr(default, other) for other in others)
-
-
-def test_the_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(["--help"])
-    assert left.value.code == 0
-    told = capsys.readouterr().out
-    ours = {"recursive", "skip_existing", "quality", "compare", "dry_run"}
-    ours |= {"max_memory", "face_model", "face_weight", "only_center_face", "save_faces"}
-    assert set(PUBLISHED) | ours == {field.name for field in fields(ImageOptions)}
-    assert all(flag in told for flags, _ in PUBLISHED.values() for flag in flags)
-    assert all(f"--{flag}" in told for flag in ours)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageFileError, UsageError, VideoFileError
 from ..model_zoo import Model
+from ..targets import check_targets
 from . import console, models
 from . import video_report as report
 from .options import VideoOptions, parse
@@ -53,7 +53,7 @@ def _restore_all(options: VideoOptions) -> int:
         raise UsageError(f"-i {' '.join(options.input)}: there is nothing in it")
     models.make_folder(Path(options.output))
     jobs = list(_planned(paths, excerpt, options))
-    _check_targets(jobs)
+    check_targets((job.source.path, [job.target]) for job in jobs)
     failed = len(paths) - len(jobs)
     upsamplers = models.load(options, model, workers_per_device=options.num_process_per_gpu) if jobs else []
     restorers = models.restorers(upsamplers, options, model)
@@ -104,24 +104,6 @@ def _planned(paths: Sequence[Path], excerpt: Excerpt, options: VideoOptions) -> 
         stem = path.resolve().stem
         name = f"{stem}_{options.suffix}" if options.suffix else stem
         yield report.Job(source, encoding, plan, Path(options.output) / f"{name}.{plan.extension}")
-
-
-def _check_targets(jobs: Sequence[report.Job]) -> None:
-    """Refuse what would be overwritten: an input, or the result of another."""
-    inputs = {_place(job.source.path) for job in jobs}
-    makers: dict[str, Path] = {}
-    for job in jobs:
-        target = _place(job.target)
-        if target in inputs:
-            raise UsageError(f"{job.target} is an input and would be overwritten: choose another -o or --suffix")
-        if target in makers:
-            raise UsageError(f"{makers[target]} and {job.source.path} would both become {job.target}: do one at a time")
-        makers[target] = job.source.path
-
-
-def _place(path: Path) -> str:
-    """One name for one file, also where the system takes small and capital letters for the same."""
-    return os.path.normcase(path.resolve())
 
 
 def _excerpt(options: VideoOptions) -> Excerpt:

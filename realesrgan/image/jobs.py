@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ImageFileError, UsageError
+from ..targets import check_targets
 from . import files
 
 
@@ -96,7 +96,7 @@ def plan(
             result.jobs.append(Job(path, header, target))
     if skip_existing:
         _leave_out_results(result)
-    _check_targets(result.jobs, compare)
+    check_targets((job.source, (job.target, job.comparison) if compare else (job.target,)) for job in result.jobs)
     if skip_existing:
         result.done_before = sum(job.target.exists() for job in result.jobs)
         result.jobs = [job for job in result.jobs if not job.target.exists()]
@@ -151,19 +151,3 @@ def _walk(folder: Path, root: Path, closed: Set[Path], recursive: bool, result: 
             yield from _walk(entry, root, closed, recursive, result)
         elif not recursive:
             result.passed_over.append(f"{entry}: a folder; --recursive goes into it")
-
-
-def _check_targets(jobs: Sequence[Job], compare: bool) -> None:
-    sources = {job.source.resolve() for job in jobs}
-    writers: dict[str, Path] = {}
-    for job in jobs:
-        for target in (job.target, job.comparison) if compare else (job.target,):
-            if target.resolve() in sources:
-                raise UsageError(f"{target} is an input and would be overwritten: choose another -o or --suffix")
-            key = os.path.normcase(target.resolve())
-            if other := writers.get(key):
-                raise UsageError(
-                    f"{other} and {job.source} would both be written to {target}: "
-                    "rename one of them, or restore them into different folders"
-                )
-            writers[key] = job.source
