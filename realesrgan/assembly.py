@@ -6,11 +6,16 @@ rows that the next ones are made of are kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import cv2
 import numpy as np
 
 from .pixels import Array, quantise
 from .tiling import Box
+
+Across = Callable[[Array], Array]  # (n, W, C) → (n, W', C)
 
 LANCZOS_TAPS = 8  # rows a result row is made of, as in OpenCV's INTER_LANCZOS4
 LANCZOS_HALF = LANCZOS_TAPS // 2
@@ -22,22 +27,38 @@ class Assembly:
 
     Args:
         target: (H', W', C), uint8 or uint16; may be a view of something larger.
-        height, width: of what the pieces make up together.
+        height, width: of what the pieces of all blocks make up together.
+        start, stop: fill only what corresponds to these columns, of a picture that is put together in blocks. Pieces
+            then have to hold at least the columns [`left`, `right`), a few more.
 
     Pieces may come in any order as long as no row is left behind for good; together they cover each pixel once.
     """
 
-    def __init__(self, target: Array, height: int, width: int) -> None:
-        self.target = target
-        self.width = width
+    def __init__(self, target: Array, height: int, width: int, start: int = 0, stop: int | None = None) -> None:
         self.resizes = target.shape[:2] != (height, width)
-        self._resizer = RowResizer(target, height)
-        self._band = np.empty((0, width, target.shape[2]), np.float32)  # rows that are not complete, or are not first
+        final_width = target.shape[1]
+        stop = width if stop is None else stop
+        columns = slice(start * final_width // width, stop * final_width // width)
+        self.target = target[:, columns]
+        self.left, self.right = start, stop
+        across: Across = partial(_resized_across, width=final_width)
+        if self.resizes and (start, stop) != (0, width):
+            indices, weights = (taps[columns] for taps in lanczos_taps(width, final_width))
+            self.left, self.right = int(indices.min(initial=start)), int(indices.max(initial=stop - 1)) + 1
+            across = partial(_mixed_across, matrix=_as_matrix(indices - self.left, weights, self.right - self.left))
+        self.width = self.right - self.left
+        self._resizer = RowResizer(self.target, height, across)
+        self._band = np.empty((0, self.width, target.shape[2]), np.float32)  # rows not complete, or not the next
         self._missing = np.empty(0, np.intp)  # how many pixels each of them lacks
         self._top = 0
 
     def write(self, box: Box, piece: Array) -> None:
         """(h, w, C) for `box`: levels of the target's type, or where it `resizes` fp32 with 1.0 for white."""
+        inside = Box(box.top, max(box.left, self.left), box.bottom, min(box.right, self.right))
+        if inside.left >= inside.right:
+            return
+        piece = piece[:, inside.left - box.left : inside.right - box.left]
+        box = inside.shifted(0, -self.left)
         if not self.resizes:
             self.target[box.slices] = piece
         elif box.left == 0 and box.width == self.width and box.top == self._top and not len(self._band):
@@ -65,11 +86,12 @@ class Assembly:
 class RowResizer:
     """OpenCV's Lanczos resize, fed with rows from top to bottom; `target` gets each row as soon as it can be made.
 
-    Across, OpenCV does it; down, the same eight weights are applied to the rows kept, in fp32 and rounded once.
+    `across` resizes rows; down, the same eight weights are applied to the rows kept, in fp32 and rounded once.
     """
 
-    def __init__(self, target: Array, height: int) -> None:
+    def __init__(self, target: Array, height: int, across: Across) -> None:
         self.target = target
+        self.across = across
         self.height = height
         self.indices, self.weights = lanczos_taps(height, target.shape[0])
         self._kept = np.empty((0, target.shape[1], target.shape[2]), np.float32)
@@ -78,8 +100,7 @@ class RowResizer:
 
     def add(self, rows: Array) -> None:
         """The next (n, W, C) fp32 rows with 1.0 for white."""
-        across = cv2.resize(rows, (self.target.shape[1], len(rows)), interpolation=cv2.INTER_LANCZOS4)
-        self._kept = np.concatenate((self._kept, across.reshape(len(rows), *self._kept.shape[1:])))
+        self._kept = np.concatenate((self._kept, self.across(rows).reshape(len(rows), *self._kept.shape[1:])))
         have = self._top + len(self._kept)
         # Taps beyond the border were clamped to it, so the last one says when a row can be made.
         ready = int(np.searchsorted(self.indices[:, -1], have))
@@ -96,6 +117,22 @@ class RowResizer:
             rows = self._kept[self.indices[start:end, tap] - self._top]
             mixed += rows * self.weights[start:end, tap, None, None]
         return mixed
+
+
+def _resized_across(rows: Array, width: int) -> Array:
+    return cv2.resize(rows, (width, len(rows)), interpolation=cv2.INTER_LANCZOS4)
+
+
+def _mixed_across(rows: Array, matrix: Array) -> Array:
+    """Resize by a matrix, (new width, width): part of a row cannot be had from OpenCV."""
+    return np.moveaxis(np.tensordot(rows, matrix, (1, 1)), 2, 1)
+
+
+def _as_matrix(indices: Array, weights: Array, width: int) -> Array:
+    """What `lanczos_taps` gives, as a matrix; taps that fall together at a border add up."""
+    matrix = np.zeros((len(indices), width), np.float32)
+    np.add.at(matrix, (np.arange(len(indices))[:, None], indices), weights)
+    return matrix
 
 
 def lanczos_taps(size: int, new_size: int) -> tuple[Array, Array]:

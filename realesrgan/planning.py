@@ -191,9 +191,15 @@ class Planner:
         if block < SMALLEST_BLOCK:
             raise self._out_of_memory(f"a strip of one row and {plan.pieces[0].core.width} columns") from error
         self._say(f"{self.device} is out of memory: going on in blocks of columns", kind="blocks")
-        start = plan.pieces[0].core.left
-        pieces = columns(plan.height, plan.width, block, self.spec.reach, self.size_multiple, start)
+        start, stop = plan.pieces[0].core.left, plan.pieces[-1].core.right
+        pieces = columns(plan.height, plan.width, block, self.spec.reach, self.size_multiple, start, stop)
         return replace(plan, pieces=pieces)
+
+    def part(self, plan: Plan, left: int, right: int) -> Plan:
+        """Of a `plan` of strips, the part that computes columns [left, right), in one block."""
+        assert self.spec is not None
+        block = columns(plan.height, plan.width, right - left, self.spec.reach, self.size_multiple, left, right)
+        return replace(plan, pieces=block)
 
     def _halved(self, plan: Plan, error: BaseException) -> list[Tile]:
         """All that is still to do, in tiles of half the side."""

@@ -82,10 +82,13 @@ def grid(height: int, width: int, tile: int, pad: int, multiple: int = 1) -> lis
     return [Tile(core, core.grown(pad, height, width, multiple)) for core in cores]
 
 
-def columns(height: int, width: int, block: int, reach: int, multiple: int = 1, start: int = 0) -> list[Tile]:
+def columns(
+    height: int, width: int, block: int, reach: int, multiple: int = 1, start: int = 0, stop: int | None = None
+) -> list[Tile]:
     """Cut a picture into blocks as high as it is and `block` columns wide, seen with `reach` more on each side.
 
-    They begin at column `start`.
+    They begin at column `start` and end before `stop`, by default those of the picture.
     """
-    cores = [Box(0, left, height, min(left + block, width)) for left in range(start, width, block)]
+    stop = width if stop is None else stop
+    cores = [Box(0, left, height, min(left + block, stop)) for left in range(start, stop, block)]
     return [Tile(core, core.grown(reach, height, width, multiple)) for core in cores]

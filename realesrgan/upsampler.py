@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -155,13 +156,12 @@ class RealESRGANer:
         """(H, W, 1 or 3) → the network's result, resized to that of `target`, (H', W', 1 or 3) of the same type."""
         height, width, channels = plane.shape
         padded = self._pad(plane)
-        assembly = Assembly(target, height * self.scale, width * self.scale)
-        given_as = np.dtype(np.float32) if assembly.resizes else plane.dtype
 
         def read(box: Box) -> Tensor:
             return pixels.to_tensor(padded[box.slices], self.device)
 
-        def write(box: Box, piece: Tensor) -> None:
+        def write(assembly: Assembly, box: Box, piece: Tensor) -> None:
+            given_as = np.dtype(np.float32) if assembly.resizes else plane.dtype
             inside = box.clipped(height * self.scale, width * self.scale)  # a piece may reach into the padding
             if not inside.area:
                 return
@@ -171,7 +171,25 @@ class RealESRGANer:
                 assembly.write(Box(top, inside.left, top + len(rows), inside.right), rows)
                 top += len(rows)
 
-        self.engine.run(self._plan(height, width, held_bytes), read, write)
+        plan = self._plan(height, width, held_bytes)
+        for part, assembly in self._parts(plan, target, height * self.scale, width * self.scale):
+            self.engine.run(part, read, partial(write, assembly))
+
+    def _parts(self, plan: Plan, target: Array, height: int, width: int) -> Iterator[tuple[Plan, Assembly]]:
+        """What is computed and put together by itself, of a result of height × width before it is resized.
+
+        Blocks of columns, which come only where memory is short, are resized one by one, with the columns beside them
+        that this takes: kept until their rows are complete, they would hold the whole result in floating point.
+        """
+        whole = Assembly(target, height, width)
+        if not whole.resizes or plan.strip is None or len(plan.pieces) == 1:
+            yield plan, whole
+            return
+        for piece in plan.pieces:
+            core = piece.core.scaled(self.scale).clipped(height, width)
+            if core.area:
+                block = Assembly(target, height, width, core.left, core.right)
+                yield self.engine.planner.part(plan, block.left // self.scale, -(-block.right // self.scale)), block
 
     @staticmethod
     def _interpolated(alpha: Array, final: tuple[int, int]) -> Array:

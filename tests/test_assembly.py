@@ -66,6 +66,31 @@ def test_tiles_give_the_same_as_the_whole(size: tuple[int, int], channels: int) 
     assert np.array_equal(assembled(image, *size, np.uint8, mixed), whole)
 
 
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("size", [(40, 51), (20, 26), (40, 52), (13, 7), (97, 140), (1, 1), (30, 2)])
+@pytest.mark.parametrize("cuts", [(0, 26, 52), (0, 8, 16, 24, 32, 40, 48, 52), (0, 1, 51, 52)])
+def test_blocks_of_columns_resized_one_by_one_give_the_same_and_keep_no_rows(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], cuts: tuple[int, ...], depth: Any
+) -> None:
+    monkeypatch.setattr(Assembly, "_gather", lambda *piece: pytest.fail("rows of a block wait for others"))
+    image = floats(40, 52)
+    target = np.zeros((*size, 3), depth)
+    for start, stop in zip(cuts, cuts[1:], strict=False):
+        work = Assembly(target, 40, 52, start, stop)
+        reach = 4 + 52 / size[1]
+        assert start - reach <= work.left <= start
+        assert stop <= work.right <= stop + reach
+        for strip in strips(40, 52, 7):
+            # Pieces that hold a little more than is needed, as whole pixels of the input are.
+            box = Box(strip.top, max(0, work.left - 2), strip.bottom, min(52, work.right + 1))
+            piece = image[box.slices]
+            work.write(box, piece if work.resizes else quantise(piece, target.dtype))
+    if size == (40, 52):
+        assert np.array_equal(target, quantise(image, target.dtype))
+    else:
+        assert_close(target, resized(image, *size, depth))
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 9), (9, 1), (2, 2)])
 def test_the_smallest_pictures_can_be_enlarged_and_shrunk(height: int, width: int) -> None:
     image = floats(height, width)

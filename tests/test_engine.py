@@ -23,6 +23,7 @@ import realesrgan.row_graph
 from benchmarks import textbook
 from realesrgan.archs.precision import cast_convolutions
 from realesrgan.archs.specs import RRDBNetSpec
+from realesrgan.assembly import Assembly
 from realesrgan.device import Precision
 from realesrgan.engine import Engine
 from realesrgan.errors import DeviceError, RealESRGANError
@@ -271,6 +272,38 @@ def test_blocks_of_columns_cannot_be_seen(load, strips, monkeypatch, free):
     upsampler = load(tiny_rrdbnet())
     assert len(upsampler.engine.planner.plan(30, 300, 0, 0).pieces) > (1 if free < 1e6 else 0)
     check_as_published(upsampler, tiny_rrdbnet(), picture(30, 300, 4))
+
+
+@pytest.mark.parametrize("scale", [4, 2])
+@pytest.mark.parametrize("outscale", [1.37, 3, 6])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_blocks_of_columns_are_resized_as_the_whole_and_none_waits_for_another(
+    load, strips, monkeypatch, scale, outscale, channels
+):
+    image = picture(31, 301, channels)
+    upsampler = load(tiny_rrdbnet(scale), scale)
+    wanted = upsampler.enhance(image, outscale)[0]
+    monkeypatch.setattr(Assembly, "_gather", lambda *piece: pytest.fail("a block waits for others"))
+    with_free(monkeypatch, 4e5 * scale / 4)
+    plan = upsampler.engine.planner.plan(32, 304, 0, 0)
+    assert len(plan.pieces) > 1
+    result = upsampler.enhance(image, outscale)[0]
+    assert np.abs(result.astype(int) - wanted).max() <= 1
+    assert (result != wanted).mean() < 0.001
+
+
+def test_memory_that_runs_out_in_a_block_leaves_the_others_alone(load, strips, monkeypatch):
+    monkeypatch.setattr(realesrgan.planning, "SMALLEST_BLOCK", 8)
+    image = picture(20, 301, 3)
+    upsampler = load(tiny_rrdbnet())
+    wanted = upsampler.enhance(image, 2)[0]
+    with_free(monkeypatch, 6e5)
+    plan = upsampler.engine.planner.plan(20, 301, 0, 0)
+    assert len(plan.pieces) > 1
+    memory = SmallStrips(monkeypatch, 3 * 4 * max(piece.padded.width for piece in plan.pieces) - 1)  # for one row
+    result = upsampler.enhance(image, 2)[0]
+    assert memory.failures
+    assert np.abs(result.astype(int) - wanted).max() <= 1
 
 
 def test_memory_said_to_be_the_most_is_what_counts_and_what_is_held_already_goes_off(load, strips, monkeypatch):
