@@ -75,7 +75,8 @@ def main() -> None:
     device = str(parse_devices(options.gpu_id)[0] if options.gpu_id else default_device())
     dtype = torch.float16 if device.startswith("cuda") else torch.bfloat16
     peak = peak_tflops(dtype, device)
-    lines = ["# How time and memory grow with the picture", "", "Made by `python -m benchmarks.scaling`.", ""]
+    made = f"Made by `python -m benchmarks.scaling`. A path ends where the next size would take it over {options.limit:g} s"
+    lines = ["# How time and memory grow with the picture", "", f"{made}, or more", "memory than there is.", ""]
     lines += [machine_line(device), ""]
     for model in options.models:
         runs = measure(model, options.sizes or squares(options.largest), options.limit, device)
