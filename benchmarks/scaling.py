@@ -75,9 +75,9 @@ def main() -> None:
     device = str(parse_devices(options.gpu_id)[0] if options.gpu_id else default_device())
     dtype = torch.float16 if device.startswith("cuda") else torch.bfloat16
     peak = peak_tflops(dtype, device)
-    made = f"Made by `python -m benchmarks.scaling`. A path ends where the next size would take it over {options.limit:g} s"
-    lines = ["# How time and memory grow with the picture", "", f"{made}, or more", "memory than there is.", ""]
-    lines += [machine_line(device), ""]
+    ends = f"A path ends where the next size would take it over {options.limit:g} s, or more\nmemory than there is."
+    lines = ["# How time and memory grow with the picture", ""]
+    lines += [f"Made by `python -m benchmarks.scaling`. {ends}", "", machine_line(device), ""]
     for model in options.models:
         runs = measure(model, options.sizes or squares(options.largest), options.limit, device)
         lines += table(model, runs, peak)
