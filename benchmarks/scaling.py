@@ -1,7 +1,7 @@
 """How time and memory grow with the picture: the textbook path whole and in tiles, and this project, side by side.
 
     python -m benchmarks.scaling                             x4plus and animevideov3, from 64² as far as 60 s reach
-    python -m benchmarks.scaling --limit 600 --write docs    the tables and plots of docs/
+    python -m benchmarks.scaling --limit 200 --write docs    the tables and plots of docs/
     python -m benchmarks.scaling --sizes 640x480 1280x960    these instead of squares
     python -m benchmarks.scaling -g 0                        on a GPU: the textbook path in fp16 there
 
@@ -218,7 +218,7 @@ def table(model: str, runs: list[Run], peak: float) -> list[str]:
 
 
 def plot(model: str, runs: list[Run], file: Path) -> None:
-    """Seconds and peak memory against the side. Needs matplotlib."""
+    """Seconds and peak memory against the square root of the area. Needs matplotlib."""
     import matplotlib
 
     matplotlib.use("Agg")

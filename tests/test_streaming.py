@@ -230,7 +230,7 @@ def test_memory_does_not_grow_with_the_height(network, mixed):
     assert used_memory(network, full, 4, 4) == used_memory(network, 2 * full, 4, 4)
 
 
-@pytest.mark.parametrize("strip", [8, 32])  # of lower ones little is held, and that counts single rows
+@pytest.mark.parametrize("strip", [4, 8, 32])
 @pytest.mark.parametrize(
     "network",
     [
@@ -242,8 +242,10 @@ def test_memory_does_not_grow_with_the_height(network, mixed):
     ids=["mixed x4", "fp32 x2", "mixed compact", "fp32 compact"],
 )
 def test_the_memory_foretold_is_the_memory_used(network, strip):
-    used = used_memory(network.to(memory_format=torch.channels_last), 120 if strip == 8 else 240, 4, strip)
-    assert 0.9 * used <= 4 * bytes_per_column(network, strip, torch.float32) <= 1.15 * used
+    used = used_memory(network.to(memory_format=torch.channels_last), 120 if strip <= 8 else 240, 4, strip)
+    # At the picture's end a chain of layers keeps a third row each, which counts where strips are that low.
+    least = 0.85 if strip == 4 and isinstance(network, SRVGGNetCompact) else 0.9
+    assert least * used <= 4 * bytes_per_column(network, strip, torch.float32) <= 1.15 * used
 
 
 def test_between_steps_only_rows_still_needed_are_held():
