@@ -25,10 +25,10 @@ import torch
 
 from benchmarks import textbook
 from realesrgan import load_upsampler
-from realesrgan.device import prepare_cpu
+from realesrgan.arrays import Array, peak_of
+from realesrgan.engine.device import prepare_cpu
 from realesrgan.image import files
 from realesrgan.model_zoo import find_model
-from realesrgan.pixels import Array, peak_of
 from realesrgan.weights.load import load_network
 from realesrgan.weights.store import obtain
 

@@ -27,9 +27,9 @@ import torch
 from benchmarks import textbook
 from benchmarks.pictures import machine_line, peak_memory_bytes, peak_tflops
 from realesrgan import load_upsampler
-from realesrgan.device import default_device, parse_devices, prepare_cpu
+from realesrgan.arrays import Array
+from realesrgan.engine.device import default_device, parse_devices, prepare_cpu
 from realesrgan.model_zoo import find_model
-from realesrgan.pixels import Array
 from realesrgan.weights.load import load_network
 from realesrgan.weights.store import obtain
 

@@ -22,9 +22,9 @@ from av.video.stream import VideoStream
 
 from benchmarks import textbook
 from benchmarks.pictures import processor
+from realesrgan.arrays import Array
 from realesrgan.cli import video
 from realesrgan.model_zoo import find_model
-from realesrgan.pixels import Array
 from realesrgan.weights.load import load_network
 from realesrgan.weights.store import obtain
 

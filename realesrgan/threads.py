@@ -19,7 +19,7 @@ class Stopped(Exception):
     """Ends a thread whose work is no longer wanted. Raised by Crew.check and by waiting on a Channel."""
 
 
-def apart(work: Callable[[], T]) -> T:
+def run_in_own_thread(work: Callable[[], T]) -> T:
     """Run `work` in a thread of its own, wait until that has ended, and give what it gives or raise what it raises.
 
     For what torch computes before the threads that are to compute start. Each thread that computes gets a team of

@@ -11,15 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import pixels
-from .assembly import Assembly
-from .device import Precision, default_device, describe
-from .engine import Engine
+from . import arrays
+from .arrays import Array, Mode
+from .engine import tensors
+from .engine.assembly import Assembly
+from .engine.device import Precision, default_device, describe
+from .engine.engine import Engine
+from .engine.planning import Plan
+from .engine.tiling import DEFAULT_TILE_PAD, Box
 from .errors import UsageError, WeightsError
 from .model_zoo import MODELS, find_model
-from .pixels import Array, Mode
-from .planning import Plan
-from .tiling import DEFAULT_TILE_PAD, Box
 from .weights.load import load_network
 from .weights.store import Report, local_file, obtain
 
@@ -128,24 +129,24 @@ class RealESRGANer:
             The picture in the layout and depth of `img`, and its mode: "L", "RGB" or "RGBA".
 
         Raises:
-            DeviceError: memory does not even suffice for a tile of 32 pixels.
+            DeviceError: memory does not even suffice for a tile of 32 arrays.
         """
-        planes = pixels.split(img)
+        planes = arrays.split(img)
         height, width = img.shape[:2]
         final = (height * self.scale, width * self.scale)
         if outscale is not None and outscale != self.scale:
-            final = pixels.final_size(height, width, outscale)
+            final = arrays.final_size(height, width, outscale)
         varied_alpha = planes.alpha is not None and np.ptp(planes.alpha) > 0
         alpha_by_network = varied_alpha and alpha_upsampler == "realesrgan"
         channels = planes.colour.shape[2]
         held = 2 * img.nbytes + final[0] * final[1] * (channels + 1) * planes.colour.dtype.itemsize
-        self.engine.announce(self._plan(height, width, held), passes=2 if alpha_by_network else 1)
+        self.engine.expect_work(self._plan(height, width, held), passes=2 if alpha_by_network else 1)
         # The only copy of the result there is.
         result = np.empty((*final, channels if planes.alpha is None else channels + 1), planes.colour.dtype)
         if planes.alpha is None:
             self._restore(planes.colour, result, held)
             return result[..., 0] if channels == 1 else result, planes.mode
-        self._restore(pixels.bleed_colour(planes.colour, planes.alpha), result[..., :channels], held)
+        self._restore(arrays.bleed_colour(planes.colour, planes.alpha), result[..., :channels], held)
         if alpha_by_network:
             self._restore(planes.alpha[..., None], result[..., channels:], held)
         else:
@@ -158,7 +159,7 @@ class RealESRGANer:
         padded = self._pad(plane)
 
         def read(box: Box) -> Tensor:
-            return pixels.to_tensor(padded[box.slices], self.device)
+            return tensors.to_tensor(padded[box.slices], self.device)
 
         def write(assembly: Assembly, box: Box, piece: Tensor) -> None:
             given_as = np.dtype(np.float32) if assembly.resizes else plane.dtype
@@ -167,7 +168,7 @@ class RealESRGANer:
                 return
             piece = piece[..., : inside.height, : inside.width]
             top = inside.top
-            for rows in pixels.to_arrays(pixels.to_gray(piece) if channels == 1 else piece, given_as):
+            for rows in tensors.to_arrays(tensors.to_gray(piece) if channels == 1 else piece, given_as):
                 assembly.write(Box(top, inside.left, top + len(rows), inside.right), rows)
                 top += len(rows)
 
@@ -196,8 +197,8 @@ class RealESRGANer:
         """(H, W) → (H', W'), bicubic. A constant plane, an opaque one above all, stays exactly that."""
         if np.ptp(alpha) == 0:
             return np.full(final, alpha[0, 0])
-        share = alpha.astype(np.float32) / pixels.peak_of(alpha.dtype)
-        return pixels.quantise(pixels.resize_bicubic(share, *final), alpha.dtype)
+        share = alpha.astype(np.float32) / arrays.peak_of(alpha.dtype)
+        return arrays.quantise(arrays.resize_bicubic(share, *final), alpha.dtype)
 
     def _plan(self, height: int, width: int, held_bytes: int) -> Plan:
         return self.engine.planner.plan(*self._padded_size(height, width), self.tile_size, self.tile_pad, held_bytes)
@@ -209,13 +210,13 @@ class RealESRGANer:
     def _pad(self, image: Array) -> Array:
         """Mirror `pre_pad` pixels at the right and the bottom, then mirror that up to whole multiples, as published."""
         height, width = self._padded_size(*image.shape[:2])
-        image = pixels.pad_bottom_right(image, self.pre_pad, self.pre_pad)
-        return pixels.pad_bottom_right(image, height - image.shape[0], width - image.shape[1])
+        image = arrays.pad_bottom_right(image, self.pre_pad, self.pre_pad)
+        return arrays.pad_bottom_right(image, height - image.shape[0], width - image.shape[1])
 
     def pre_process(self, img: Array) -> None:
         """Set `.img` to (H, W, 3) RGB in [0, 1] as (1, 3, H', W'), padded by `pre_pad` and to whole multiples."""
         self._size = img.shape[:2]
-        self.img = pixels.to_tensor(self._pad(np.asarray(img, np.float32)), self.device).to(self.engine.input_dtype)
+        self.img = tensors.to_tensor(self._pad(np.asarray(img, np.float32)), self.device).to(self.engine.input_dtype)
 
     def process(self) -> None:
         """Set `.output` to the network's result for the whole of `.img`."""

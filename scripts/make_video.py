@@ -14,7 +14,7 @@ import av
 import cv2
 import numpy as np
 
-from realesrgan.pixels import Array
+from realesrgan.arrays import Array
 
 INPUTS = Path(__file__).resolve().parent.parent / "inputs"
 SCENES = {"The cat": "cat.jpg", "The robot": "comic.jpg"}  # chapter title: picture

@@ -15,7 +15,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from realesrgan.pixels import Array
+from realesrgan.arrays import Array
 
 WIDTH, HEIGHT = 64, 48
 RATE = Fraction(25)

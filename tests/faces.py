@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from realesrgan.archs.retinaface_arch import RetinaFace
+from realesrgan.arrays import Array
 from realesrgan.face.alignment import FACE_SIDE, TEMPLATE
 from realesrgan.face.detector import Face
 from realesrgan.face.networks import FaceNetworks
-from realesrgan.pixels import Array
 
 PORTRAIT = Path(__file__).parents[1] / "inputs" / "portrait.jpg"
 

@@ -16,27 +16,29 @@ PACKAGE = PROJECT / "realesrgan"
 # From left to right; rooms in one layer may use each other, but not in circles.
 LAYERS = (
     ("errors",),
+    ("arrays", "restorer", "threads", "outputs"),
     ("archs",),
-    (
-        *("device", "transfer", "limits", "pixels", "tiling", "streaming", "row_graph"),
-        *("model_zoo", "weights", "work", "threads", "targets"),
-    ),
-    ("assembly", "planning"),
+    ("families",),
+    ("model_zoo",),
+    ("weights",),
     ("engine",),
     ("upsampler", "utils", "face"),
-    ("image", "video", "training"),
+    ("loading",),
+    ("image", "video"),
     ("cli",),
     ("__init__", "__main__"),
 )
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
 # What a room may know of the world outside, where its first line says that it knows little.
-THIRD_PARTIES = {
+THIRD_PARTIES: dict[str, set[str]] = {
     "errors": set(),
-    "tiling": set(),
+    "arrays": {"cv2", "numpy"},
+    "restorer": {"numpy"},
+    "outputs": set(),
+    "threads": set(),
     "model_zoo": set(),
-    "work": {"torch"},
-    "transfer": {"torch"},
+    "families": {"torch"},
     "archs": {"torch"},
 }
 

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from realesrgan import assembly
-from realesrgan.assembly import Assembly, lanczos_taps
-from realesrgan.pixels import Array, quantise
-from realesrgan.tiling import Box, grid
+from realesrgan.arrays import Array, quantise
+from realesrgan.engine import assembly
+from realesrgan.engine.assembly import Assembly, lanczos_taps
+from realesrgan.engine.tiling import Box, grid
 
 
 def floats(height: int, width: int, channels: int = 3) -> Array:

@@ -21,11 +21,11 @@ from tiny import picture, save_weights, tiny_rrdbnet
 
 import realesrgan.upsampler
 from realesrgan import RealESRGANer
+from realesrgan.arrays import Array
 from realesrgan.cli import main as command
 from realesrgan.cli.image import main
 from realesrgan.image import compare, files, pipeline
 from realesrgan.image.files import Picture
-from realesrgan.pixels import Array
 from realesrgan.weights import store
 
 SCRIPT = Path(__file__).parents[1] / "inference_realesrgan.py"
@@ -126,7 +126,7 @@ def test_the_most_memory_reaches_the_loader_in_bytes(
 def test_a_large_picture_is_said_to_be_computed_in_strips(
     monkeypatch: pytest.MonkeyPatch, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("realesrgan.planning.WHOLE_ON_CPU_BYTES", 100)
+    monkeypatch.setattr("realesrgan.engine.planning.WHOLE_ON_CPU_BYTES", 100)
     make("a.png", "b.png")
     assert main(["-i", "a.png", "b.png", *small]) == 0
     assert capsys.readouterr().err.count("is computed in strips of") == 1

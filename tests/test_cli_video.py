@@ -22,11 +22,12 @@ from clips import Clip, Sound, corrupted, cut_off, decoded, frame_times, moving,
 from test_video_interlaced import bars, joined
 from tiny import picture
 
+from realesrgan.arrays import Array
 from realesrgan.cli import models, video_report
 from realesrgan.cli.video import main
 from realesrgan.image import files
 from realesrgan.image.files import Picture
-from realesrgan.pixels import Array, Listener
+from realesrgan.restorer import Listener
 from realesrgan.video import segments, writer
 from realesrgan.weights import store
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from realesrgan import device
-from realesrgan.device import Precision, choose_precision, describe, parse_devices, workers_for_frames
+from realesrgan.engine import device
+from realesrgan.engine.device import Precision, choose_precision, describe, parse_devices, workers_for_frames
 from realesrgan.errors import DeviceError, UsageError
 
 CPU = torch.device("cpu")
@@ -207,7 +207,7 @@ def test_kept_memory_is_not_mapped_again() -> None:
     program = """
 import resource, sys
 import numpy as np
-from realesrgan.device import keep_freed_memory
+from realesrgan.engine.device import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def faults_of_five_rounds():
@@ -232,7 +232,7 @@ def test_a_program_computes_with_the_processors_a_container_allows(
     monkeypatch, four_threads, allowed, workers, threads
 ):
     monkeypatch.setattr(device, "keep_freed_memory", lambda: None)
-    monkeypatch.setattr(device.limits, "processors", lambda: allowed)
+    monkeypatch.setattr(device.cgroups, "processors", lambda: allowed)
     device.prepare_cpu(workers)
     assert torch.get_num_threads() == threads
 

@@ -17,18 +17,18 @@ import torch
 from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
 from torch import nn
 
-import realesrgan.engine
-import realesrgan.planning
-import realesrgan.row_graph
+import realesrgan.engine.engine
+import realesrgan.engine.planning
+import realesrgan.families.row_graph
 from benchmarks import textbook
 from realesrgan.archs.precision import cast_convolutions
 from realesrgan.archs.specs import RRDBNetSpec
-from realesrgan.assembly import Assembly
-from realesrgan.device import Precision
-from realesrgan.engine import Engine
+from realesrgan.engine.assembly import Assembly
+from realesrgan.engine.device import Precision
+from realesrgan.engine.engine import Engine
+from realesrgan.engine.planning import FRAGMENTATION, MEMORY_SHARE, bytes_per_pixel
+from realesrgan.engine.streaming import bytes_per_column
 from realesrgan.errors import DeviceError, RealESRGANError
-from realesrgan.planning import FRAGMENTATION, MEMORY_SHARE, bytes_per_pixel
-from realesrgan.streaming import bytes_per_column
 from realesrgan.upsampler import RealESRGANer
 
 CPU = torch.device("cpu")
@@ -185,7 +185,7 @@ def test_a_picture_in_strips_is_the_published_one(load, strips, scale, channels)
 
 @pytest.mark.parametrize("rows", [64, 7, 1])
 def test_the_height_of_strips_cannot_be_seen(load, strips, monkeypatch, rows):
-    monkeypatch.setitem(realesrgan.planning.MOST_ROWS, "cpu", rows)
+    monkeypatch.setitem(realesrgan.engine.planning.MOST_ROWS, "cpu", rows)
     upsampler = load(tiny_srvgg())
     assert upsampler.engine.planner.plan(50, 33, 0, 0).strip == rows
     assert np.array_equal(upsampler.enhance(picture(50, 33))[0], textbook.enhance(tiny_srvgg(), 4, picture(50, 33))[0])
@@ -203,7 +203,7 @@ def test_strips_that_do_not_fit_are_halved_and_the_pictures_after_them_begin_so(
 
 def test_a_strip_of_one_row_that_does_not_fit_is_cut_into_columns_without_a_seam(load, strips, monkeypatch):
     upsampler = load(tiny_srvgg())
-    reach = upsampler.engine.planner.spec.reach
+    reach = upsampler.engine.planner.spec.receptive_radius
     SmallStrips(monkeypatch, (50 + 2 * reach) * 3)
     check_as_published(upsampler, tiny_srvgg(), picture(20, 200))
     with monkeypatch.context() as smaller:

@@ -10,9 +10,9 @@ import pytest
 from faces import face, portrait
 from tiny import picture
 
+from realesrgan.arrays import Array
 from realesrgan.face import alignment
 from realesrgan.face.alignment import FACE_SIDE, TEMPLATE, back_into, cut_out, into_frame, paste, soft_mask
-from realesrgan.pixels import Array
 
 EVERYTHING = np.ones((FACE_SIDE, FACE_SIDE), np.float32)
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from faces import face, portrait, trained_detector, trained_onnx
 
+from realesrgan.arrays import Array
 from realesrgan.face import detector
 from realesrgan.face.detector import Face, FaceDetector, decode, priors, suppress
-from realesrgan.pixels import Array
 
 CPU = torch.device("cpu")
 

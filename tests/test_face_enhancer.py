@@ -13,11 +13,11 @@ from tiny import picture
 from torch import Tensor
 
 from realesrgan import GFPGANer
+from realesrgan.arrays import Array
 from realesrgan.errors import DeviceError, RealESRGANError, UsageError
 from realesrgan.face import networks
 from realesrgan.face.alignment import FACE_SIDE
 from realesrgan.face.detector import Face
-from realesrgan.pixels import Array
 
 LEFT, RIGHT = face(40, 50, confidence=0.99), face(95, 60, angle=20, confidence=0.98)
 

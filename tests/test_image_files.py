@@ -15,10 +15,10 @@ import pytest
 import pyvips
 from tiny import picture
 
+from realesrgan.arrays import Array
 from realesrgan.errors import ImageFileError
 from realesrgan.image import files
 from realesrgan.image.files import Metadata, Picture
-from realesrgan.pixels import Array
 
 MAKER = b"Acme\0"
 DPI = 300

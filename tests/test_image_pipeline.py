@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 from tiny import picture
 
+from realesrgan.arrays import Array
 from realesrgan.errors import DeviceError, ImageFileError
 from realesrgan.image import compare, files, pipeline
 from realesrgan.image.files import Metadata, Picture
 from realesrgan.image.jobs import Job
 from realesrgan.image.pipeline import Restorer, restore_all
-from realesrgan.pixels import Array, FacePair, Listener
+from realesrgan.restorer import FacePair, Listener
 
 PATIENCE_S = 20  # longer than anything here takes; only a test that fails waits for it
 HANDFUL = 12  # pictures in memory: two short queues, and one in each thread

@@ -12,7 +12,7 @@ from faces import all_skin, face, fake_networks, portrait
 from tiny import picture, save_weights
 
 from realesrgan import GFPGANer, RealESRGANer
-from realesrgan.pixels import Array
+from realesrgan.arrays import Array
 
 
 def published(module: str, name: str) -> Any:

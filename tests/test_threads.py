@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from realesrgan import threads
-from realesrgan.threads import Crew, apart
+from realesrgan.threads import Crew, run_in_own_thread
 
 
 def test_a_thread_interrupted_while_it_starts_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,9 +46,9 @@ def test_a_thread_that_never_started_is_not_waited_for_long(
 
 def test_what_is_done_apart_gives_or_raises_as_if_done_here_and_leaves_no_thread() -> None:
     before = threading.enumerate()
-    assert apart(lambda: threading.current_thread() in before) is False
+    assert run_in_own_thread(lambda: threading.current_thread() in before) is False
     with pytest.raises(ZeroDivisionError):
-        apart(lambda: 1 // 0)
+        run_in_own_thread(lambda: 1 // 0)
     assert threading.enumerate() == before
 
 

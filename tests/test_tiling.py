@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from realesrgan.tiling import Box, Tile, grid
+from realesrgan.engine.tiling import Box, Tile, grid
 
 
 def every_cut() -> Iterator[tuple[int, int, int, int, int]]:

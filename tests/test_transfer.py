@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from realesrgan import transfer
-from realesrgan.transfer import Lane, to_device, to_host
+from realesrgan.engine import transfer
+from realesrgan.engine.transfer import SideStream, to_device, to_host
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda", 0)
@@ -99,7 +99,7 @@ def test_to_a_cpu_nothing_is_copied() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_what_is_computed_on_a_lane_comes_after_what_was_asked_before_and_before_what_is_asked_after(
+def test_what_is_computed_on_a_side_stream_comes_after_what_was_asked_before_and_before_what_is_asked_after(
     monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     order: list[str] = []
@@ -121,9 +121,9 @@ def test_what_is_computed_on_a_lane_comes_after_what_was_asked_before_and_before
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("caller"))
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
-    lane = Lane(CUDA)
+    lane = SideStream(CUDA)
     try:
-        with lane.entered():
+        with lane.use():
             order.append("work")
             if fails:
                 raise MemoryError
@@ -133,6 +133,6 @@ def test_what_is_computed_on_a_lane_comes_after_what_was_asked_before_and_before
     assert order == steps + ["raised"] * fails
 
 
-def test_a_cpu_has_one_lane_for_all() -> None:
-    with Lane(CPU).entered():
+def test_a_cpu_has_one_side_stream_for_all() -> None:
+    with SideStream(CPU).use():
         assert torch.zeros(1).item() == 0

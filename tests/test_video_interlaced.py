@@ -12,7 +12,7 @@ import pytest
 from clips import BT709, Clip, decoded, frame_times, moving
 from test_video_writer import Run
 
-from realesrgan.pixels import Array
+from realesrgan.arrays import Array
 from realesrgan.video import decoding
 from realesrgan.video.decoding import Losses
 from realesrgan.video.probe import probe

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from clips import Clip, Sound, corrupted, decoded, frame_times, moving, packets_of
 
+from realesrgan.arrays import Array
 from realesrgan.errors import UsageError, VideoFileError
-from realesrgan.pixels import Array
 from realesrgan.video import segments
 from realesrgan.video.containers import plan_output
 from realesrgan.video.encoding import choose_encoding

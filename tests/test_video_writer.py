@@ -33,8 +33,8 @@ from clips import (
     turned,
 )
 
+from realesrgan.arrays import Array
 from realesrgan.errors import UsageError, VideoFileError
-from realesrgan.pixels import Array
 from realesrgan.video.containers import OutputPlan, plan_output
 from realesrgan.video.encoding import Encoding, available, choose_encoding
 from realesrgan.video.pipeline import Excerpt, Tally, restore_frames
@@ -82,7 +82,7 @@ class Run:
             multiply_adds_per_frame=1e13,
             on_frame=lambda count: None,
         )
-        time_base = self.source.time_base if excerpt.rate is None else 1 / excerpt.rate
+        time_base = self.source.time_base if excerpt.retime_to is None else 1 / excerpt.retime_to
         self.copies = assemble(
             self.path, workspace, self.source, time_base, self.plan, start_s=excerpt.start_s, end_s=excerpt.end_s
         )
@@ -369,7 +369,7 @@ def test_an_excerpt_starts_at_zero_with_its_own_sound_and_chapters(tmp_path: Pat
 
 def test_at_another_rate_it_lasts_as_long(tmp_path: Path) -> None:
     path = Clip(moving(8), times=[40 * when for when in UNEVEN], time_base=Fraction(1, 1000)).write(tmp_path / "a.mkv")
-    run = Run(path, excerpt=Excerpt(rate=Fraction(50)))
+    run = Run(path, excerpt=Excerpt(retime_to=Fraction(50)))
     assert frame_times(run.path) == [Fraction(number, 50) for number in range(42)]
 
 
@@ -407,7 +407,7 @@ def test_however_long_a_video_few_of_its_frames_are_held(tmp_path: Path, count: 
 
 def test_no_output_appears_before_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "result.mp4").write_bytes(b"the old one")
-    monkeypatch.setattr("realesrgan.video.writer._early", lambda *facts: 1 / 0)
+    monkeypatch.setattr("realesrgan.video.writer.leading_dts", lambda *facts: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         Run(Clip(moving(10)).write(tmp_path / "a.mp4"))
     assert (tmp_path / "result.mp4").read_bytes() == b"the old one"

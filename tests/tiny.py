@@ -11,7 +11,7 @@ from torch import nn
 
 from realesrgan.archs.rrdbnet_arch import RRDBNet
 from realesrgan.archs.srvgg_arch import SRVGGNetCompact
-from realesrgan.pixels import Array
+from realesrgan.arrays import Array
 
 
 def tiny_rrdbnet(scale: int = 4, seed: int = 0) -> RRDBNet:

@@ -39,7 +39,7 @@ class RRDBNetSpec:
         return 9 * (low + high) / self.size_multiple**2
 
     @property
-    def reach(self) -> int:
+    def receptive_radius(self) -> int:
         """How many input pixels to each side a pixel of the result can depend on: one for each 3×3 convolution in a
         row, three dense blocks of five in each RRDB; the four on the enlarged features reach less than two."""
         return (3 * 5 * self.num_block + 2 + 2) * self.size_multiple
@@ -80,7 +80,7 @@ class SRVGGNetCompactSpec:
         return 9 * feat * (self.num_in_ch + self.num_conv * feat + self.num_out_ch * self.upscale**2)
 
     @property
-    def reach(self) -> int:
+    def receptive_radius(self) -> int:
         """How many input pixels to each side a pixel of the result can depend on."""
         return self.num_conv + 2
 

@@ -16,9 +16,10 @@ from .options import ImageOptions, parse
 
 # Torch, OpenCV and libvips are imported where they are needed, so that --help and wrong usage answer at once.
 if TYPE_CHECKING:
+    from ..arrays import Array
     from ..image.files import Header
     from ..image.jobs import Job, Plan
-    from ..pixels import Array, FacePair
+    from ..restorer import FacePair
 
 DEFAULT_MODEL = "RealESRGAN_x4plus"
 MEMORY_SHARE = 0.8  # of what is free may be planned for one picture and its result
@@ -96,8 +97,8 @@ def _refusal(outscale: float, scale: int) -> Callable[[Header, Path], str | None
     """What makes a picture impossible: a result that its format or this machine's memory cannot hold."""
     import psutil
 
+    from ..arrays import final_size
     from ..image.files import too_large_for
-    from ..pixels import final_size
 
     free = psutil.virtual_memory().available
 
@@ -187,7 +188,7 @@ def _summarise(plan: Plan, report: _Report, seconds: float) -> int:
 
 def _describe(plan: Plan, options: ImageOptions, model: Model | None) -> int:
     """Print what would be done; the estimate needs the weights, which are not downloaded for it."""
-    from ..pixels import final_size
+    from ..arrays import final_size
     from ..weights.store import find
 
     for job in plan.jobs:

@@ -18,8 +18,9 @@ from .options import ModelOptions
 
 # Torch is imported where it is needed, so that --help and wrong usage answer at once.
 if TYPE_CHECKING:
+    from ..arrays import Array
     from ..face.enhancer import GFPGANer
-    from ..pixels import Array, FacePair, Listener, Restorer
+    from ..restorer import FacePair, Listener, Restorer
     from ..upsampler import RealESRGANer
 
 
@@ -107,8 +108,8 @@ def load(options: ModelOptions, model: Model | None, *, workers_per_device: int 
         UsageError, DeviceError: -g names no device, or one that is not there.
         WeightsError: the weights cannot be had, read, or do not fit.
     """
-    from ..device import parse_devices, prepare_cpu, workers_for_frames
-    from ..threads import apart
+    from ..engine.device import parse_devices, prepare_cpu, workers_for_frames
+    from ..threads import run_in_own_thread
     from ..upsampler import load_upsampler
     from ..weights.store import obtain
 
@@ -134,7 +135,7 @@ def load(options: ModelOptions, model: Model | None, *, workers_per_device: int 
         fp32=options.fp32,
         max_memory=max_memory_bytes(options),
     )
-    upsamplers = [apart(partial(build, device=device)) for device in devices]
+    upsamplers = [run_in_own_thread(partial(build, device=device)) for device in devices]
     for upsampler, device in zip(upsamplers, devices, strict=True):
         upsampler.share_memory(devices.count(device))
     for line, workers in Counter(map(str, upsamplers)).items():
@@ -159,13 +160,13 @@ def restorers(upsamplers: Sequence[RealESRGANer], options: ModelOptions, model: 
     if version is None:
         return [restorer(upsampler, options) for upsampler in upsamplers]
     from ..face.enhancer import load_face_restorer
-    from ..threads import apart
+    from ..threads import run_in_own_thread
 
     if options.save_faces is not None:
         make_folder(Path(options.save_faces), "--save_faces")
     devices = {upsampler.device for upsampler in upsamplers}
     build = partial(load_face_restorer, options.face_model, fp32=options.fp32)
-    faces = {device: apart(partial(build, device=device)) for device in devices}
+    faces = {device: run_in_own_thread(partial(build, device=device)) for device in devices}
     for restores in faces.values():
         console.say(
             f"{version.name} on {restores.device}, {restores.networks.precision.value}; faces are found in fp32"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn, TypeVar
 
-from ..tiling import DEFAULT_TILE_PAD
+from ..engine.tiling import DEFAULT_TILE_PAD
 
 PICTURE_FORMATS = ("png", "jpg", "webp", "tiff", "bmp", "avif")
 VIDEO_FORMATS = ("mp4", "mkv", "mov", "webm")

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageFileError, UsageError, VideoFileError
 from ..model_zoo import Model
-from ..targets import check_targets
+from ..outputs import refuse_overwrites
 from . import console, models
 from . import video_report as report
 from .options import VideoOptions, parse
 
 # Torch, PyAV and the like are imported where they are needed, so that --help and wrong usage answer at once.
 if TYPE_CHECKING:
-    from ..pixels import FacePair, Restorer
+    from ..restorer import FacePair, Restorer
     from ..upsampler import RealESRGANer
     from ..video.pipeline import Excerpt, Tally
     from ..video.segments import Workspace
@@ -53,7 +53,7 @@ def _restore_all(options: VideoOptions) -> int:
         raise UsageError(f"-i {' '.join(options.input)}: there is nothing in it")
     models.make_folder(Path(options.output))
     jobs = list(_planned(paths, excerpt, options))
-    check_targets((job.source.path, [job.target]) for job in jobs)
+    refuse_overwrites((job.source.path, [job.target]) for job in jobs)
     failed = len(paths) - len(jobs)
     upsamplers = models.load(options, model, workers_per_device=options.num_process_per_gpu) if jobs else []
     restorers = models.restorers(upsamplers, options, model)
@@ -93,7 +93,7 @@ def _planned(paths: Sequence[Path], excerpt: Excerpt, options: VideoOptions) -> 
     extension = None if options.ext in ("auto", "jpg", "png") else options.ext
     for path in paths:
         try:
-            source = probe(path, excerpt.rate)
+            source = probe(path, excerpt.retime_to)
         except (VideoFileError, ImageFileError) as error:
             console.say(f"failed: {error}")
             continue
@@ -191,7 +191,7 @@ def _restore_in(
         losses = report.lost(tally, excerpt)
         if losses and options.strict:
             raise VideoFileError(f"{source.path}: {losses} (--strict); the work so far stays in {workspace.folder}")
-        time_base = source.time_base if excerpt.rate is None or source.pictures else 1 / excerpt.rate
+        time_base = source.time_base if excerpt.retime_to is None or source.pictures else 1 / excerpt.retime_to
         copies = assemble(target, workspace, source, time_base, job.plan, start_s=excerpt.start_s, end_s=excerpt.end_s)
     except KeyboardInterrupt as error:
         raise _Interrupted(
@@ -253,7 +253,7 @@ def _identity(job: report.Job, excerpt: Excerpt, options: VideoOptions, model: M
     return {
         "version": 2,
         "input": [str(source.path.resolve()), stat.st_size, stat.st_mtime_ns, pictures],
-        "excerpt": [excerpt.start_s, excerpt.end_s, str(excerpt.rate)],
+        "excerpt": [excerpt.start_s, excerpt.end_s, str(excerpt.retime_to)],
         "model": [model.name if model else None, weights, options.denoise_strength, options.fp32],
         "faces": [faces.name if faces else None, options.face_weight, options.only_center_face],
         "picture": [options.outscale, options.tile, options.tile_pad, options.pre_pad],

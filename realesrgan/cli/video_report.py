@@ -56,7 +56,7 @@ class Progress:
         total = source.frame_count or 0
         if source.duration_s and not source.pictures:
             end_s = source.duration_s if excerpt.end_s is None else min(excerpt.end_s, source.duration_s)
-            total = round((end_s - excerpt.start_s) * float(excerpt.rate or source.rate))
+            total = round((end_s - excerpt.start_s) * float(excerpt.retime_to or source.rate))
         self._total = total
         self._before = done_before
         self._bar = console.progress_bar(total, "frame", source.path.name)
@@ -99,7 +99,7 @@ def lost(tally: Tally, excerpt: Excerpt) -> str:
 
 
 def summary(job: Job, tally: Tally, upsamplers: Sequence[RealESRGANer], progress: Progress, copied: int) -> str:
-    from ..device import device_name
+    from ..engine.device import device_name
 
     new = tally.frames - tally.done_before
     parts = [f"{job.target}: {console.count(tally.frames, 'frame')}"]

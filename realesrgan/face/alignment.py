@@ -8,8 +8,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..pixels import LUMA, Array, peak_of
-from ..tiling import Box
+from ..arrays import LUMA, Array, peak_of
+from ..engine.tiling import Box
 
 FACE_SIDE = 512
 # Published: where the eyes, the nose and the corners of the mouth of FFHQ faces (arXiv:1812.04948) are on average.

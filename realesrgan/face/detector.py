@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..pixels import Array, peak_of
-from ..tiling import Box, grid
+from ..arrays import Array, peak_of
+from ..engine.tiling import Box, grid
 
 # Published: strides of the three feature maps, and the sides of the two square priors at each of their positions.
 PRIORS = ((8, (16, 32)), (16, (64, 128)), (32, (256, 512)))

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import torch
 
-from .. import pixels
-from ..device import default_device
+from .. import arrays
+from ..arrays import Array
+from ..engine.device import default_device
 from ..errors import UsageError
 from ..model_zoo import FACE_DETECTOR, FACE_MODELS, FACE_PARSER
-from ..pixels import Array
 from ..weights.store import Report, local_file, obtain
 from .alignment import FACE_SIDE, back_into, cut_out, into_frame, paste, soft_mask
 from .detector import Face
@@ -138,7 +138,7 @@ class GFPGANer:
         return background
 
     def _background(self, img: Array) -> Array:
-        height, width = pixels.final_size(img.shape[0], img.shape[1], self.upscale)
+        height, width = arrays.final_size(img.shape[0], img.shape[1], self.upscale)
         background = img
         if self.bg_upsampler is not None:
             background = self.bg_upsampler.enhance(img, outscale=self.upscale)[0]
@@ -168,5 +168,5 @@ def load_face_restorer(
 
 def _bgr(img: Array) -> Array:
     """Any picture without its transparency and with three channels, (H, W, 3) BGR, uint8 or uint16."""
-    colour = pixels.split(img).colour
+    colour = arrays.split(img).colour
     return np.ascontiguousarray(np.broadcast_to(colour[..., ::-1], (*colour.shape[:2], 3)))

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from ..archs.gfpgan_arch import GFPGANv1Clean
 from ..archs.parsenet_arch import ParseNet
 from ..archs.retinaface_arch import RetinaFace
-from ..device import Precision, choose_precision, is_out_of_memory
+from ..arrays import Array, peak_of
+from ..engine.device import Precision, choose_precision, is_out_of_memory
 from ..errors import DeviceError, RealESRGANError
-from ..pixels import Array, peak_of
 from ..weights.load import load_as
 from .alignment import FACE_SIDE
 from .detector import Face, FaceDetector

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..pixels import Array
+from ..arrays import Array
 
 LABEL_HEIGHT = 32  # pixels
 GAP = 8  # pixels between the two pictures

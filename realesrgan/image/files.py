@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import pyvips
 
+from ..arrays import Array
 from ..errors import ImageFileError
-from ..pixels import Array
 from . import tiff_exif
 
 # OpenCV would print a line of its own about each damaged file.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ImageFileError, UsageError
-from ..targets import check_targets
+from ..outputs import refuse_overwrites
 from . import files
 
 
@@ -96,7 +96,7 @@ def plan(
             result.jobs.append(Job(path, header, target))
     if skip_existing:
         _leave_out_results(result)
-    check_targets((job.source, (job.target, job.comparison) if compare else (job.target,)) for job in result.jobs)
+    refuse_overwrites((job.source, (job.target, job.comparison) if compare else (job.target,)) for job in result.jobs)
     if skip_existing:
         result.done_before = sum(job.target.exists() for job in result.jobs)
         result.jobs = [job for job in result.jobs if not job.target.exists()]

@@ -15,8 +15,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+from ..arrays import Array
 from ..errors import ImageFileError, RealESRGANError
-from ..pixels import Array, FacePair, Listener, Restorer
+from ..restorer import FacePair, Listener, Restorer
 from ..threads import Channel, Crew
 from . import files
 from .compare import side_by_side

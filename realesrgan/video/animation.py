@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyvips
 
+from ..arrays import Array
 from ..errors import VideoFileError
-from ..pixels import Array
 
 _SHORTEST_MS, _INSTEAD_MS = 10, 100  # what all browsers show for delays up to the first, often written for "soon"
 

@@ -23,7 +23,7 @@ _SEEKABLE = frozenset(("mp4", "matroska", "mpegts"))
 _WITH_KEY_FRAMES = frozenset(("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "prores", "dnxhd", "mjpeg", "ffv1"))
 # An .avi only counts packets. What these hold comes out in another order, of which it says nothing: the n-th frame that
 # is shown has the n-th packet's place. (For MPEG-4 Part 2, FFmpeg knows.)
-_REORDERED_WITHOUT_A_WORD = ("h264", "hevc")
+_REORDERED_WITHOUT_PTS = ("h264", "hevc")
 # How long before the wanted moment to look for a key frame: a .ts has no index, and a search lands anywhere in it.
 _LEADS_S = (1, 10)
 
@@ -80,7 +80,7 @@ def _decoded_packets(
     from_key: bool,
 ) -> Iterator[av.VideoFrame]:
     """All frames from here on, or from the first key frame after a search."""
-    counts_only = container.format.name == "avi" and _codec(stream) in _REORDERED_WITHOUT_A_WORD
+    counts_only = container.format.name == "avi" and _codec(stream) in _REORDERED_WITHOUT_PTS
     places: deque[int] = deque()
     for packet in container.demux(*([stream] if source.duration_is_own else [])):
         if packet.pts is not None and packet.time_base:

@@ -14,8 +14,8 @@ import numpy as np
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
+from ..arrays import Array
 from ..errors import UsageError
-from ..pixels import Array
 from .hdr import Hdr
 from .probe import Colour, error_text
 from .reader import EXACT_CONVERSION, SWSCALE_MATRICES

@@ -13,7 +13,8 @@ from functools import partial
 
 import numpy as np
 
-from ..pixels import Array, FacePair, Listener, Restorer
+from ..arrays import Array
+from ..restorer import FacePair, Listener, Restorer
 from ..threads import Channel, Crew
 from .decoding import Losses
 from .encoding import Encoding
@@ -29,7 +30,7 @@ class Excerpt:
 
     start_s: float = 0.0
     end_s: float | None = None
-    rate: Fraction | None = None
+    retime_to: Fraction | None = None
 
 
 @dataclass
@@ -51,7 +52,7 @@ class _Restored:
 def frames_of(source: VideoSource, excerpt: Excerpt, losses: Losses) -> Iterator[Frame]:
     """The frames of an excerpt, numbered and timed as they will be in the result."""
     frames = read_frames(source, losses, start_s=excerpt.start_s, end_s=excerpt.end_s)
-    return frames if excerpt.rate is None or source.pictures else retimed(frames, source, excerpt.rate)
+    return frames if excerpt.retime_to is None or source.pictures else retimed(frames, source, excerpt.retime_to)
 
 
 def restore_frames(
@@ -105,7 +106,7 @@ def restore_frames(
                     assert last is not None
                     if encoder is None:
                         size = (last.shape[1], last.shape[0])
-                        rate = excerpt.rate or source.rate
+                        rate = excerpt.retime_to or source.rate
                         encoder = SegmentEncoder(workspace, frame.index, source, encoding, size, rate)
                     encoder.write(last, frame.pts, frame.duration)
                     tally.frames = frame.index + 1

@@ -14,9 +14,9 @@ import av.error
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 
+from ..arrays import Array
 from ..errors import VideoFileError
 from ..image import files
-from ..pixels import Array
 from .animation import probe_webp, webp_pictures
 from .decoding import Losses, decode
 from .probe import VideoSource, error_text

@@ -15,8 +15,8 @@ import av.stream
 from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
+from ..arrays import Array
 from ..errors import VideoFileError
-from ..pixels import Array
 from .containers import OutputPlan
 from .copies import Copies, Span, kept
 from .encoding import Encoding, configure, refusal, to_frame
@@ -75,7 +75,7 @@ class SegmentEncoder:
     def finish(self) -> None:
         self._mux(None)
         self.close()
-        ranks(self._workspace.path_for(self._first), len(self._pts))  # a full disk may show only here
+        presentation_order(self._workspace.path_for(self._first), len(self._pts))  # a full disk may show only here
         self._workspace.commit(self._first, self._pts, self._durations)
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
@@ -220,8 +220,8 @@ def _segment_packets(workspace: Workspace, video: av.stream.Stream, time_base: F
     times in order, moved back by as many frames as the encoder reorders.
     """
     times = [pts for segment in workspace.segments for pts in segment.pts]
-    orders = [ranks(workspace.folder / segment.file, len(segment.pts)) for segment in workspace.segments]
-    early = _early(times, workspace.segments[-1], max(map(_reordering, orders)), orders[-1][-1])
+    orders = [presentation_order(workspace.folder / segment.file, len(segment.pts)) for segment in workspace.segments]
+    early = leading_dts(times, workspace.segments[-1], max(map(_reordering, orders)), orders[-1][-1])
     decode_times = iter(early + times)
     for segment, order in zip(workspace.segments, orders, strict=True):
         with av.open(str(workspace.folder / segment.file)) as container:
@@ -237,7 +237,7 @@ def _segment_packets(workspace: Workspace, video: av.stream.Stream, time_base: F
                 yield packet
 
 
-def _early(times: Sequence[int], last: Segment, delay: int, last_decoded: int) -> list[int]:
+def leading_dts(times: Sequence[int], last: Segment, delay: int, last_decoded: int) -> list[int]:
     """The decoding times of the first `delay` packets, which lie before anything is shown.
 
     An .mp4 takes for its duration the last decoding time minus the first, plus the duration of that packet: the first
@@ -248,7 +248,7 @@ def _early(times: Sequence[int], last: Segment, delay: int, last_decoded: int) -
     return [times[0] - ahead + i * ahead // delay for i in range(delay)]
 
 
-def ranks(file: Path, frames: int) -> list[int]:
+def presentation_order(file: Path, frames: int) -> list[int]:
     """For each packet in the order of a segment's file, which of its `frames` it is.
 
     Raises:
@@ -265,6 +265,6 @@ def ranks(file: Path, frames: int) -> list[int]:
     return [order[pts] for pts in counted]
 
 
-def _reordering(ranks: Sequence[int]) -> int:
+def _reordering(order: Sequence[int]) -> int:
     """By how many frames decoding has to run ahead so that nothing is shown before it is decoded."""
-    return max((position - rank for position, rank in enumerate(ranks)), default=0)
+    return max((position - rank for position, rank in enumerate(order)), default=0)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from ..archs.specs import NetworkSpec
 from ..errors import UsageError, WeightsError
+from .meta_network import meta_network
 from .read import StateDict, blend, read_weights
 from .recognise import recognise, rename_old_keys
-from .skeleton import skeleton
 
 
 def load_network(
@@ -61,7 +61,7 @@ def build_network(build: Callable[[], nn.Module], state: Mapping[str, Tensor]) -
     Raises:
         RuntimeError: names or shapes differ from the network's.
     """
-    return _filled(skeleton(build), state)
+    return _filled(meta_network(build), state)
 
 
 def _filled(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:

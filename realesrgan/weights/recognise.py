@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..archs.specs import NetworkSpec, RRDBNetSpec, SRVGGNetCompactSpec
 from ..errors import WeightsError
-from .skeleton import skeleton
+from .meta_network import meta_network
 
 # Key patterns of other networks that users mix up with a generator.
 _OTHER_NETWORKS = {
@@ -58,7 +58,7 @@ def recognise(state: Mapping[str, Tensor], source: str) -> tuple[NetworkSpec, nn
             raise WeightsError(f"{source}: this is {other}; wanted is RRDBNet or SRVGGNetCompact")
     try:
         spec = _rrdbnet_spec(state) if "conv_first.weight" in state else _srvgg_spec(state)
-        network = skeleton(spec.build)
+        network = meta_network(spec.build)
     except (KeyError, ValueError, StopIteration, IndexError) as error:
         raise WeightsError(f"{source}: {_unknown(state)}") from error
     if _shapes(network.state_dict()) != _shapes(state):

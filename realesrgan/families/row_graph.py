@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-HandOn = Callable[[int, Tensor, list[Tensor]], None]
+Emit = Callable[[int, Tensor, list[Tensor]], None]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Signal:
     def bytes_held(self) -> int:
         return sum(rows.nbytes for rows in (self._kept, self._converted) if rows is not None)
 
-    def room(self, rows: int, like: Tensor) -> Tensor:
+    def append_rows(self, rows: int, like: Tensor) -> Tensor:
         """Where the next rows must now be written: (N, channels, rows, width), N and the device as those of `like`."""
         start = self._kept.shape[2] if self._kept is not None else int(self.done == 0)
         end = start + rows
@@ -80,7 +80,7 @@ class Signal:
             self._converted = self._kept[:, :, self._converted_top - self._top :].to(dtype)
         return self._converted[:, :, top - self._converted_top : bottom - self._converted_top]
 
-    def forget(self, reader: Layer) -> None:
+    def trim(self, reader: Layer) -> None:
         """Free what nobody will need any more, now that `reader` has gone on."""
         if reader is self.window_reader:
             self._converted = None
@@ -117,8 +117,8 @@ class Layer:
         enlarge: the sources are enlarged so many times first, by repeating pixels.
         activation: what the result passes through.
         residuals: to the first of these signals the result is added, multiplied by the number; to the next, that sum.
-        pace: a signal that `out` is never to be ahead of.
-        hand_on: is given the top row, the result and the same rows of the residuals, instead of `out`.
+        not_ahead_of: a signal that `out` is never to be ahead of.
+        emit: is given the top row, the result and the same rows of the residuals, instead of `out`.
     """
 
     def __init__(
@@ -130,11 +130,11 @@ class Layer:
         enlarge: int = 1,
         activation: Activation | None = None,
         residuals: tuple[tuple[Signal, float], ...] = (),
-        pace: Signal | None = None,
-        hand_on: HandOn | None = None,
+        not_ahead_of: Signal | None = None,
+        emit: Emit | None = None,
     ) -> None:
         self.conv, self.sources, self.out, self.enlarge = conv, sources, out, enlarge
-        self.activation, self.residuals, self.pace, self.hand_on = activation, residuals, pace, hand_on
+        self.activation, self.residuals, self.not_ahead_of, self.emit = activation, residuals, not_ahead_of, emit
         self.inputs = tuple(dict.fromkeys((*sources, *(signal for signal, _ in residuals))))
         for signal in self.inputs:
             signal.reader = self
@@ -146,15 +146,15 @@ class Layer:
     def dtype(self) -> torch.dtype:
         return self.conv.weight.dtype
 
-    def reach(self) -> int:
-        """The number of rows that can be had of what the sources have."""
+    def rows_ready(self) -> int:
+        """How many output rows the available inputs suffice for."""
         rows = self.out.height
         for signal in self.sources:
             if signal.done < signal.height:
                 rows = min(rows, signal.done * self.enlarge - 1)
         for signal, _ in self.residuals:
             rows = min(rows, signal.done)
-        return rows if self.pace is None else min(rows, self.pace.done)
+        return rows if self.not_ahead_of is None else min(rows, self.not_ahead_of.done)
 
     def first_row_needed(self, signal: Signal) -> int:
         """The first row of `signal` that this layer will read again."""
@@ -166,18 +166,18 @@ class Layer:
     def run(self, most: int) -> int:
         """Compute the next rows, at most so many; the multiply-adds that took, 0 if there was nothing to do."""
         top = self.out.done
-        count = min(most, self.reach() - top)
+        count = min(most, self.rows_ready() - top)
         if count <= 0:
             return 0
         result = F.conv2d(self._window(top - 1, top + count + 1), self.conv.weight, self.conv.bias, padding=(0, 1))
         work = result[:, 0].numel() * self.conv.weight.numel()
-        if self.hand_on is not None:
-            self.hand_on(top, result, [signal.rows(top, top + count) for signal, _ in self.residuals])
+        if self.emit is not None:
+            self.emit(top, result, [signal.rows(top, top + count) for signal, _ in self.residuals])
             self.out.done += count
         else:
             self._keep(result, top)
         for signal in self.inputs:
-            signal.forget(self)
+            signal.trim(self)
         return work
 
     def working_bytes(self, rows: int) -> int:
@@ -189,7 +189,7 @@ class Layer:
             copied = result if self.activation is not None and self.activation.copies else 0
             return result + max(window, copied)
         # To sum two types, torch first makes one of them. Who is handed residuals sums and shuffles.
-        copies = 2 if self.hand_on is not None else int(self.dtype != self.out.dtype)
+        copies = 2 if self.emit is not None else int(self.dtype != self.out.dtype)
         return result + max(window, copies * pixels * self.conv.out_channels * self.out.dtype.itemsize)
 
     def _window(self, top: int, bottom: int) -> Tensor:
@@ -203,7 +203,7 @@ class Layer:
         return enlarged[:, :, top - low * self.enlarge : bottom - low * self.enlarge]
 
     def _keep(self, result: Tensor, top: int) -> None:
-        room = self.out.room(result.shape[2], result)
+        room = self.out.append_rows(result.shape[2], result)
         if self.activation is not None:
             self.activation.into(result, room)
         elif not self.residuals:

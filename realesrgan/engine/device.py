@@ -10,8 +10,8 @@ from enum import Enum
 import psutil
 import torch
 
-from . import limits
-from .errors import DeviceError, UsageError
+from ..errors import DeviceError, UsageError
+from . import cgroups
 
 # Of glibc's malloc.h. One arena, because those of further threads cannot grow beyond 64 MB and map what is larger.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
@@ -119,7 +119,7 @@ def free_memory_bytes(device: torch.device) -> int | None:
         return torch.cuda.mem_get_info(device)[0] + kept
     if device.type != "cpu":
         return None
-    allowed = limits.memory_left_bytes()
+    allowed = cgroups.memory_left_bytes()
     available = int(psutil.virtual_memory().available)
     return available if allowed is None else min(available, allowed)
 
@@ -145,7 +145,7 @@ def prepare_cpu(workers: int = 1) -> None:
     """
     keep_freed_memory()
     torch.set_flush_denormal(True)
-    allowed = limits.processors()
+    allowed = cgroups.processors()
     if allowed is not None:
         torch.set_num_threads(max(1, min(torch.get_num_threads(), math.ceil(allowed))))
     if workers > 1:

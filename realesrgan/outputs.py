@@ -9,7 +9,7 @@ from pathlib import Path
 from .errors import UsageError
 
 
-def check_targets(work: Iterable[tuple[Path, Sequence[Path]]]) -> None:
+def refuse_overwrites(work: Iterable[tuple[Path, Sequence[Path]]]) -> None:
     """Refuse to begin where a file would be lost; `work` is each source with what is to be made of it.
 
     Raises:

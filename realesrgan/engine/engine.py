@@ -13,15 +13,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from .archs.precision import cast_convolutions
-from .archs.specs import NetworkSpec
+from ..archs.precision import cast_convolutions
+from ..archs.specs import NetworkSpec
+from ..errors import RealESRGANError
 from .device import Precision, choose_precision, is_out_of_memory
-from .errors import RealESRGANError
 from .planning import Plan, Planner
+from .progress import WorkMeter
 from .streaming import stream
 from .tiling import Box, Tile
-from .transfer import Lane
-from .work import WorkMeter
+from .transfer import SideStream
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Engine:
         self.planner = Planner(
             self.network, spec, scale, device, self.precision, self.input_dtype, max_memory=max_memory
         )
-        self._lane = Lane(device)
+        self._side_stream = SideStream(device)
         self._overflow_told = False
 
     @property
@@ -82,7 +82,7 @@ class Engine:
         """Height and width of an input must be multiples of this."""
         return self.planner.size_multiple
 
-    def announce(self, plan: Plan, passes: int) -> None:
+    def expect_work(self, plan: Plan, passes: int) -> None:
         """Tell the meter how much work `passes` runs of `plan` will be."""
         if self.spec is not None:
             self.meter.expect(passes * plan.area_seen * self.spec.multiply_adds)
@@ -100,7 +100,7 @@ class Engine:
         while plan.pieces:
             piece = plan.pieces[0]
             try:
-                with self._lane.entered():
+                with self._side_stream.use():
                     if plan.strip is None:
                         self._compute_at_once(piece, read, write)
                     else:

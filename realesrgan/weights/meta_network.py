@@ -33,7 +33,7 @@ class _WithoutDrawing(TorchFunctionMode):
         return torch.empty(*args, **kwargs) if name == "randn" else func(*args, **kwargs)
 
 
-def skeleton(build: Callable[[], nn.Module]) -> nn.Module:
+def meta_network(build: Callable[[], nn.Module]) -> nn.Module:
     """The network that `build` makes, on the meta device, with no values drawn."""
     with torch.device("meta"), _WithoutDrawing():
         return build()

@@ -10,9 +10,9 @@ import psutil
 import torch
 from torch import nn
 
-from .archs.specs import UNSHUFFLE, NetworkSpec, RRDBNetSpec
+from ..archs.specs import UNSHUFFLE, NetworkSpec, RRDBNetSpec
+from ..errors import DeviceError
 from .device import Precision, free_memory_bytes
-from .errors import DeviceError
 from .streaming import bytes_per_column, can_stream
 from .tiling import Tile, columns, grid
 
@@ -151,11 +151,11 @@ class Planner:
                 break
         block = -(-width // blocks // multiple) * multiple if blocks > 1 else width
         self._say_strips(width, height, rows * multiple, blocks)
-        return Plan(height, width, columns(height, width, block, self.spec.reach, multiple), strip=rows)
+        return Plan(height, width, columns(height, width, block, self.spec.receptive_radius, multiple), strip=rows)
 
     def _strip_bytes(self, width: int, blocks: int, rows: int) -> float:
         assert self.spec is not None
-        block = -(-width // blocks) + 2 * (self.spec.reach + self.size_multiple)
+        block = -(-width // blocks) + 2 * (self.spec.receptive_radius + self.size_multiple)
         seen = width if blocks == 1 else min(width, block)
         return FRAGMENTATION * seen * bytes_per_column(self.network, rows, self.input_dtype)
 
@@ -192,13 +192,14 @@ class Planner:
             raise self._out_of_memory(f"a strip of one row and {plan.pieces[0].core.width} columns") from error
         self._say(f"{self.device} is out of memory: going on in blocks of columns", kind="blocks")
         start, stop = plan.pieces[0].core.left, plan.pieces[-1].core.right
-        pieces = columns(plan.height, plan.width, block, self.spec.reach, self.size_multiple, start, stop)
+        pieces = columns(plan.height, plan.width, block, self.spec.receptive_radius, self.size_multiple, start, stop)
         return replace(plan, pieces=pieces)
 
     def part(self, plan: Plan, left: int, right: int) -> Plan:
         """Of a `plan` of strips, the part that computes columns [left, right), in one block."""
         assert self.spec is not None
-        block = columns(plan.height, plan.width, right - left, self.spec.reach, self.size_multiple, left, right)
+        receptive, multiple = self.spec.receptive_radius, self.size_multiple
+        block = columns(plan.height, plan.width, right - left, receptive, multiple, left, right)
         return replace(plan, pieces=block)
 
     def _halved(self, plan: Plan, error: BaseException) -> list[Tile]:

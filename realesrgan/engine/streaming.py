@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .archs.rrdbnet_arch import NEGATIVE_SLOPE, RESIDUAL_SCALE, RRDB, ResidualDenseBlock, RRDBNet
-from .archs.srvgg_arch import SRVGGNetCompact, enlarged
-from .row_graph import Activation, Layer, Signal
+from ..archs.rrdbnet_arch import NEGATIVE_SLOPE, RESIDUAL_SCALE, RRDB, ResidualDenseBlock, RRDBNet
+from ..archs.srvgg_arch import SRVGGNetCompact, enlarged
+from ..families.row_graph import Activation, Layer, Signal
 
 Read = Callable[[int, int], Tensor]
 Write = Callable[[int, Tensor], None]
@@ -73,7 +73,7 @@ def bytes_per_column(network: nn.Module, strip: int, dtype: torch.dtype) -> floa
     layers = [*graph.body, *graph.tail]
     graph.picture.done = FAR_DOWN
     for layer in layers:
-        layer.out.done = layer.reach()
+        layer.out.done = layer.rows_ready()
 
     def grown(signal: Signal) -> int:  # what a strip adds, the rows before it once more among it
         return (strip + _rows_between_steps(signal, signal.reader)) * signal.row_bytes
@@ -83,7 +83,7 @@ def bytes_per_column(network: nn.Module, strip: int, dtype: torch.dtype) -> floa
     for layer in layers:
         converted = [(s, _converted_bytes(s, layer.dtype, strip)) for s in layer.sources if s.dtype != layer.dtype]
         held += sum(size for signal, size in converted if layer is signal.first_window_reader)
-        if layer.hand_on is None:
+        if layer.emit is None:
             held += grown(layer.out)
         peak = max(peak, held + layer.working_bytes(strip))
         held -= sum(size for signal, size in converted if layer is signal.window_reader)
@@ -116,7 +116,7 @@ class Graph:
         return last.done == last.height
 
     def feed(self, rows: Tensor) -> None:
-        self.picture.room(rows.shape[2], rows).copy_(rows)
+        self.picture.append_rows(rows.shape[2], rows).copy_(rows)
 
     def advance(self, strip: int, on_work: Callable[[int], None] | None) -> None:
         """Let each layer compute up to `strip` of the rows it can, those of the tail until they can no more."""
@@ -131,13 +131,13 @@ class Graph:
             signal.clear()
 
     def signals(self) -> list[Signal]:
-        return [self.picture, *(layer.out for layer in (*self.body, *self.tail) if layer.hand_on is None)]
+        return [self.picture, *(layer.out for layer in (*self.body, *self.tail) if layer.emit is None)]
 
 
 def _run(layer: Layer, strip: int, on_work: Callable[[int], None] | None) -> int:
     work = layer.run(strip)
-    # A layer with a pace repeats what another has done already, which is no progress.
-    if work and layer.pace is None and on_work is not None:
+    # A layer with a not_ahead_of repeats what another has done already, which is no progress.
+    if work and layer.not_ahead_of is None and on_work is not None:
         on_work(work)
     return work
 
@@ -165,7 +165,7 @@ def _rrdbnet_graph(network: RRDBNet, height: int, width: int, dtype: torch.dtype
         x = _add_block(body, block, x)
     # The sum around the body is hundreds of rows behind the first convolution. Computing that one again, which is
     # next to no work, keeps rows of the picture instead of its features.
-    body.append(Layer(first, (picture,), again, pace=x))
+    body.append(Layer(first, (picture,), again, not_ahead_of=x))
     features = Signal(first.out_channels, height, width, network.conv_up1.weight.dtype)
     body.append(Layer(network.conv_body, (x,), features, residuals=((again, 1.0),)))
 
@@ -178,7 +178,7 @@ def _rrdbnet_graph(network: RRDBNet, height: int, width: int, dtype: torch.dtype
         features = out
     last = network.conv_last
     result = Signal(last.out_channels, height, width, last.weight.dtype)
-    tail.append(Layer(last, (features,), result, hand_on=lambda top, rows, _: write(top, rows)))
+    tail.append(Layer(last, (features,), result, emit=lambda top, rows, _: write(top, rows)))
     return Graph(picture, body, tail)
 
 
@@ -205,7 +205,7 @@ def _add_dense_block(
 def _srvgg_graph(network: SRVGGNetCompact, height: int, width: int, dtype: torch.dtype, write: Write) -> Graph:
     scale = network.upscale
 
-    def hand_on(top: int, result: Tensor, picture: list[Tensor]) -> None:
+    def emit(top: int, result: Tensor, picture: list[Tensor]) -> None:
         write(top * scale, enlarged(picture[0], result, scale))
 
     x = picture = Signal(network.num_in_ch, height, width, dtype)
@@ -218,7 +218,7 @@ def _srvgg_graph(network: SRVGGNetCompact, height: int, width: int, dtype: torch
     last = network.body[-1]
     assert isinstance(last, nn.Conv2d)
     result = Signal(last.out_channels, height, width, torch.promote_types(last.weight.dtype, dtype))
-    layers.append(Layer(last, (x,), result, residuals=((picture, 1.0),), hand_on=hand_on))
+    layers.append(Layer(last, (x,), result, residuals=((picture, 1.0),), emit=emit))
     return Graph(picture, layers)
 
 

@@ -48,14 +48,14 @@ class _Crossing:
         return self._room
 
 
-class Lane:
+class SideStream:
     """What is computed on it does not wait for what other threads compute on the same GPU. A CPU has no lanes."""
 
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     @contextmanager
-    def entered(self) -> Iterator[None]:
+    def use(self) -> Iterator[None]:
         """Compute on the lane what the block asks for: after what was asked for before it, before what comes after."""
         if self._stream is None:
             yield
