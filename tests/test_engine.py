@@ -165,13 +165,13 @@ class SmallStrips:
             return conv2d(x, *arguments, **options)
 
         functions = SimpleNamespace(conv2d=limited, interpolate=torch.nn.functional.interpolate)
-        monkeypatch.setattr(realesrgan.row_graph, "F", functions)
+        monkeypatch.setattr(realesrgan.families.row_graph, "F", functions)
 
 
 @pytest.fixture
 def strips(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every picture is large enough to be computed in strips."""
-    monkeypatch.setattr(realesrgan.planning, "WHOLE_ON_CPU_BYTES", 0)
+    monkeypatch.setattr(realesrgan.engine.planning, "WHOLE_ON_CPU_BYTES", 0)
 
 
 @pytest.mark.parametrize("scale", [4, 2, 1])
@@ -207,7 +207,7 @@ def test_a_strip_of_one_row_that_does_not_fit_is_cut_into_columns_without_a_seam
     SmallStrips(monkeypatch, (50 + 2 * reach) * 3)
     check_as_published(upsampler, tiny_srvgg(), picture(20, 200))
     with monkeypatch.context() as smaller:
-        smaller.setattr(realesrgan.planning, "SMALLEST_BLOCK", 60)
+        smaller.setattr(realesrgan.engine.planning, "SMALLEST_BLOCK", 60)
         with pytest.raises(DeviceError, match=r"even for a strip of one row.*-g cpu"):
             upsampler.enhance(picture(20, 300))
 
@@ -234,13 +234,13 @@ def test_another_error_is_raised_as_it_is_at_once(load):
 
 
 def with_free(monkeypatch: pytest.MonkeyPatch, free: float | None) -> None:
-    monkeypatch.setattr(realesrgan.planning, "free_memory_bytes", lambda device: free)
+    monkeypatch.setattr(realesrgan.engine.planning, "free_memory_bytes", lambda device: free)
 
 
 def test_a_picture_expected_not_to_fit_is_cut_before_memory_runs_out(load, warnings, monkeypatch):
     affordable = 175**2
     with_free(monkeypatch, int(affordable * bytes_per_pixel(TINY_SPEC, Precision.FP32) / MEMORY_SHARE) + 1)
-    monkeypatch.setattr(realesrgan.planning, "can_stream", lambda network: False)
+    monkeypatch.setattr(realesrgan.engine.planning, "can_stream", lambda network: False)
     upsampler = load(tiny_rrdbnet())
     memory = SmallMemory(upsampler.model, affordable)
     for seed, (height, width) in enumerate([(176, 190), (180, 200)]):
@@ -293,7 +293,7 @@ def test_blocks_of_columns_are_resized_as_the_whole_and_none_waits_for_another(
 
 
 def test_memory_that_runs_out_in_a_block_leaves_the_others_alone(load, strips, monkeypatch):
-    monkeypatch.setattr(realesrgan.planning, "SMALLEST_BLOCK", 8)
+    monkeypatch.setattr(realesrgan.engine.planning, "SMALLEST_BLOCK", 8)
     image = picture(20, 301, 3)
     upsampler = load(tiny_rrdbnet())
     wanted = upsampler.enhance(image, 2)[0]
@@ -308,7 +308,7 @@ def test_memory_that_runs_out_in_a_block_leaves_the_others_alone(load, strips, m
 
 def test_memory_said_to_be_the_most_is_what_counts_and_what_is_held_already_goes_off(load, strips, monkeypatch):
     with_free(monkeypatch, 10**12)
-    monkeypatch.setattr(realesrgan.planning, "_bytes_in_use", lambda device: 500_000_000)
+    monkeypatch.setattr(realesrgan.engine.planning, "_bytes_in_use", lambda device: 500_000_000)
     planner = load(tiny_rrdbnet(), max_memory=501_000_000).engine.planner
     plain, beside = planner.plan(200, 400, 0, 0), planner.plan(200, 400, 0, 0, held_bytes=500_000)
     least = MEMORY_SHARE * 1e6
@@ -320,7 +320,7 @@ def test_memory_said_to_be_the_most_is_what_counts_and_what_is_held_already_goes
 @pytest.mark.parametrize("asked_for", [None, 504_000_000])
 def test_workers_on_one_device_share_its_memory(load, strips, monkeypatch, asked_for):
     with_free(monkeypatch, 4_000_000 / MEMORY_SHARE)
-    monkeypatch.setattr(realesrgan.planning, "_bytes_in_use", lambda device: 500_000_000)
+    monkeypatch.setattr(realesrgan.engine.planning, "_bytes_in_use", lambda device: 500_000_000)
     alone, one_of_four = (load(tiny_rrdbnet(), max_memory=asked_for) for _ in range(2))
     one_of_four.share_memory(4)
 
@@ -344,7 +344,7 @@ def test_wide_pictures_have_lower_strips_but_not_too_low_for_speed(load, strips,
     with_free(monkeypatch, 10**12)
     planner = load(tiny_rrdbnet()).engine.planner
     per_column = FRAGMENTATION * bytes_per_column(planner.network, 32, torch.float32)
-    monkeypatch.setattr(realesrgan.planning, "LITTLE_MEMORY_BYTES", 1000 * per_column)
+    monkeypatch.setattr(realesrgan.engine.planning, "LITTLE_MEMORY_BYTES", 1000 * per_column)
     rows = [planner.plan(100, width, 0, 0).strip for width in (10, 1000, 1100, 100_000)]
     assert rows == [64, 32, 16, 16]
 
@@ -365,7 +365,7 @@ def test_a_picture_that_fits_is_not_cut(load, warnings, monkeypatch, free):
 @pytest.fixture
 def force(monkeypatch: pytest.MonkeyPatch) -> Callable[[Precision], None]:
     def force(precision: Precision) -> None:
-        monkeypatch.setattr(realesrgan.engine, "choose_precision", lambda device, *, reduced: precision)
+        monkeypatch.setattr(realesrgan.engine.engine, "choose_precision", lambda device, *, reduced: precision)
 
     return force
 
@@ -501,7 +501,7 @@ def test_results_that_are_no_numbers_even_in_fp32_are_an_error(load, force, monk
         network.conv_last.bias[1] = value
     upsampler = load(network, half=True)
     for whole_bytes in (10**9, 0):
-        monkeypatch.setattr(realesrgan.planning, "WHOLE_ON_CPU_BYTES", whole_bytes)
+        monkeypatch.setattr(realesrgan.engine.planning, "WHOLE_ON_CPU_BYTES", whole_bytes)
         with pytest.raises(RealESRGANError, match="its weights are damaged"):
             upsampler.enhance(picture(9, 8))
 
