@@ -1,8 +1,37 @@
-"""What can go wrong that a user can mend. Each error says what was asked, why it cannot be, and what to do instead."""
+"""What can go wrong that a user can mend. Each error says what was asked, why it cannot be, and what to do instead.
+
+Messages name options in backticks, the way Python knows them: "`tile` 33 does not suit …". The library knows no flags;
+a front end spells each option its own way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_OPTION = re.compile(r"`([a-z][a-z0-9_]*)`")
+
+
+def spell(message: str, spelling: Callable[[str], str]) -> str:
+    """Write each option that `message` names in backticks as `spelling` has it."""
+    return _OPTION.sub(lambda match: spelling(match[1]), message)
 
 
 class RealESRGANError(Exception):
     """Base of every error this package raises on purpose; anything else is a bug and keeps its traceback."""
+
+    def __str__(self) -> str:
+        return self.spelled(lambda option: option)
+
+    def spelled(self, spelling: Callable[[str], str]) -> str:
+        """The message, with options as a front end spells them."""
+        return spell(super().__str__(), spelling)
+
+    @property
+    def option(self) -> str | None:
+        """The first option the message names: the one to change."""
+        match = _OPTION.search(super().__str__())
+        return match[1] if match else None
 
 
 class UsageError(RealESRGANError):
@@ -23,3 +52,7 @@ class ImageFileError(RealESRGANError):
 
 class VideoFileError(RealESRGANError):
     """A video cannot be read or written."""
+
+
+class Cancelled(Exception):
+    """Raised by a Reporter's `check` to end the work. Not an error: nobody has anything to mend."""

@@ -1,9 +1,10 @@
-"""The contract between the pipelines and what restores: a frame and a listener in, a frame out. No torch here."""
+"""The contracts of a job: with what restores a frame, and with whoever started the job. No torch here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .arrays import Array
 
@@ -27,3 +28,38 @@ class Listener:
 
 # What the pipelines take: a frame, and whom to tell, to a frame.
 Restorer = Callable[[Array, Listener], Array]
+
+
+class Reporter:
+    """Hears what a job does, for pictures and videos alike. Override what you want to hear; the rest is ignored.
+
+    Methods are called from several threads, at most one at a time for each source. Paths are those of the inputs.
+    Messages name options in backticks (see `errors.spell`).
+    """
+
+    def check(self) -> None:
+        """Called often, even within a large picture. Raise `errors.Cancelled` to stop: what is finished stays."""
+
+    def remark(self, message: str) -> None:
+        """Something worth knowing about the work: what computes, what is not as usual."""
+
+    def warn(self, message: str) -> None:
+        """Something that the result suffers from."""
+
+    def downloading(self, name: str, address: str, here_bytes: int, total_bytes: int | None) -> None:
+        """A weights file is on its way; called at the start and after every piece."""
+
+    def started(self, source: Path, total: int, done: int = 0) -> None:
+        """Work on `source` begins: `total` pixels of a picture or frames of a video (0: unknown), `done` before."""
+
+    def progressed(self, source: Path, done: float) -> None:
+        """So many of the pixels or frames are done, earlier runs' included."""
+
+    def restored_faces(self, source: Path, frame: int | None, pairs: Sequence[FacePair]) -> None:
+        """Faces were restored in a picture, or in a video's `frame`; there may be none in it."""
+
+    def finished(self, source: Path, target: Path, facts: str) -> None:
+        """`target` is written; `facts` says in a few words how large it is and how it went."""
+
+    def failed(self, source: Path, reason: str) -> None:
+        """`source` could not be restored; the others go on."""
