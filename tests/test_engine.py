@@ -26,8 +26,9 @@ from realesrgan.archs.specs import RRDBNetSpec
 from realesrgan.engine.assembly import Assembly
 from realesrgan.engine.device import Precision
 from realesrgan.engine.engine import Engine
-from realesrgan.engine.planning import FRAGMENTATION, MEMORY_SHARE, bytes_per_pixel
+from realesrgan.engine.planning import FRAGMENTATION, MEMORY_SHARE, Plan, bytes_per_pixel
 from realesrgan.engine.streaming import bytes_per_column
+from realesrgan.engine.tiling import whole
 from realesrgan.errors import DeviceError, RealESRGANError
 from realesrgan.upsampler import RealESRGANer
 
@@ -144,7 +145,7 @@ def test_a_size_learnt_limits_tiles_asked_for_too(load):
 def test_memory_too_small_for_the_smallest_tile_is_an_error_that_says_so(load, options):
     upsampler = load(tiny_srvgg(), **options)
     SmallMemory(upsampler.model, 10)
-    with pytest.raises(DeviceError, match=r"cpu is out of memory even for a tile of 32 pixels.*-g cpu"):
+    with pytest.raises(DeviceError, match=r"cpu is out of memory even for a tile of 32 pixels.*gpu_id cpu"):
         upsampler.enhance(picture(70, 90))
 
 
@@ -185,7 +186,7 @@ def test_a_picture_in_strips_is_the_published_one(load, strips, scale, channels)
 
 @pytest.mark.parametrize("rows", [64, 7, 1])
 def test_the_height_of_strips_cannot_be_seen(load, strips, monkeypatch, rows):
-    monkeypatch.setitem(realesrgan.engine.planning.MOST_ROWS, "cpu", rows)
+    monkeypatch.setattr(realesrgan.engine.planning, "MOST_ROWS_ON_CPU", rows)
     upsampler = load(tiny_srvgg())
     assert upsampler.engine.planner.plan(50, 33, 0, 0).strip == rows
     assert np.array_equal(upsampler.enhance(picture(50, 33))[0], textbook.enhance(tiny_srvgg(), 4, picture(50, 33))[0])
@@ -208,7 +209,7 @@ def test_a_strip_of_one_row_that_does_not_fit_is_cut_into_columns_without_a_seam
     check_as_published(upsampler, tiny_srvgg(), picture(20, 200))
     with monkeypatch.context() as smaller:
         smaller.setattr(realesrgan.engine.planning, "SMALLEST_BLOCK", 60)
-        with pytest.raises(DeviceError, match=r"even for a strip of one row.*-g cpu"):
+        with pytest.raises(DeviceError, match=r"even for a strip of one row.*gpu_id cpu"):
             upsampler.enhance(picture(20, 300))
 
 
@@ -400,10 +401,11 @@ def test_reduced_precision_stays_close_to_full_precision(load, force, precision,
     check_as_published(upsampler, make(), picture(30, 40, 4), levels=2)
 
 
-def test_half_is_true_only_in_fp16(load, force):
-    for precision in Precision:
-        force(precision)
-        assert load(tiny_srvgg(), half=True).half is (precision is Precision.HALF)
+@pytest.mark.parametrize("precision", Precision)
+def test_half_says_what_was_asked_for_as_published(load, force, precision):
+    force(precision)
+    assert load(tiny_srvgg(), half=True).half is True
+    assert load(tiny_srvgg(), half=False).half is False
 
 
 def test_what_overflows_in_reduced_precision_is_computed_again_in_fp32_and_said_once(load, force, warnings):
@@ -524,10 +526,9 @@ def test_progress_never_goes_back_and_ends_at_one(load, request, scale, cut, cha
         cut = {}
     upsampler = load(tiny_rrdbnet(scale), scale, **cut)
     told: list[float] = []
-    upsampler.on_progress(told.append)
     for seed in range(2):
         told.clear()
-        upsampler.enhance(picture(21, 38, channels, seed=seed), 3)
+        upsampler.enhance(picture(21, 38, channels, seed=seed), 3, progressed=told.append)
         assert told == sorted(told)
         assert told[0] > 0
         assert told[-1] == 1.0
@@ -537,8 +538,7 @@ def test_progress_never_goes_back_and_ends_at_one(load, request, scale, cut, cha
 def test_progress_of_a_small_network_ends_at_one(load):
     upsampler = load(tiny_srvgg(), tile=16)
     told: list[float] = []
-    upsampler.on_progress(told.append)
-    upsampler.enhance(picture(21, 38))
+    upsampler.enhance(picture(21, 38), progressed=told.append)
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1.0)
 
@@ -549,8 +549,7 @@ def test_progress_knows_of_the_pass_that_transparency_takes(load, channels, leve
     if level is not None:
         image[..., -1] = level
     told: list[float] = []
-    upsampler.on_progress(told.append)
-    upsampler.enhance(image)
+    upsampler.enhance(image, progressed=told.append)
     steps = np.diff([0.0, *told])
     assert len(told) == 4 * passes
     assert steps[:4].sum() == pytest.approx(1 / passes)
@@ -560,8 +559,7 @@ def test_progress_stays_a_share_when_memory_runs_out(load):
     upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=REACH)
     SmallMemory(upsampler.model, 90 * 90)
     told: list[float] = []
-    upsampler.on_progress(told.append)
-    upsampler.enhance(picture(100, 150))
+    upsampler.enhance(picture(100, 150), progressed=told.append)
     assert told == sorted(told)
     assert told[-1] == 1.0
 
@@ -581,11 +579,9 @@ def test_a_listener_that_raises_ends_the_picture_there_and_harms_nothing(load, e
         if share > 0.5:
             raise error
 
-    upsampler.on_progress(cancel_at_half)
     with pytest.raises(error):
-        upsampler.enhance(image)
+        upsampler.enhance(image, progressed=cancel_at_half)
     assert all(before <= 0.5 for before, _ in itertools.pairwise(told))
-    upsampler.on_progress(None)
     assert np.array_equal(upsampler.enhance(image)[0], whole)
 
 
@@ -594,13 +590,14 @@ def test_a_listener_that_raises_ends_the_picture_there_and_harms_nothing(load, e
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not list a process's threads")
 def test_a_new_thread_computes_with_no_more_threads_than_torch_was_told():
-    engine = Engine(nn.Conv2d(3, 64, 3, padding=1), None, 1, CPU, reduced=False)  # told: one, see above
+    network = nn.Conv2d(3, 64, 3, padding=1).requires_grad_(False)
+    engine = Engine(network, None, 1, CPU, reduced=False)  # told: one, see above
     x = torch.zeros(1, 256, 256, 3).permute(0, 3, 1, 2)  # goes into the convolution as it is
     started: list[set[str]] = []
 
     def compute() -> None:
         before = set(os.listdir("/proc/self/task"))
-        engine.forward(x)
+        list(engine.run(Plan(256, 256, [whole(256, 256)]), lambda box: x, lambda rows: [rows[0, 0].numpy()]))
         started.append(set(os.listdir("/proc/self/task")) - before)
 
     worker = threading.Thread(target=compute)
