@@ -23,6 +23,7 @@ import realesrgan.families.row_graph
 from benchmarks import textbook
 from realesrgan.archs.precision import cast_convolutions
 from realesrgan.archs.specs import RRDBNetSpec
+from realesrgan.arrays import final_size, held_bytes
 from realesrgan.engine.assembly import Assembly
 from realesrgan.engine.device import Precision
 from realesrgan.engine.engine import Engine
@@ -240,16 +241,17 @@ def with_free(monkeypatch: pytest.MonkeyPatch, free: float | None) -> None:
 
 def test_a_picture_expected_not_to_fit_is_cut_before_memory_runs_out(load, warnings, monkeypatch):
     affordable = 175**2
-    with_free(monkeypatch, int(affordable * bytes_per_pixel(TINY_SPEC, Precision.FP32) / MEMORY_SHARE) + 1)
+    held = held_bytes(180, 200, 3, 8, (720, 800))
+    with_free(monkeypatch, held + int(affordable * bytes_per_pixel(TINY_SPEC, Precision.FP32) / MEMORY_SHARE) + 1)
     monkeypatch.setattr(realesrgan.engine.planning, "can_stream", lambda network: False)
     upsampler = load(tiny_rrdbnet())
     memory = SmallMemory(upsampler.model, affordable)
-    for seed, (height, width) in enumerate([(176, 190), (180, 200)]):
-        check_as_published(upsampler, tiny_rrdbnet(), picture(height, width, seed=seed), levels=2)
+    for seed in range(2):
+        check_as_published(upsampler, tiny_rrdbnet(), picture(180, 200, seed=seed), levels=2)
     assert memory.failures == 0
     assert memory.largest_fed > affordable / 2
     [said] = [record.getMessage() for record in warnings.records]
-    assert said == "a picture of 190×176 is too large for the free memory: cut into tiles of 47 pixels"
+    assert said == "a picture of 200×180 is too large for the free memory: cut into tiles of 47 pixels"
 
 
 def test_little_memory_makes_strips_lower_and_then_blocks_narrower_and_each_fits(load, strips, monkeypatch):
@@ -298,8 +300,9 @@ def test_memory_that_runs_out_in_a_block_leaves_the_others_alone(load, strips, m
     image = picture(20, 301, 3)
     upsampler = load(tiny_rrdbnet())
     wanted = upsampler.enhance(image, 2)[0]
-    with_free(monkeypatch, 6e5)
-    plan = upsampler.engine.planner.plan(20, 301, 0, 0)
+    held = held_bytes(20, 301, 3, 8, (40, 602))
+    with_free(monkeypatch, held + 6e5)
+    plan = upsampler.engine.planner.plan(20, 301, 0, 0, held)
     assert len(plan.pieces) > 1
     memory = SmallStrips(monkeypatch, 3 * 4 * max(piece.padded.width for piece in plan.pieces) - 1)  # for one row
     result = upsampler.enhance(image, 2)[0]
@@ -512,6 +515,75 @@ def test_bf16_is_not_used_for_a_network_whose_residuals_it_would_round(force):
     force(Precision.MIXED_BF16)
     assert Engine(Overflow(), None, 4, CPU, reduced=True).precision is Precision.FP32
     assert Engine(tiny_srvgg(), None, 4, CPU, reduced=True).precision is Precision.MIXED_BF16
+
+
+# What happens late, together with everything a result can be.
+
+
+class Late:
+    """Fails once, in the convolution number `call` of the picture, and counts what the network computes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, call: int, *, overflow: bool) -> None:
+        self.failures = 0
+        calls = itertools.count()
+        conv2d = torch.nn.functional.conv2d
+
+        def conv(x: torch.Tensor, *arguments, **options) -> torch.Tensor:
+            result = conv2d(x, *arguments, **options)
+            if next(calls) == call:
+                self.failures += 1
+                if not overflow:
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                result.fill_(torch.inf)
+            return result
+
+        functions = SimpleNamespace(conv2d=conv, interpolate=torch.nn.functional.interpolate)
+        monkeypatch.setattr(realesrgan.families.row_graph, "F", functions)
+        monkeypatch.setattr(torch.nn.functional, "conv2d", conv)
+
+
+CUTS = {
+    "whole": {},
+    "strips": {"rows": 4},
+    "columns": {"rows": 1, "blocks": 3},
+    "tiles": {"tile": 16, "tile_pad": REACH},
+}
+SIZE = (13, 90)
+
+
+@pytest.mark.parametrize(("channels", "depth"), [(1, np.uint8), (3, np.uint16), (4, np.uint8)])
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("outscale", [None, 2.3])
+@pytest.mark.parametrize("failure", ["memory", "overflow"])
+def test_a_late_failure_changes_nothing_in_any_result(
+    load, force, monkeypatch, failure, outscale, cut, channels, depth
+):
+    options = dict(CUTS[cut])
+    rows, blocks = options.pop("rows", None), options.pop("blocks", None)
+    if rows is not None:
+        monkeypatch.setattr(realesrgan.engine.planning, "WHOLE_ON_CPU_BYTES", 0)
+        monkeypatch.setattr(realesrgan.engine.planning, "MOST_ROWS_ON_CPU", rows)
+    if blocks is not None:
+        final = (SIZE[0] * 4, SIZE[1] * 4) if outscale is None else final_size(*SIZE, outscale)
+        needed = load(tiny_rrdbnet()).engine.planner._strip_bytes(SIZE[1], blocks, rows) / MEMORY_SHARE + 1
+        with_free(monkeypatch, needed + held_bytes(*SIZE, channels, 8 * np.dtype(depth).itemsize, final))
+    monkeypatch.setattr(realesrgan.engine.planning, "SMALLEST_BLOCK", 4)
+    # Values that become infinite are computed again in fp32; with weights that bf16 holds, that is nearly the same.
+    force(Precision.MIXED_BF16 if failure == "overflow" else Precision.FP32)
+    network = rounded(tiny_rrdbnet(), torch.bfloat16)
+
+    def result_and_failures(call: int) -> tuple[np.ndarray, int]:
+        upsampler = load(network, half=True, **options)
+        with monkeypatch.context() as patch:
+            late = Late(patch, call, overflow=failure == "overflow")
+            return upsampler.enhance(picture(*SIZE, channels, depth), outscale)[0], late.failures
+
+    undisturbed, _ = result_and_failures(-1)
+    for call in (2, 17) if cut == "whole" else (2, 45, 100):
+        result, failures = result_and_failures(call)
+        assert failures == 1
+        levels = np.iinfo(depth).max // 255 * 2 if failure == "overflow" else 1
+        assert np.abs(result.astype(int) - undisturbed).max() <= levels
 
 
 # Progress.

@@ -117,6 +117,7 @@ class Engine:
                         box = Box(done, edges.left, done + len(part), edges.right)
                         done = box.bottom
                         yield box, part
+                    del rows  # before the next ones are computed
             except _Overflow:
                 if full or self.precision is Precision.FP32:
                     raise RealESRGANError(
@@ -166,6 +167,7 @@ class Engine:
                 if not _is_finite(rows):
                     raise _Overflow
                 yield seen.top * self.scale + top, rows
+                del rows  # before the next ones are computed
 
     @contextmanager
     def _in_fp32(self) -> Iterator[None]:
