@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from .archs.specs import NetworkSpec, RRDBNetSpec, SRVGGNetCompactSpec
 from .errors import UsageError
+from .families.family import NetworkSpec
+from .families.rrdbnet import RRDBNetSpec
+from .families.srvgg import SRVGGNetCompactSpec
 
 _REAL_ESRGAN = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 _GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"

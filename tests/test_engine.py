@@ -21,14 +21,15 @@ import realesrgan.engine.engine
 import realesrgan.engine.planning
 import realesrgan.families.row_graph
 from benchmarks import textbook
-from realesrgan.archs.precision import cast_convolutions
-from realesrgan.archs.specs import RRDBNetSpec
 from realesrgan.engine.assembly import Assembly
 from realesrgan.engine.device import Precision
 from realesrgan.engine.engine import Engine
-from realesrgan.engine.planning import FRAGMENTATION, MEMORY_SHARE, bytes_per_pixel
+from realesrgan.engine.planning import FRAGMENTATION, MEMORY_SHARE
 from realesrgan.engine.streaming import bytes_per_column
 from realesrgan.errors import DeviceError, RealESRGANError
+from realesrgan.families import cast_convolutions
+from realesrgan.families.rrdbnet import RRDBNetSpec
+from realesrgan.families.srvgg import SRVGGNetCompactSpec
 from realesrgan.upsampler import RealESRGANer
 
 CPU = torch.device("cpu")
@@ -239,7 +240,7 @@ def with_free(monkeypatch: pytest.MonkeyPatch, free: float | None) -> None:
 
 def test_a_picture_expected_not_to_fit_is_cut_before_memory_runs_out(load, warnings, monkeypatch):
     affordable = 175**2
-    with_free(monkeypatch, int(affordable * bytes_per_pixel(TINY_SPEC, Precision.FP32) / MEMORY_SHARE) + 1)
+    with_free(monkeypatch, int(affordable * TINY_SPEC.bytes_per_pixel(4) / MEMORY_SHARE) + 1)
     monkeypatch.setattr(realesrgan.engine.planning, "can_stream", lambda network: False)
     upsampler = load(tiny_rrdbnet())
     memory = SmallMemory(upsampler.model, affordable)
@@ -614,8 +615,6 @@ def test_speed_is_measured_in_multiply_adds_a_second():
     assert 1e6 < engine.multiply_adds_per_second() < 1e15
 
 
-@pytest.mark.parametrize("precision", [Precision.HALF, Precision.MIXED_BF16])
-@pytest.mark.parametrize("scale", [4, 2, 1])
-def test_reduced_precision_is_planned_with_less_memory(precision, scale):
-    spec = RRDBNetSpec(scale=scale)
-    assert 0 < bytes_per_pixel(spec, precision) < bytes_per_pixel(spec, Precision.FP32)
+@pytest.mark.parametrize("spec", [RRDBNetSpec(scale=scale) for scale in (4, 2, 1)] + [SRVGGNetCompactSpec()], ids=str)
+def test_half_the_bytes_of_a_feature_take_less_memory(spec):
+    assert 0 < spec.bytes_per_pixel(2) < spec.bytes_per_pixel(4)

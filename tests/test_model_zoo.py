@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from realesrgan.archs.specs import RRDBNetSpec, SRVGGNetCompactSpec
 from realesrgan.errors import UsageError
+from realesrgan.families.rrdbnet import RRDBNetSpec
+from realesrgan.families.srvgg import SRVGGNetCompactSpec
 from realesrgan.model_zoo import MODELS, find_model, published_file
 
 RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"

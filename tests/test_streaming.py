@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from realesrgan.archs.precision import cast_convolutions
 from realesrgan.archs.rrdbnet_arch import RRDBNet
-from realesrgan.archs.specs import RRDBNetSpec, SRVGGNetCompactSpec
 from realesrgan.archs.srvgg_arch import SRVGGNetCompact
 from realesrgan.engine.streaming import bytes_per_column, can_stream, stream
-from realesrgan.families.row_graph import Signal
+from realesrgan.families import cast_convolutions
+from realesrgan.families.rrdbnet import RRDBNetSpec
+from realesrgan.families.signal import Signal
+from realesrgan.families.srvgg import SRVGGNetCompactSpec
 
 # Heights and widths of the body, and strips.
 SHAPES = list(itertools.product(range(1, 13), (1, 2, 7), (1, 2, 3, 5, 64)))
@@ -251,14 +252,14 @@ def test_the_memory_foretold_is_the_memory_used(network, strip):
 def test_between_steps_only_rows_still_needed_are_held():
     """Of a signal that one convolution reads: two rows, and never a strip."""
     held: list[int] = []
-    forget = Signal.forget
+    trim = Signal.trim
 
-    def forget_and_look(signal, reader):
-        forget(signal, reader)
+    def trim_and_look(signal, reader):
+        trim(signal, reader)
         if reader is signal.reader is signal.first_window_reader and signal.done < signal.height:
             held.append(signal.bytes_held // signal.row_bytes)
 
-    with patch.object(Signal, "forget", forget_and_look):
+    with patch.object(Signal, "trim", trim_and_look):
         streamed(compact(num_conv=2), noise(32, 4), 8)
     assert set(held) == {2}
 
