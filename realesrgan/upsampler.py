@@ -272,11 +272,9 @@ def load_upsampler(
         paths: list[str | Path] = [model_path]
     elif model is None:
         raise UsageError("name a model or a weights file")
-    elif model.weak_denoise is None or denoise_strength == 1:
-        paths = [found.path for found in obtain([model.weights], report)]
     else:
-        paths = [found.path for found in obtain(model.files, report)]
-        shares = [denoise_strength, 1 - denoise_strength]
+        paths = [found.path for found in obtain(model.files_for(denoise_strength), report)]
+        shares = [denoise_strength, 1 - denoise_strength] if len(paths) > 1 else None
     upsampler = RealESRGANer(
         None,
         paths,
