@@ -18,13 +18,15 @@ from safetensors.torch import save_file
 from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
 from torch import Tensor, nn
 
-from realesrgan.archs.specs import NetworkSpec, RRDBNetSpec, SRVGGNetCompactSpec
 from realesrgan.errors import UsageError, WeightsError
+from realesrgan.families import recognise, rename_old_keys
+from realesrgan.families.family import NetworkSpec
+from realesrgan.families.rrdbnet import RRDBNetSpec
+from realesrgan.families.srvgg import SRVGGNetCompactSpec
 from realesrgan.model_zoo import MODELS
 from realesrgan.weights import store
 from realesrgan.weights.load import build_network, load_network
 from realesrgan.weights.read import blend, read_weights
-from realesrgan.weights.recognise import recognise, rename_old_keys
 
 StateDict = dict[str, Tensor]
 
@@ -192,14 +194,12 @@ RECOGNISABLE: list[NetworkSpec] = [
     for scale in (1, 2, 4)
     for feat, block, grow in ((8, 1, 4), (6, 3, 2))
 ]
-RECOGNISABLE += [RRDBNetSpec(num_in_ch=1, num_out_ch=1, scale=scale, num_feat=4, num_block=1) for scale in (1, 2, 4)]
 RECOGNISABLE += [
     SRVGGNetCompactSpec(num_feat=feat, num_conv=conv, upscale=upscale, act_type=act)
     for act in ("prelu", "relu")
     for upscale in (1, 2, 3, 4)
     for feat, conv in ((8, 1), (5, 3))
 ]
-RECOGNISABLE += [SRVGGNetCompactSpec(num_in_ch=1, num_out_ch=1, num_feat=4, num_conv=2)]
 RECOGNISABLE += list(dict.fromkeys(model.network for model in MODELS.values()))
 
 
@@ -490,6 +490,19 @@ def test_a_network_of_another_kind_is_refused_by_its_name(keys, named, tmp_path)
     message = refusal(saved({"params": {key: torch.zeros(2, 2) for key in keys}}, tmp_path / "net.pth"))
     assert named in message
     assert "wanted is RRDBNet or SRVGGNetCompact" in message
+
+
+@pytest.mark.parametrize(("taken", "given"), [(1, 1), (2, 2), (4, 4), (6, 6), (4, 3), (6, 3), (2, 3)])
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_a_generator_of_other_channels_is_refused_with_their_number(taken, given, scale, tmp_path):
+    specs: list[NetworkSpec] = [RRDBNetSpec(taken, given, scale, num_feat=4, num_block=1)]
+    if taken == given:
+        specs.append(SRVGGNetCompactSpec(taken, given, num_feat=4, num_conv=2, upscale=scale))
+    for spec in specs:
+        message = refusal(saved(spec.build().state_dict(), tmp_path / "net.pth"))
+        assert "only networks for RGB pictures, 3 in and 3 out, can be used" in message
+        if taken == given:
+            assert f"pictures of {given} channel{'s' if given > 1 else ''} in and {given} out" in message
 
 
 UNKNOWN_NETWORKS = {

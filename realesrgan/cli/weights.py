@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import WeightsError
+from ..errors import WeightsError, spell
 from ..model_zoo import FACE_MODELS, MODELS, FaceModel, Model, WeightFile, find_any_model
 from . import console
 from .options import WeightsOptions, parse
@@ -38,7 +38,7 @@ def _list(options: WeightsOptions) -> int:
     from ..weights.store import find
 
     for model in _models(options):
-        console.announce(f"{model.name}: {model.summary}")
+        console.announce(f"{model.name}: {spell(model.summary, lambda option: f'--{option}')}")
         for file in model.files:
             found = find(file)
             size = f"{(file.size_bytes or 0) / 1e6:.1f} MB"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ..archs.specs import NetworkSpec
+from ..archs.meta_network import meta_network
 from ..errors import UsageError, WeightsError
-from .meta_network import meta_network
+from ..families import recognise, rename_old_keys
+from ..families.family import NetworkSpec
 from .read import StateDict, blend, read_weights
-from .recognise import recognise, rename_old_keys
 
 
 def load_network(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import families
 from ..errors import WeightsError
 
 PARAM_MAGIC = "7767517"
@@ -45,9 +46,9 @@ def read_ncnn(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
     count = len(contents)
-    names = _srvgg_names(count) if any(layer.kind == "PixelShuffle" for layer in layers) else _rrdb_names(count)
-    if len(names) != count:
-        raise WeightsError(f"{path}: its {count} layers with weights fit neither RRDBNet nor SRVGGNetCompact")
+    names = families.ncnn_names(count, {layer.kind for layer in layers})
+    if names is None:
+        raise WeightsError(f"{path}: its {count} layers with weights fit neither {families.family_names('nor')}")
     named = zip(names, contents, strict=True)
     return {f"{name}.{kind}": tensor for name, content in named for kind, tensor in content.items()}
 
@@ -85,13 +86,3 @@ def _read_numbers(layers: list[_Layer], binary: bytes) -> list[dict[str, Tensor]
     if at != len(binary):
         raise ValueError(f"the .bin file has {len(binary)} bytes, its .param describes {at}")
     return contents
-
-
-def _rrdb_names(layer_count: int) -> list[str]:
-    blocks = (layer_count - 6) // 15  # 3 dense blocks of 5 convolutions in each RRDB, and 6 outside them
-    body = [f"body.{block}.rdb{rdb}.conv{i}" for block in range(blocks) for rdb in (1, 2, 3) for i in range(1, 6)]
-    return ["conv_first", *body, "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"]
-
-
-def _srvgg_names(layer_count: int) -> list[str]:
-    return [f"body.{i}" for i in range(layer_count)]
