@@ -17,7 +17,7 @@ from tiny import picture
 
 from realesrgan.arrays import Array
 from realesrgan.errors import ImageFileError
-from realesrgan.image import files
+from realesrgan.image import files, formats, vips
 from realesrgan.image.files import Metadata, Picture
 
 MAKER = b"Acme\0"
@@ -28,7 +28,7 @@ EXPOSURE, PIXEL_WIDTH, PIXEL_HEIGHT, MAKE, ORIENTATION, EXIF_IFD = 0x829A, 0xA00
 
 
 def needs(extension: str) -> None:
-    if extension not in files.writable_formats():
+    if extension not in formats.writable_formats():
         pytest.skip(f"this libvips was built without a codec for {extension}")
 
 
@@ -427,7 +427,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 
     if moment == "encoding":
         monkeypatch.setattr(cv2, "imencode", refuse)
-        monkeypatch.setattr(files, "_to_vips", refuse)
+        monkeypatch.setattr(vips, "from_array", refuse)
     elif moment == "writing":
         fill_up_after(monkeypatch, 40)
     else:
@@ -466,8 +466,8 @@ def test_what_a_format_cannot_hold_is_refused_and_one_pixel_less_is_not(
 ) -> None:
     needs(extension)
     thin = np.zeros((8, longest + 1, 3), np.uint8)
-    assert files.too_large_for(tmp_path / f"a.{extension}", 8, longest + 1) is not None
-    with pytest.raises(ImageFileError, match=rf"a\.{extension}: .*{longest + 1}×8.*--ext png"):
+    assert formats.too_large_for(tmp_path / f"a.{extension}", 8, longest + 1) is not None
+    with pytest.raises(ImageFileError, match=rf"a\.{extension}: .*{longest + 1}×8.*ext png"):
         files.write(tmp_path / f"a.{extension}", Picture(thin))
     files.write(tmp_path / f"a.{extension}", Picture(thin[:, :-1]))
     header = files.probe(tmp_path / f"a.{extension}")
@@ -481,6 +481,11 @@ def test_an_unknown_extension_is_refused_with_those_that_are_known(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_without_metadata_gets_no_orientation_but_upright(tmp_path: Path) -> None:
-    files.write(tmp_path / "a.jpg", Picture(gradient(), Metadata()))
-    assert pyvips.Image.new_from_file(str(tmp_path / "a.jpg")).get("orientation") == 1
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "avif", "tiff"])
+def test_nothing_is_made_up_for_a_picture_that_says_nothing(tmp_path: Path, extension: str) -> None:
+    needs(extension)
+    files.write(tmp_path / f"a.{extension}", Picture(gradient()))
+    assert files.read(tmp_path / f"a.{extension}").metadata == Metadata()
+    told = pyvips.Image.new_from_file(str(tmp_path / f"a.{extension}"))
+    assert not [name for name in told.get_fields() if name.startswith(("exif", "xmp", "icc", "iptc"))]
+    assert not told.get_typeof("orientation") or told.get("orientation") == 1

@@ -11,7 +11,7 @@ import pytest
 from tiny import picture
 
 from realesrgan.errors import UsageError
-from realesrgan.image import files, jobs
+from realesrgan.image import files, formats, jobs
 from realesrgan.image.files import Picture
 from realesrgan.image.jobs import Naming, Plan
 
@@ -25,7 +25,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def make(*names: str, channels: int = 3) -> None:
     for name in names:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
-        format_name = files.format_of(Path(name)) or "png"
+        format_name = formats.format_of(Path(name)) or "png"
         written = Path(name).with_name(f"made.{format_name}")
         files.write(written, Picture(picture(4, 5, channels)))
         written.rename(name)
@@ -163,9 +163,9 @@ def test_one_picture_given_in_several_ways_is_done_once() -> None:
 @pytest.mark.parametrize("missing", ["nowhere.png", "nowhere/", "*.nothing"])
 def test_an_input_that_does_not_exist_is_refused_by_name(missing: str) -> None:
     make("a.png")
-    with pytest.raises(UsageError, match=r"-i .*there is no such file") as refused:
+    with pytest.raises(UsageError, match=r"input .*there is no such file") as refused:
         plan("a.png", missing)
-    assert f"-i {missing}:" in str(refused.value)
+    assert f"input {missing}:" in str(refused.value)
 
 
 def test_recursion_keeps_the_tree() -> None:
@@ -183,7 +183,7 @@ def test_without_recursion_sub_folders_are_passed_over_and_named() -> None:
     assert sources(planned) == ["pics/a.png"]
     assert len(planned.passed_over) == 1
     assert str(Path("pics/x")) in planned.passed_over[0]
-    assert "--recursive" in planned.passed_over[0]
+    assert "`recursive`" in planned.passed_over[0]
     assert planned.failures == []
 
 

@@ -24,8 +24,8 @@ from realesrgan.errors import DeviceError, ImageFileError
 from realesrgan.image import compare, files, pipeline
 from realesrgan.image.files import Metadata, Picture
 from realesrgan.image.jobs import Job
-from realesrgan.image.pipeline import Restorer, restore_all
-from realesrgan.restorer import FacePair, Listener
+from realesrgan.image.pipeline import restore_all
+from realesrgan.restorer import FacePair, Listener, Reporter, Restorer
 
 PATIENCE_S = 20  # longer than anything here takes; only a test that fails waits for it
 HANDFUL = 12  # pictures in memory: two short queues, and one in each thread
@@ -34,7 +34,7 @@ HANDFUL = 12  # pictures in memory: two short queues, and one in each thread
 SILENT = Listener(lambda share: None)
 
 
-class Log:
+class Log(Reporter):
     """A reporter that remembers."""
 
     def __init__(self) -> None:
@@ -43,17 +43,32 @@ class Log:
         self.errors: dict[str, str] = {}
         self.faces: dict[str, int] = {}
 
-    def restored_faces(self, job: Job, pairs: Sequence[FacePair]) -> None:
-        self.faces[job.source.name] = len(pairs)
+        self.totals: dict[str, int] = {}
+        self.facts: dict[str, str] = {}
+        self.warnings: list[str] = []
+        self.remarks: list[str] = []
 
-    def progressed(self, job: Job, share: float) -> None:
-        self.shares.setdefault(job.source.name, []).append(share)
+    def remark(self, message: str) -> None:
+        self.remarks.append(message)
 
-    def finished(self, job: Job, result: Array, seconds: float) -> None:
-        self.done.append(job.source.name)
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
 
-    def failed(self, job: Job, reason: str) -> None:
-        self.errors[job.source.name] = reason
+    def started(self, source: Path, total: int, done: int = 0) -> None:
+        self.totals[source.name] = total
+
+    def restored_faces(self, source: Path, frame: int | None, pairs: Sequence[FacePair]) -> None:
+        self.faces[source.name] = len(pairs)
+
+    def progressed(self, source: Path, done: float) -> None:
+        self.shares.setdefault(source.name, []).append(done / self.totals[source.name])
+
+    def finished(self, source: Path, target: Path, facts: str) -> None:
+        self.done.append(source.name)
+        self.facts[source.name] = facts
+
+    def failed(self, source: Path, reason: str) -> None:
+        self.errors[source.name] = reason
 
 
 @pytest.fixture
@@ -373,7 +388,7 @@ def test_a_result_that_fits_is_written_though_another_filled_the_disk_beside_it(
     attempts: list[str] = []
     write = files.write
 
-    def write_to_tiny_disk(path: Path, image: Picture, quality: int = files.DEFAULT_QUALITY) -> None:
+    def write_to_tiny_disk(path: Path, image: Picture, quality: int = files.DEFAULT_QUALITY) -> tuple[str, ...]:
         attempts.append(path.name)
         if path == too_large:
             filling.set()
@@ -383,7 +398,7 @@ def test_a_result_that_fits_is_written_though_another_filled_the_disk_beside_it(
         if not refused.is_set():
             refused.set()
             raise disk_full(path)
-        write(path, image, quality)
+        return write(path, image, quality)
 
     def disk_full(path: Path) -> ImageFileError:
         error = ImageFileError(f"{path}: cannot be written")
@@ -437,10 +452,10 @@ def test_reading_restoring_and_writing_overlap(tmp_path: Path, log: Log, monkeyp
             second_is_restored.set()
         return twice(frame, listener)
 
-    def writing(path: Path, result: Picture, quality: int) -> None:
+    def writing(path: Path, result: Picture, quality: int) -> tuple[str, ...]:
         if path == jobs[0].target:
             assert second_is_restored.wait(PATIENCE_S), "the second is not restored while the first is written"
-        write(path, result, quality)
+        return write(path, result, quality)
 
     monkeypatch.setattr(files, "read", reading)
     monkeypatch.setattr(files, "write", writing)
@@ -476,10 +491,10 @@ def test_memory_holds_a_handful_of_pictures_however_slow_what_follows_is(
             hold()
         return twice(frame, listener)
 
-    def writing(path: Path, result: Picture, quality: int) -> None:
+    def writing(path: Path, result: Picture, quality: int) -> tuple[str, ...]:
         if stuck == "writing":
             hold()
-        write(path.with_name(f"{threading.get_ident()}.png"), result, quality)
+        return write(path.with_name(f"{threading.get_ident()}.png"), result, quality)
 
     monkeypatch.setattr(files, "read", reading)
     monkeypatch.setattr(files, "write", writing)

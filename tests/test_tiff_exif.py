@@ -58,7 +58,7 @@ def test_a_damaged_exif_block_leaves_the_tiff_as_it_is(tmp_path: Path) -> None:
     before = (tmp_path / "a.tiff").read_bytes()
     block = exif_block("<")
     for damaged in (b"", b"Exif\0\0", block[:30], block[:60], block.replace(struct.pack("<I", 66), b"\xff" * 4)):
-        tiff_exif.insert(tmp_path / "a.tiff", damaged, 7, 5)
+        tiff_exif.complete(tmp_path / "a.tiff", damaged, 7, 5, has_density=True)
         assert (tmp_path / "a.tiff").read_bytes() == before
 
 
