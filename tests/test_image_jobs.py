@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from realesrgan.errors import UsageError
 from realesrgan.image import files, formats, jobs
 from realesrgan.image.files import Picture
 from realesrgan.image.jobs import Naming, Plan
+from realesrgan.outputs import part_of
 
 
 @pytest.fixture(autouse=True)
@@ -287,3 +289,84 @@ def test_a_batch_into_its_own_folder_can_be_finished(tmp_path: Path) -> None:
     assert [job.source.name for job in found.jobs] == ["b.png"]
     assert found.done_before == 1
     assert found.passed_over == [f"{tmp_path / 'a_out.png'}: the result of {tmp_path / 'a.png'}"]
+
+
+# Entries that the system has something against.
+
+no_links = pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+
+
+@no_links
+@pytest.mark.parametrize("given", ["pics", "pics/me", "pics/*"])
+def test_a_link_to_itself_fails_alone(given: str) -> None:
+    make("pics/a.png")
+    Path("pics/me").symlink_to("me")
+    planned = plan(given)
+    assert sources(planned) == ([] if given == "pics/me" else ["pics/a.png"])
+    assert [line for line in planned.failures if "pics/me: cannot be read" in line] == planned.failures
+    assert len(planned.failures) == 1
+
+
+@no_links
+def test_a_link_to_itself_as_a_place_for_results_is_no_traceback() -> None:
+    make("pics/a.png")
+    Path("me").symlink_to("me")
+    assert targets(plan("pics", output="me", skip_existing=True)) == ["me/a_out.png"]
+
+
+@no_links
+def test_a_link_to_nothing_fails_alone() -> None:
+    make("pics/a.png")
+    Path("pics/gone.png").symlink_to("nowhere.png")
+    planned = plan("pics")
+    assert sources(planned) == ["pics/a.png"]
+    assert len(planned.failures) == 1
+    assert "gone.png" in planned.failures[0]
+
+
+@pytest.mark.parametrize("given", ["pics", "pics/locked/x.png", "pics/locked/*.png"])
+@pytest.mark.parametrize("recursive", [False, True])
+def test_what_may_not_be_entered_fails_alone(monkeypatch: pytest.MonkeyPatch, given: str, recursive: bool) -> None:
+    """As for a folder of mode r--, which the super-user, who may run these tests, can enter all the same."""
+    make("pics/a.png", "pics/locked/x.png")
+    stat = Path.stat
+
+    def guarded(path: Path, **how: Any) -> os.stat_result:
+        if path.parent.name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **how)
+
+    monkeypatch.setattr(Path, "stat", guarded)
+    planned = plan("pics/a.png", given, recursive=recursive)
+    assert sources(planned) == ["pics/a.png"]
+    if given != "pics" or recursive:
+        assert len(planned.failures) == 1
+        assert "locked" in planned.failures[0]
+        assert ".png: cannot be read (Permission denied)" in planned.failures[0]
+
+
+def test_a_word_too_long_for_a_name_is_an_input_that_does_not_exist() -> None:
+    with pytest.raises(UsageError, match="there is no such file"):
+        plan("x" * 300)
+
+
+def test_a_result_whose_name_would_be_too_long_is_not_taken_for_done() -> None:
+    make("pics/a.png", f"pics/{'x' * 248}.png")
+    assert len(plan("pics", skip_existing=True).jobs) == 2
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
+def test_a_name_that_is_not_utf_8_is_a_name(tmp_path: Path) -> None:
+    make("pics/a.png", "pics/b.png")
+    Path("pics/b.png").rename(Path(os.fsdecode(b"pics/caf\xe9.png")))
+    Path(os.fsdecode(b"pics/caf\xe9.txt")).write_text("no picture")
+    planned = plan("pics")
+    assert [os.fsencode(job.target) for job in planned.jobs] == [b"results/a_out.png", b"results/caf\xe9_out.png"]
+    assert len(planned.passed_over) == 1
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_what_is_still_being_written_is_no_input(recursive: bool) -> None:
+    make("pics/a.png", "pics/b.png")
+    Path("pics/b.png").rename(part_of(Path("pics/c.png")))
+    assert sources(plan("pics", recursive=recursive)) == sources(plan("pics/*")) == ["pics/a.png"]

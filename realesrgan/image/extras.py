@@ -47,7 +47,7 @@ def remarks(path: Path, loader: str, pages: int) -> tuple[str, ...]:
     found = look_into(path)
     lines = []
     if found.frames > 1:
-        lines.append(f"holds {found.frames} {_AS_A_VIDEO}")
+        lines.append(f"holds {found.frames} frames, of which only the first is restored")
     elif pages > 1:
         lines.append(f"holds {pages} {_NOT_RESTORED.get(loader, _NOT_RESTORED['tiff'])}")
     if found.gain_map:

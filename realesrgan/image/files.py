@@ -114,7 +114,7 @@ def _read(path: Path, fail_on: vips.FailOn) -> Picture:
     if image is None:
         raise ImageFileError(f"{path}: not a picture that can be read here, or a damaged one")
     if not isinstance(image, pyvips.Image):
-        return Picture(image)
+        return Picture(image, remarks=extras.remarks(path, "", 1))
     loader = vips.loader_of(image)
     try:
         return _decode(image, path, loader)
@@ -202,8 +202,8 @@ def write(path: Path, picture: Picture, quality: int = DEFAULT_QUALITY) -> tuple
     try:
         try:
             _encode(part, picture, format_name, quality)
-        except vips.ERRORS as error:  # most likely metadata that a library behind libvips takes exception to
-            lost = (f"its metadata could not be written{vips.detail(error)}",)
+        except vips.ERRORS:  # most likely metadata that a library behind libvips takes exception to
+            lost = ("its metadata (colour profile, EXIF and the like) cannot be written and is lost",)
             _encode(part, Picture(picture.pixels), format_name, quality)
         part.replace(path)
     except (*vips.ERRORS, OSError, cv2.error) as error:
