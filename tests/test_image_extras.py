@@ -157,3 +157,9 @@ def test_bytes_behind_the_end_of_a_jpeg_are_no_damage(tmp_path: Path, behind: by
     path = save(to_vips(gradient()), tmp_path / "a.jpg")
     path.write_bytes(path.read_bytes() + behind)
     assert files.read(path).warnings == ()
+
+
+def test_a_warning_of_another_format_is_not_taken_for_damage(tmp_path: Path) -> None:
+    content = png(tmp_path / "a.png", Chunk(b"tEXt", b"Title\0Harbour")).read_bytes()
+    (tmp_path / "a.png").write_bytes(content.replace(b"Harbour", b"harbour"))  # its CRC is wrong now
+    assert np.array_equal(files.read(tmp_path / "a.png").pixels, gradient())

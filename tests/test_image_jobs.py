@@ -351,7 +351,7 @@ def test_a_word_too_long_for_a_name_is_an_input_that_does_not_exist() -> None:
 
 
 def test_a_result_whose_name_would_be_too_long_is_not_taken_for_done() -> None:
-    make("pics/a.png", f"pics/{'x' * 248}.png")
+    make("pics/a.png", f"pics/{'x' * 248}.png", "results/other.png")
     assert len(plan("pics", skip_existing=True).jobs) == 2
 
 

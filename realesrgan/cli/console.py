@@ -24,7 +24,7 @@ from . import interrupts
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, interrupts.INTERRUPTED
 NOBODY_READS = 141  # as shells give it for a process that a closed pipe has ended
 _SHORT_FLAGS = {"gpu_id": "-g", "input": "-i", "output": "-o", "model_name": "-n"}
-_unreadable: set[str] = set()  # "stdout", "stderr": those that have refused a message
+_unreadable: dict[str, TextIO] = {}  # which stdout, which stderr has refused a message
 
 
 def flag(option: str) -> str:
@@ -44,7 +44,7 @@ def announce(message: str) -> None:
 
 def _print(message: str, name: str) -> None:
     stream: TextIO | None = getattr(sys, name)
-    if stream is None or name in _unreadable:
+    if stream is None or _unreadable.get(name) is stream:
         return
     try:
         # File names may hold what has no letters, and no encoding.
@@ -52,7 +52,7 @@ def _print(message: str, name: str) -> None:
         tqdm.write(message.encode(encoding, "backslashreplace").decode(encoding), file=stream)
         stream.flush()  # an error shows here, and not when the process ends
     except (OSError, ValueError):  # a closed pipe, a full disk; ValueError: a closed file
-        _unreadable.add(name)
+        _unreadable[name] = stream
         _redirect_to_nowhere(stream)
 
 

@@ -5,7 +5,7 @@ libvips does the formats; OpenCV reads and writes the few it lacks (BMP, PNM, JP
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,26 +91,26 @@ def read(path: Path) -> Picture:
             neither 8 nor 16 bit.
     """
     try:
-        return _read(path, "warning")
+        return _read(path)
     except _Damaged as damaged:
         if not damaged.is_jpeg:
             raise
     # A JPEG with a damaged scan is still a picture, if it has its end: what is missing is gray, or what went before.
-    picture = _read(path, "truncated")
+    picture = _read(path, tolerant=True)
     line = "its data is damaged, and part of the picture may be wrong"
-    return Picture(picture.pixels, picture.metadata, (line, *picture.warnings), picture.remarks)
+    return replace(picture, warnings=(line, *picture.warnings))
 
 
 class _Damaged(ImageFileError):
-    """What has come of it cannot be trusted as it is. `is_jpeg`: decoding may go on behind the damage."""
+    """A picture that cannot be decoded as it is. `is_jpeg`: it may be, by a tolerant decoder."""
 
     def __init__(self, path: Path, error: Exception, is_jpeg: bool = False) -> None:
         super().__init__(f"{path}: damaged or cut short{vips.detail(error)}")
         self.is_jpeg = is_jpeg
 
 
-def _read(path: Path, fail_on: vips.FailOn) -> Picture:
-    image = _open(path, fail_on)
+def _read(path: Path, *, tolerant: bool = False) -> Picture:
+    image = _open(path, tolerant=tolerant)
     if image is None:
         raise ImageFileError(f"{path}: not a picture that can be read here, or a damaged one")
     if not isinstance(image, pyvips.Image):
@@ -119,12 +119,12 @@ def _read(path: Path, fail_on: vips.FailOn) -> Picture:
     try:
         return _decode(image, path, loader)
     except vips.ERRORS as error:
-        raise _Damaged(path, error, is_jpeg=loader == "jpeg" and fail_on == "warning") from error
+        raise _Damaged(path, error, is_jpeg=loader == "jpeg" and not tolerant) from error
     except OSError as error:
         raise ImageFileError(f"{path}: cannot be read{vips.detail(error)}") from error
 
 
-def _open(path: Path, fail_on: vips.FailOn = "truncated") -> Any:
+def _open(path: Path, *, tolerant: bool = False) -> Any:
     """A libvips image, not yet decoded, or an array where only OpenCV knows the format, or None."""
     try:
         if path.stat().st_size == 0:
@@ -137,7 +137,7 @@ def _open(path: Path, fail_on: vips.FailOn = "truncated") -> Any:
     if claimed > extras.LONGEST_SIDE:  # libvips would find out, but GLib prints lines of its own
         raise ImageFileError(f"{path}: damaged: it claims to be {claimed} pixels long")
     try:
-        image = vips.open_image(path, fail_on)
+        image = vips.open_image(path, tolerant=tolerant)
     except vips.ERRORS as error:
         raise _Damaged(path, error) from error
     if image is None:

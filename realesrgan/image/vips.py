@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,11 +14,9 @@ import pyvips
 
 from ..arrays import Array
 
-FailOn = Literal["truncated", "warning"]
-
 # What libvips would also open: text files of numbers, and drawings, which are better rendered larger.
 _NOT_FOR_PICTURES = ("VipsForeignLoadMatrix", "VipsForeignLoadSvg", "VipsForeignLoadPdf")
-_ULTRA_HDR = "VipsForeignLoadUhdr"
+_JPEG = ("VipsForeignLoadJpeg", "VipsForeignLoadUhdr")
 # pyvips decodes messages and names as UTF-8 and lets the exception out, whatever a file says in them.
 ERRORS = (pyvips.Error, UnicodeDecodeError)
 
@@ -38,8 +36,10 @@ def _lenient(text: Any) -> str:
     return "" if text == pyvips.ffi.NULL else pyvips.ffi.string(text).decode("utf-8", "replace")
 
 
-def open_image(path: Path, fail_on: FailOn = "truncated") -> pyvips.Image | None:
+def open_image(path: Path, *, tolerant: bool = False) -> pyvips.Image | None:
     """A picture whose pixels are decoded as they are asked for, or None if libvips does not know the content.
+
+    Decoding fails where the file is cut short and, unless `tolerant`, where the scan of a JPEG is damaged.
 
     Raises:
         ERRORS: the header is damaged.
@@ -50,8 +50,10 @@ def open_image(path: Path, fail_on: FailOn = "truncated") -> pyvips.Image | None
     if not loader or loader.startswith(_NOT_FOR_PICTURES):
         pyvips.vips_lib.vips_error_clear()
         return None
-    options = {"access": "sequential", "fail_on": fail_on}
-    if loader.startswith(_ULTRA_HDR):  # a JPEG, but this loader does not notice one that is cut short
+    # A JPEG has warnings only in its scan; other formats have harmless ones.
+    strict = loader.startswith(_JPEG) and not tolerant
+    options = {"access": "sequential", "fail_on": "warning" if strict else "truncated"}
+    if loader.startswith(_JPEG):  # also Ultra HDR, whose own loader does not notice a file that is cut short
         return pyvips.Image.jpegload_source(source, **options)
     return pyvips.Image.new_from_source(source, "", **options)
 
