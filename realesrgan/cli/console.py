@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -47,23 +48,26 @@ def _print(message: str, name: str) -> None:
     if stream is None or _unreadable.get(name) is stream:
         return
     try:
-        # File names may hold what has no letters, and no encoding.
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        tqdm.write(message.encode(encoding, "backslashreplace").decode(encoding), file=stream)
+        tqdm.write(_printable(message, getattr(stream, "encoding", None) or "utf-8"), file=stream)
         stream.flush()  # an error shows here, and not when the process ends
     except (OSError, ValueError):  # a closed pipe, a full disk; ValueError: a closed file
         _unreadable[name] = stream
         _redirect_to_nowhere(stream)
 
 
+def _printable(message: str, encoding: str) -> str:
+    """What `encoding` has letters for; the rest, as of file names that are not UTF-8, as \\x and numbers."""
+    with suppress(UnicodeEncodeError):  # half of a pair of surrogates, in a name on Windows
+        message = message.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return message.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def _redirect_to_nowhere(stream: TextIO) -> None:
     """Let Python's last flush at exit succeed, which would print a traceback of its own."""
-    try:
+    with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-    except (OSError, ValueError):
-        pass
 
 
 class _LogLines(logging.Handler):
