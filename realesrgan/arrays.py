@@ -13,8 +13,8 @@ Array = npt.NDArray[Any]
 Mode = Literal["L", "RGB", "RGBA"]
 # ITU-R BT.601 luma of R, G, B: how OpenCV, and so the published code, turns a restored gray picture gray again.
 LUMA = (0.299, 0.587, 0.114)
-# How far around an edge the networks' own alpha is kept, in pixels of the source. Measured with animevideov3, x4plus and
-# its 6-block kin on hard, soft and two-pixel edges: from 4 pixels on, what is off no longer depends on the edge.
+# How far around an edge the networks' own alpha is kept, in pixels of the source. Measured with animevideov3, x4plus
+# and x4plus_anime_6B on hard, soft and two-pixel edges: from 4 pixels on, the error no longer depends on the edge.
 ALPHA_EDGE_PX = 4
 _BAND_ROWS = 256  # of a result, handled at a time
 
@@ -107,10 +107,9 @@ def bleed_colour(colour: Array, alpha: Array) -> Array:
 def keep_constant_alpha(alpha: Array, enlarged: Array, radius: int = ALPHA_EDGE_PX) -> Array:
     """Undo what a network made of alpha where there was nothing to restore.
 
-    Networks turn 0 into 1 and 255 into 254. Wherever all of the (H, W) source `alpha` within `radius` pixels, in the
-    square around, has one value, `enlarged`, its (H', W') result of the same type, gets exactly that; elsewhere it
-    stays. Edges are as the network makes them if `radius` is as far as it makes anything of them: what is left to undo
-    there is a level or a few, and no new edge that could be seen.
+    Networks turn 0 into 1 and 255 into 254 or a few levels less. `enlarged` is the (H', W') result for the (H, W)
+    source `alpha`, of the same type. Each of its pixels gets the value of the source exactly if the source is constant
+    within `radius` pixels (a square) of it, and stays as it is otherwise: edges are left to the network.
     """
     side = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
     # Beyond the border nothing counts: a constant picture is constant up to it.

@@ -501,7 +501,10 @@ def run_script(*argv: str | Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot send Ctrl-C to one process of a group")
-def test_ctrl_c_leaves_whole_results_and_the_same_command_does_the_rest(rrdbnet_file: Path) -> None:
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_ctrl_c_leaves_whole_results_and_the_same_command_does_the_rest(
+    rrdbnet_file: Path, name: str, code: int
+) -> None:
     make("pics/a.png")
     make("pics/b.png", "pics/c.png", "pics/d.png", "pics/e.png", height=96, width=128)
     argv = ["-i", "pics", "--model_path", str(rrdbnet_file), "--fp32", "--skip_existing"]
@@ -509,9 +512,9 @@ def test_ctrl_c_leaves_whole_results_and_the_same_command_does_the_rest(rrdbnet_
         deadline = time.monotonic() + PATIENCE_S
         while not Path("results/a_out.png").exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(getattr(signal, name))
         out, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert "Traceback" not in out + err
     assert len([line for line in err.splitlines() if "interrupted" in line]) == 1
     assert "--skip_existing" in err

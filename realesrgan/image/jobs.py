@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import glob
+import os
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,8 @@ from pathlib import Path
 from ..errors import ImageFileError, UsageError
 from ..outputs import place_of, refuse_overwrites
 from . import files, formats
+
+LONGEST_NAME = 255  # bytes, on Linux's file systems
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,10 @@ class Job:
 
 @dataclass
 class Plan:
-    """All that a command line asks for: what to do, and what not and why (one line each)."""
+    """What is asked for: the jobs, and a line each for what is passed over or fails.
+
+    Lines name options in backticks (see `errors.spell`).
+    """
 
     jobs: list[Job] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
@@ -42,7 +49,7 @@ class Plan:
 class Naming:
     """How results are named: `{stem}_{suffix}.{extension}` below `folder`.
 
-    `extension` "auto" keeps the input's where it can be written. What has transparency goes into PNG, as published,
+    `extension` "auto" keeps the input's if it can be written. Pictures with transparency become PNG, as published,
     unless another format that holds it was asked for by name.
     """
 
@@ -71,10 +78,9 @@ def plan(
 ) -> Plan:
     """Find the pictures that `inputs` (files, folders, patterns) stand for.
 
-    `refuse` is given a picture's header and target and says why it cannot be done, or None. A file that is no picture
-    fails if it was named itself or is called like one; in a folder, other files are passed over.
-
-    With `compare`, the before/after pictures are counted among what would be written.
+    `refuse` is given a picture's header and target and returns why it cannot be restored, or None. A file that is not
+    a picture fails if it is one of `inputs` or has a picture's extension; other files in a folder are passed over, and
+    hidden ones are not looked at. With `compare`, before/after pictures count among what would be written.
 
     Raises:
         UsageError: an input does not exist or matches nothing, two pictures would be written to one file, or one
@@ -92,7 +98,7 @@ def plan(
             looks_like_one = path.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS
             lines = result.failures if named_itself or looks_like_one else result.passed_over
             lines.append(f"{path}: {'damaged, or ' if looks_like_one else ''}not a picture")
-        elif reason := refuse(header, target := naming.target(relative, header)):
+        elif reason := _too_long(target := naming.target(relative, header)) or refuse(header, target):
             result.failures.append(f"{path}: {reason}")
         else:
             result.jobs.append(Job(path, header, target))
@@ -106,6 +112,12 @@ def plan(
     return result
 
 
+def _too_long(target: Path) -> str | None:
+    if sys.platform == "linux" and len(os.fsencode(target.name)) > LONGEST_NAME:
+        return f"the name of its result would be longer than {LONGEST_NAME} bytes; try a shorter `suffix`, or rename it"
+    return None
+
+
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
@@ -114,7 +126,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _leave_out_results(result: Plan) -> None:
-    """Where results lie among the inputs, those of an earlier run are no inputs of this one."""
+    """Results of an earlier run that lie among the inputs are not restored again."""
     makers = {place_of(job.target): job.source for job in result.jobs}
     for job in list(result.jobs):
         if maker := makers.get(place_of(job.source)):
