@@ -44,7 +44,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "inference_realesrgan_vi
 
 
 def _restore_all(options: VideoOptions) -> int:
+    from ..image import vips
+
     model = models.check(options, DEFAULT_MODEL)
+    vips.prepare_process()
     if options.num_process_per_gpu is not None:
         models.check_range("--num_process_per_gpu", options.num_process_per_gpu, 1)
     excerpt = _excerpt(options)
@@ -142,13 +145,13 @@ def _rate(words: str) -> Fraction:
 
 def _inputs(words: Sequence[str]) -> Iterator[Path]:
     """A folder that holds videos stands for them; one that holds pictures is a video by itself."""
-    from ..image import files
+    from ..image import formats
 
     for word in words:
         path = Path(word)
         entries = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else []
         videos = [entry for entry in entries if entry.suffix.lower()[1:] in VIDEO_EXTENSIONS]
-        pictures = any(entry.suffix.lower()[1:] in files.PICTURE_EXTENSIONS for entry in entries)
+        pictures = any(entry.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS for entry in entries)
         yield from videos if videos and not pictures else [path]
 
 

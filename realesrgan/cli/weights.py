@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "realesrgan weights") ->
     argv = sys.argv[1:] if argv is None else argv
     options = parse(WeightsOptions, argv, prog, DESCRIPTION)
     actions = {"list": _list, "fetch": _fetch, "verify": _verify}
-    return console.run(lambda: actions[options.action](options))
+    return console.run(lambda: actions[options.action](options), prints_results=options.action != "fetch")
 
 
 def _models(options: WeightsOptions) -> list[Model | FaceModel]:
