@@ -13,11 +13,13 @@ from realesrgan.errors import UsageError, VideoFileError
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.video.probe import probe
+from realesrgan.video.sources.container import ContainerSource
 
 
 def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
     clip = Clip(moving(5)).write(tmp_path / 'it\'s a "clip" ü.txt', "mpegts")
     source = probe(clip)
+    assert isinstance(source, ContainerSource)
     assert (source.width, source.height, source.format_name) == (64, 48, "mpegts")
 
 
@@ -62,7 +64,7 @@ def test_a_folder_of_frames_is_a_video(tmp_path: Path) -> None:
         files.write(tmp_path / f"{number}.png", Picture(picture(8, 10, seed=number)))
     (tmp_path / "notes.txt").write_text("no picture")
     source = probe(tmp_path, RATE)
-    assert (len(source.pictures), source.rate, source.duration_s) == (3, 25, 3 / 25)
+    assert (source.frame_count, source.rate, source.duration_s) == (3, 25, 3 / 25)
 
 
 def test_a_folder_of_unequal_frames_is_refused_and_two_are_named(tmp_path: Path) -> None:

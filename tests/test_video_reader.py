@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from clips import Clip, Sound, corrupted, cut_off, flat, frame_times, moving, turned
 
-from realesrgan.video.decoding import Losses
-from realesrgan.video.probe import VideoSource, probe
-from realesrgan.video.reader import Frame, read_frames, retimed
+from realesrgan.video.probe import probe
+from realesrgan.video.sources.source import Frame, Losses, VideoSource
 
 UNEVEN = (0, 1, 3, 7, 8, 12, 13, 20)  # in 25ths of a second
 INTRA = {"crf": "10", "g": "5", "bf": "0", "preset": "ultrafast"}
 
 
 def read(path: Path, **span: float) -> tuple[list[Frame], Losses, VideoSource]:
-    source, losses = probe(path), Losses()
-    return list(read_frames(source, losses, **span)), losses, source
+    source = probe(path)
+    reading = source.frames(**span)
+    return list(reading), reading.losses, source
 
 
 @pytest.mark.parametrize(
@@ -32,17 +32,17 @@ def test_uneven_times_are_the_sources(tmp_path: Path, name: str, unit: Fraction)
     path = Clip(moving(len(times)), times=times, time_base=unit).write(tmp_path / name)
     frames, losses, source = read(path)
     told = frame_times(path)
-    start = source.start_pts * source.time_base
+    start = source.origin_s
     assert [frame.pts * source.time_base + start for frame in frames] == told
     assert [a - b for a, b in itertools.pairwise(told)] == [Fraction(a - b, 25) for a, b in itertools.pairwise(UNEVEN)]
     assert [frame.index for frame in frames] == list(range(len(UNEVEN)))
-    assert losses == Losses(reached_s=losses.reached_s)
+    assert losses == Losses()
 
 
 def test_a_file_that_starts_late_is_counted_from_its_start(tmp_path: Path) -> None:
     clip = Clip(moving(10), times=range(250, 260), options=INTRA).write(tmp_path / "a.ts")
     frames, _, source = read(clip)
-    assert source.start_pts * source.time_base == 10
+    assert source.origin_s == 10
     assert [frame.pts * source.time_base for frame in frames] == [Fraction(number, 25) for number in range(10)]
 
 
@@ -151,7 +151,7 @@ def test_at_a_constant_rate_each_moment_shows_what_it_showed(tmp_path: Path, rat
     times = [40 * when for when in UNEVEN]
     path = Clip(moving(8), times=times, time_base=Fraction(1, 1000), codec="ffv1", options={}).write(tmp_path / "a.mkv")
     frames, _, source = read(path)
-    again = list(retimed(iter(frames), source, rate))
+    again = list(probe(path, rate).frames())
     end = (frames[-1].pts + frames[-1].duration) * source.time_base
     assert [frame.pts for frame in again] == list(range(len(again)))
     assert 0 <= len(again) / rate - end < 1 / rate
