@@ -143,19 +143,13 @@ def _rate(words: str) -> Fraction:
 
 def _inputs(words: Sequence[str]) -> Iterator[Path]:
     """A folder that holds videos stands for them; one that holds pictures is a video by itself."""
-    from ..image import files
+    from ..video.inputs import expand
 
     for word in words:
-        path = Path(word)
-        entries = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else []
-        videos = [entry for entry in entries if entry.suffix.lower()[1:] in VIDEO_EXTENSIONS]
-        pictures = any(entry.suffix.lower()[1:] in files.PICTURE_EXTENSIONS for entry in entries)
-        yield from videos if videos and not pictures else [path]
-
-
-VIDEO_EXTENSIONS = frozenset(
-    ("mp4", "m4v", "mkv", "webm", "mov", "avi", "ts", "m2ts", "mts", "flv", "wmv", "mpg", "mpeg")
-)
+        expanded = expand(Path(word))
+        for remark in expanded.remarks:
+            console.say(remark)
+        yield from expanded.videos
 
 
 def _restore(job: report.Job, excerpt: Excerpt, workers: _Workers, options: VideoOptions, model: Model | None) -> None:

@@ -62,22 +62,31 @@ class FolderSource(VideoSource):
 
 
 def probe_folder(folder: Path, rate: Fraction | None, *, repeat_damaged: bool) -> FolderSource:
-    """All pictures in `folder` but those whose names begin with a dot; f2 comes before f10.
+    """All pictures in `folder` that are not hidden; f2 comes before f10.
 
     Raises:
         VideoFileError: the folder cannot be read, has no pictures, or they do not fit together.
     """
+    return probe_pictures(folder, entries_of(folder), rate, repeat_damaged=repeat_damaged)
+
+
+def entries_of(folder: Path) -> list[Path]:
+    """The files in a folder, in natural order; names that begin with a dot are hidden and never meant.
+
+    Raises:
+        VideoFileError: the folder cannot be read.
+    """
     try:
-        entries = [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_file()]
     except OSError as error:
         raise VideoFileError(f"{folder}: cannot be read ({error.strerror})") from error
-    return probe_pictures(folder, sorted(entries, key=in_natural_order), rate, repeat_damaged=repeat_damaged)
+    return sorted(entries, key=_natural_order)
 
 
-def in_natural_order(path: Path) -> tuple[list[tuple[bool, int, str]], str]:
+def _natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
     """A key to sort names by, numbers in them as numbers: f1, f2, f10."""
-    parts = re.split(r"([0-9]+)", path.name)
-    return [(bool(number % 2), int(part) if number % 2 else 0, part) for number, part in enumerate(parts)], path.name
+    parts = re.split(r"([0-9]+)", path.stem)  # text, number, text and so on
+    return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)], path.name
 
 
 def probe_pictures(

@@ -21,6 +21,7 @@ from .source import Colour, OtherStream, stamps_of, untagged_colour
 
 UNKNOWN_RATE = Fraction(24)  # frames per second, where neither container nor codec tells
 LOOK_AHEAD_FRAMES = 12  # enough to meet a field among the whole frames of a telecined film, which has two in five
+MOST_UNTIMED_FRAMES = 250  # how many may come before 0 in Matroska, where they have no time
 _UNSPECIFIED = (0, 2, 3)  # RGB, not said, reserved: what a YUV video cannot be
 
 
@@ -37,9 +38,10 @@ def probe_container(path: Path) -> ContainerSource:
         if stream is None:
             kinds = ", ".join(sorted({stream.type for stream in container.streams}))
             raise VideoFileError(f"{path}: has no video in it" + (f", only {kinds}" if kinds else ""))
-        first, interlaced = _look_ahead(container, stream)
-        if first is None:
+        beginning = _look_ahead(container, stream)
+        if not beginning:
             raise VideoFileError(f"{path}: no frame of its video can be decoded")
+        first = beginning[0]
         context = stream.codec_context
         orientation = orientation_of(first)
         width, height = first.width, first.height
@@ -47,9 +49,9 @@ def probe_container(path: Path) -> ContainerSource:
         if orientation.transposed:
             width, height, aspect = height, width, 1 / aspect
         assert stream.time_base is not None
-        start_pts = _start(container, stream, first)
-        origin_s = start_pts * stream.time_base
         rate = Fraction(stream.average_rate or stream.guessed_rate or context.framerate or UNKNOWN_RATE)
+        start_pts = _start(container, stream, beginning, rate)
+        origin_s = start_pts * stream.time_base
         duration, duration_is_own = _duration(container, stream, origin_s)
         return ContainerSource(
             path=path,
@@ -69,7 +71,7 @@ def probe_container(path: Path) -> ContainerSource:
             colour=_colour(first),
             depth_bits=max(component.bits for component in first.format.components),
             has_alpha=_has_alpha(stream, first),
-            interlaced=interlaced,
+            interlaced=any(frame.interlaced_frame for frame in beginning[:LOOK_AHEAD_FRAMES]),
             others=_others(container, stream),
             format_name=container.format.name,
             hdr=hdr_of(first),
@@ -88,28 +90,35 @@ def find_picture_stream(container: InputContainer) -> VideoStream | None:
     )
 
 
-def _look_ahead(container: InputContainer, stream: VideoStream) -> tuple[av.VideoFrame | None, bool]:
-    """The first frame, and whether there is an interlaced one among the first few."""
-    first: av.VideoFrame | None = None
+def _look_ahead(container: InputContainer, stream: VideoStream) -> list[av.VideoFrame]:
+    """The first few frames, or fewer if they cannot be decoded; in Matroska up to the first that has a time."""
+    frames: list[av.VideoFrame] = []
+    most_untimed = MOST_UNTIMED_FRAMES if "matroska" in container.format.name else 0
     try:
-        for number, frame in enumerate(container.decode(stream)):
-            first = first or frame
-            if frame.interlaced_frame or number + 1 == LOOK_AHEAD_FRAMES:
-                return first, bool(frame.interlaced_frame)
+        for frame in container.decode(stream):
+            frames.append(frame)
+            if len(frames) >= (LOOK_AHEAD_FRAMES if frame.pts is not None else most_untimed):
+                break
     except av.error.FFmpegError:
-        if first is None:
+        if not frames:
             raise
-    return first, False
+    return frames
 
 
-def _start(container: InputContainer, stream: VideoStream, first: av.VideoFrame) -> int:
+def _start(container: InputContainer, stream: VideoStream, beginning: list[av.VideoFrame], rate: Fraction) -> int:
     """What counts as 0: where the container starts, as .ts files begin at 1.4 s or at hours.
 
-    Sound may start a little before 0, as encoders need some to get going; the video must not.
+    Sound may start a little before 0, as encoders need some to get going. If the video does, 0 is where it starts.
     """
     assert stream.time_base is not None
     start = round(Fraction(max(container.start_time or 0, 0), av.time_base) / stream.time_base)
-    return min(start, first.pts) if first.pts is not None and first.pts < 0 else start
+    untimed = 0
+    for frame in beginning:
+        if frame.pts is not None:
+            first_pts = frame.pts - untimed
+            return min(start, first_pts) if first_pts < 0 else start
+        untimed += frame.duration or round(1 / (rate * stream.time_base))
+    return start
 
 
 def _duration(container: InputContainer, stream: VideoStream, origin_s: Fraction) -> tuple[Fraction | None, bool]:
