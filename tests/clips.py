@@ -214,13 +214,15 @@ def end_to_end(parts: Sequence[Path], path: Path) -> Path:
     return path
 
 
-def remuxed(path: Path, target: Path, contents: dict[int, bytes]) -> Path:
-    """A copy of the video alone in the order of decoding, with some packets replaced, by their numbers."""
-    with av.open(str(path)) as source, av.open(str(target), "w") as output:
+def remuxed(path: Path, target: Path, contents: dict[int, bytes] | None = None, later: int = 0) -> Path:
+    """A copy of the video alone, with some packets replaced, by their numbers, and all of them shown `later`."""
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(path)) as source, av.open(str(target), "w", container_options=options) as output:
         stream = output.add_stream_from_template(source.streams.video[0], opaque=True)
         for number, packet in enumerate(packet for packet in source.demux(video=0) if packet.size):
-            copy = av.Packet(contents.get(number, bytes(packet)))
-            copy.pts, copy.dts, copy.time_base, copy.stream = packet.pts, packet.dts, packet.time_base, stream
+            copy = av.Packet((contents or {}).get(number, bytes(packet)))
+            copy.pts, copy.dts, copy.time_base = packet.pts + later, packet.dts + later, packet.time_base
+            copy.stream = stream
             copy.duration, copy.is_keyframe = packet.duration or 0, packet.is_keyframe
             output.mux(copy)
     return target

@@ -92,6 +92,23 @@ def test_a_folder_of_frames_becomes_a_video_at_the_rate_asked_for(small: list[st
     assert [time * 30000 for time in times] == [1001 * number for number in range(6)]
 
 
+def test_a_folder_that_cannot_be_used_fails_and_the_other_inputs_are_restored(
+    small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make("a.mp4")
+    for folder, pictures in (("mixed", ("f1.png", "f2.png")), ("season", ("cover.png",))):
+        Path(folder).mkdir()
+        shutil.copy("a.mp4", f"{folder}/{folder}1.mp4")
+        for name in pictures:
+            files.write(Path(folder, name), Picture(picture(12, 16)))
+    assert main(["-i", "mixed", "season", *small]) == 1
+    out, err = capsys.readouterr()
+    assert os.listdir("results") == ["season1_out.mp4"]
+    assert "failed: mixed: holds both videos" in err
+    assert "season: left out cover.png" in err
+    assert "1 videos restored, 1 failed" in out
+
+
 @pytest.mark.parametrize(("words", "frames"), [("50", 24), ("12.5", 6), ("24000/1001", 12)])
 def test_fps_retimes_a_video(small: list[str], words: str, frames: int) -> None:
     make()

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from clips import ASS, PQ, RATE, Clip, Sound, flat, moving, turned
+from clips import ASS, PQ, RATE, Clip, Sound, flat, moving, remuxed, turned
 from tiny import picture
 
 from realesrgan.errors import UsageError, VideoFileError
@@ -61,6 +61,15 @@ def test_a_matroska_file_that_starts_late_is_as_long_as_it_plays(tmp_path: Path)
     assert len(list(reading)) == 30
     assert (source.origin_s, source.duration_s) == (60, pytest.approx(1.2))
     assert reading.losses.missing_s == 0
+
+
+def test_frames_before_0_in_matroska_keep_their_pace(tmp_path: Path) -> None:
+    """They come without a time, so that the start of the video follows from the first one that has one."""
+    path = Clip(moving(30), options={"bf": "0"}).write(tmp_path / "a.mkv")
+    source = probe(remuxed(path, tmp_path / "b.mkv", later=-600))
+    frames = list(source.frames())
+    assert [frame.pts * source.time_base for frame in frames] == [Fraction(number, 25) for number in range(30)]
+    assert source.origin_s == Fraction(-6, 10)
 
 
 def test_depth_colour_and_streams_are_found(tmp_path: Path) -> None:

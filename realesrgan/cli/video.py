@@ -49,13 +49,14 @@ def _restore_all(options: VideoOptions) -> int:
         models.check_range("--num_process_per_gpu", options.num_process_per_gpu, 1)
     excerpt = _excerpt(options)
     rate = None if options.fps is None else _rate(options.fps)
-    paths = list(_inputs(options.input))
-    if not paths:
+    paths, failed = _inputs(options.input)
+    if not paths and not failed:
         raise UsageError(f"-i {' '.join(options.input)}: there is nothing in it")
     models.make_folder(Path(options.output))
     jobs = list(_planned(paths, rate, options))
     refuse_overwrites((job.source.path, [job.target]) for job in jobs)
-    failed = len(paths) - len(jobs)
+    total = len(paths) + failed
+    failed = total - len(jobs)
     upsamplers = models.load(options, model, workers_per_device=options.num_process_per_gpu) if jobs else []
     restorers = models.restorers(upsamplers, options, model)
     console.started_up()
@@ -68,8 +69,8 @@ def _restore_all(options: VideoOptions) -> int:
         except _Interrupted as interrupted:
             console.say(f"interrupted: {interrupted}")
             return console.INTERRUPTED
-    if len(paths) > 1:
-        console.announce(f"{len(paths) - failed} videos restored" + (f", {failed} failed" if failed else ""))
+    if total > 1:
+        console.announce(f"{total - failed} videos restored" + (f", {failed} failed" if failed else ""))
     return console.SOME_FAILED if failed else console.DONE
 
 
@@ -141,15 +142,23 @@ def _rate(words: str) -> Fraction:
     return rate
 
 
-def _inputs(words: Sequence[str]) -> Iterator[Path]:
-    """A folder that holds videos stands for them; one that holds pictures is a video by itself."""
+def _inputs(words: Sequence[str]) -> tuple[list[Path], int]:
+    """The videos that the words stand for, and how many words are folders that cannot be used."""
     from ..video.inputs import expand
 
+    paths: list[Path] = []
+    failed = 0
     for word in words:
-        expanded = expand(Path(word))
+        try:
+            expanded = expand(Path(word))
+        except VideoFileError as error:
+            failed += 1
+            console.say(f"failed: {error}")
+            continue
         for remark in expanded.remarks:
             console.say(remark)
-        yield from expanded.videos
+        paths += expanded.videos
+    return paths, failed
 
 
 def _restore(job: report.Job, excerpt: Excerpt, workers: _Workers, options: VideoOptions, model: Model | None) -> None:
