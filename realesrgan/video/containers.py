@@ -8,7 +8,7 @@ from enum import Enum
 
 from ..errors import UsageError
 from .encoding import HARDWARE, Encoding
-from .probe import OtherStream, VideoSource
+from .sources.source import OtherStream, VideoSource
 
 
 class Treatment(Enum):

@@ -16,7 +16,7 @@ from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
 from .containers import OutputPlan, Treatment, describe
-from .probe import OtherStream, VideoSource
+from .sources.source import OtherStream, VideoSource
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]  # generic only in its type stubs

@@ -20,8 +20,9 @@ from ..errors import VideoFileError
 from .containers import OutputPlan
 from .copies import Copies, Span, kept
 from .encoding import Encoding, configure, refusal, to_frame
-from .probe import VideoSource, error_text
 from .segments import Segment, Workspace, sync
+from .sources.ffmpeg import address, error_text
+from .sources.source import VideoSource
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]  # generic only in its type stubs
@@ -121,7 +122,7 @@ def assemble(
     if plan.container.format in ("mp4", "mov"):
         clock = str(time_base.denominator)
         options = {"movflags": "+faststart", "video_track_timescale": clock, "movie_timescale": clock}
-    span = Span(source.start_pts * source.time_base + Fraction(start_s), Fraction(start_s), _fraction(end_s))
+    span = Span(source.origin_s + Fraction(start_s), Fraction(start_s), _fraction(end_s))
     try:
         with av.open(str(part), "w", format=plan.container.format, container_options=options) as output:
             copies = _mux_all(output, workspace, source, time_base, plan, span)
@@ -160,7 +161,7 @@ def _mux_all(
         for packet in _segment_packets(workspace, video, time_base):
             output.mux(packet)
         return None
-    with av.open(str(source.path)) as original:
+    with av.open(address(source.path)) as original:
         copies = Copies(output, original, source, plan)
         _carry_facts(output, original, original.streams[source.stream_index], video, span)
         for packet in heapq.merge(_segment_packets(workspace, video, time_base), copies.packets(span), key=_seconds):
