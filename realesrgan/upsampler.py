@@ -23,8 +23,9 @@ from .engine.progress import WorkMeter
 from .engine.tiling import DEFAULT_TILE_PAD, Box
 from .errors import UsageError, WeightsError
 from .model_zoo import MODELS, find_model
+from .weights.download import Report
 from .weights.load import load_network
-from .weights.store import Report, local_file, obtain
+from .weights.store import local_file, obtain
 
 AlphaUpsampler = Literal["realesrgan", "bicubic"]
 

@@ -67,7 +67,8 @@ def _fetch(options: WeightsOptions) -> int:
 
 def _verify(options: WeightsOptions) -> int:
     """Check every copy that lies in one of the search folders; the wheel's copies are pip's to check."""
-    from ..weights.store import defect_of, search_folders
+    from ..weights.check import defect_of
+    from ..weights.store import search_folders
 
     folders = [Path(options.to)] if options.to else [folder for folder, _ in search_folders()]
     copies = {

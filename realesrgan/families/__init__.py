@@ -6,11 +6,12 @@ of. Loads no torch until it is handed a network or its tensors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING
 
 from ..errors import WeightsError
-from .family import Family, NetworkSpec, Shapes, Unsupported
+from .differences import difference, some_of
+from .family import Family, NetworkSpec, Unsupported
 from .others import other_network
 from .rrdbnet import RRDBNET
 from .srvgg import SRVGGNET_COMPACT
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FAMILIES: tuple[Family, ...] = (RRDBNET, SRVGGNET_COMPACT)
-
-SHOWN_KEYS = 3  # in messages
-SHOWN_LETTERS = 60  # of a key
 
 
 def family_names(word: str) -> str:
@@ -79,11 +77,11 @@ def recognise(state: Mapping[str, Tensor], source: str) -> tuple[NetworkSpec, nn
     if other := other_network(shapes):
         raise WeightsError(f"{source}: this is {other}; wanted is {family_names('or')}")
     if empty := [key for key, shape in shapes.items() if 0 in shape]:
-        raise WeightsError(f"{source}: damaged, {_shown(empty, shapes)} has no values")
+        raise WeightsError(f"{source}: damaged, {some_of(empty, shapes)} has no values")
     from ..archs.meta_network import meta_network
 
     unknown = f"neither {family_names('nor')}"
-    reason = f"{unknown} (its {len(shapes)} tensors begin with {_shown(shapes, shapes)})"
+    reason = f"{unknown} (its {len(shapes)} tensors begin with {some_of(shapes, shapes)})"
     for family in FAMILIES:
         try:
             spec = family.spec_of(shapes)
@@ -96,20 +94,5 @@ def recognise(state: Mapping[str, Tensor], source: str) -> tuple[NetworkSpec, nn
         wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
         if wanted == shapes:
             return spec, network
-        reason = f"{unknown}; nearest is {spec}, but {_difference(shapes, wanted)}"
+        reason = f"{unknown}; nearest is {spec}, but {difference(shapes, wanted)}"
     raise WeightsError(f"{source}: {reason}")
-
-
-def _difference(shapes: Shapes, wanted: Shapes) -> str:
-    missing, extra = ([key for key in one if key not in other] for one, other in ((wanted, shapes), (shapes, wanted)))
-    changed = [key for key in shapes if key in wanted and shapes[key] != wanted[key]]
-    parts = (("lacks", missing, wanted), ("has in addition", extra, shapes), ("has in another shape", changed, shapes))
-    return ", ".join(f"the file {verb} {_shown(keys, of)}" for verb, keys, of in parts if keys)
-
-
-def _shown(keys: Iterable[str], shapes: Shapes) -> str:
-    """A few of `keys` with their shapes, for a message."""
-    keys = list(keys)
-    shown = [f"{key if len(key) <= SHOWN_LETTERS else key[:SHOWN_LETTERS] + '…'} {shapes[key]}" for key in keys]
-    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
-    return ", ".join(shown[:SHOWN_KEYS]) + more

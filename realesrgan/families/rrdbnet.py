@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NAME = "RRDBNet"
 BODY_SCALE = 4  # what follows the fold always enlarges 4 times, so scales 2 and 1 fold 2×2 and 4×4 pixels
 UPSAMPLINGS = 2  # to 4 times
+MOST_UPSAMPLINGS = 4  # of any ESRGAN that was ever published; it enlarges 16 times
 LONG_BODY = 16  # blocks; of a shorter body two blocks would be too large a share
 
 
@@ -86,7 +87,7 @@ def _spec_of(shapes: Shapes) -> NetworkSpec | None:
 def _check_upsamplings(shapes: Shapes) -> None:
     """ESRGAN itself, unlike Real-ESRGAN, came with any number of upsamplings and did not fold pixels."""
     count = sum(re.fullmatch(r"conv_up\d+\.weight", key) is not None for key in shapes)
-    if count != UPSAMPLINGS:
+    if count != UPSAMPLINGS and count <= MOST_UPSAMPLINGS:
         raise Unsupported(f"this is an ESRGAN that enlarges ×{2**count}; only those that enlarge ×4 can be used")
 
 

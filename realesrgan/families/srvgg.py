@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -59,17 +58,17 @@ class SRVGGNetCompactSpec:
 
 
 def _spec_of(shapes: Shapes) -> NetworkSpec | None:
-    # Convolutions are counted, not taken from the highest number: whoever builds this pays for each of them.
-    convs = {key for key, shape in shapes.items() if re.fullmatch(r"body\.\d+\.weight", key) and len(shape) == 4}
-    first, last = "body.0.weight", f"body.{2 * len(convs) - 2}.weight"  # every other layer is an activation
-    if len(convs) < 2 or not {first, last} <= convs:
+    # A number larger than the file has tensors is not the last layer's: whoever builds this pays for all before it.
+    convs = [n for n in range(0, len(shapes), 2) if len(shapes.get(f"body.{n}.weight", ())) == 4]
+    if len(convs) < 2 or convs[0] != 0:
         return None
+    first, last = "body.0.weight", f"body.{convs[-1]}.weight"
     num_feat, num_in_ch = shapes[first][:2]
     upscale = max(1, round((shapes[last][0] / num_in_ch) ** 0.5))  # pixel-shuffle ends with the input's channels
     check_rgb(NAME, num_in_ch, shapes[last][0] // upscale**2)
     # ReLU and LeakyReLU leave no tensor behind; the published networks without PReLU use ReLU.
     act_type = "prelu" if "body.1.weight" in shapes else "relu"
-    return SRVGGNetCompactSpec(num_feat=num_feat, num_conv=len(convs) - 2, upscale=upscale, act_type=act_type)
+    return SRVGGNetCompactSpec(num_feat=num_feat, num_conv=convs[-1] // 2 - 1, upscale=upscale, act_type=act_type)
 
 
 def _rename_old_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -28,20 +28,19 @@ class _Layer:
     options: dict[str, str]
 
 
-def read_ncnn(path: Path) -> dict[str, Tensor]:
-    """Read `path` (.param or .bin; the other must lie beside it) into a state dict with PyTorch's names.
+def read_ncnn(path: Path, param: Path, binary: Path) -> dict[str, Tensor]:
+    """Read a pair of ncnn files into a state dict with PyTorch's names; errors name `path`, the one that was given.
 
     Raises:
-        WeightsError: one of the pair is missing or damaged, or the network is none this project knows.
+        WeightsError: one of the pair is missing or damaged, or the network is of no known family.
     """
-    param, binary = path.with_suffix(".param"), path.with_suffix(".bin")
     for part in (param, binary):
         if not part.is_file():
             raise WeightsError(f"{path}: ncnn weights are a pair of files, and {part.name} is not beside it")
     try:
         layers = _parse_param(param.read_text(encoding="ascii"))
         contents = _read_numbers(layers, binary.read_bytes())
-    except (ValueError, KeyError, IndexError) as error:
+    except (ValueError, KeyError, IndexError, OverflowError) as error:
         raise WeightsError(f"{path}: damaged, or not the ncnn form of a Real-ESRGAN network ({error})") from error
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -68,6 +67,8 @@ def _read_numbers(layers: list[_Layer], binary: bytes) -> list[dict[str, Tensor]
 
     def take(dtype: str, count: int, *shape: int) -> Tensor:
         nonlocal at
+        if count < 0:  # to NumPy that is "all there is"
+            raise ValueError(f"a layer has {count} numbers")
         values = np.frombuffer(binary, dtype, count, at)
         at += -(-values.nbytes // 4) * 4  # everything is padded to 4 bytes
         return torch.from_numpy(values.astype(np.float32).reshape(shape or count))
