@@ -158,15 +158,15 @@ VIDEO_EXTENSIONS = frozenset(
 
 
 def _restore(job: report.Job, excerpt: Excerpt, workers: _Workers, options: VideoOptions, model: Model | None) -> None:
-    from ..video.segments import Workspace
+    from ..video.segments import Workspace, folder_for
 
     for remark in (*report.facts(job), *job.plan.remarks):
         console.say(remark)
     identity = _identity(job, excerpt, options, model)
-    workspace = Workspace(job.target.with_name(f"{job.target.name}.work"), identity)
+    workspace = Workspace(folder_for(job.target), identity)
     with workspace.claim():
-        if workspace.open():
-            console.say(f"{workspace.folder} was of another job (other options or another input): begun afresh")
+        if discarded := workspace.open():
+            console.say(f"{workspace.folder} is started anew: {discarded}")
         if workspace.frames_done:
             console.say(f"going on after frame {workspace.frames_done} of an earlier run")
         _restore_in(workspace, job, excerpt, workers, options)
