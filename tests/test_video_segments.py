@@ -15,8 +15,8 @@ from clips import Clip, Sound, corrupted, decoded, frame_times, moving, packets_
 from realesrgan.arrays import Array
 from realesrgan.errors import VideoFileError
 from realesrgan.video import segments
-from realesrgan.video.containers import plan_output
 from realesrgan.video.encoding import choose_encoding
+from realesrgan.video.output_plan import plan_output
 from realesrgan.video.pipeline import Excerpt, Tally, restore_frames
 from realesrgan.video.probe import probe
 from realesrgan.video.segments import Workspace, frames_per_segment
@@ -263,7 +263,7 @@ def test_a_segment_that_lacks_frames_does_not_count(
     def opening(file: str, mode: str = "r", **rest: Any) -> Any:
         return Forgetful(real(file, mode, **rest)) if mode == "w" else real(file, mode, **rest)
 
-    monkeypatch.setattr("realesrgan.video.writer.av.open", opening)
+    monkeypatch.setattr("realesrgan.video.segment_encoder.av.open", opening)
     workspace = opened(tmp_path / "work")
     with pytest.raises(VideoFileError, match="has 4 frames where 5 were encoded: is the disk full"):
         run(clip, workspace)

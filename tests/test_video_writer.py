@@ -35,8 +35,9 @@ from clips import (
 
 from realesrgan.arrays import Array
 from realesrgan.errors import UsageError, VideoFileError
-from realesrgan.video.containers import OutputPlan, plan_output
+from realesrgan.video.copies import Copied
 from realesrgan.video.encoding import Encoding, available, choose_encoding
+from realesrgan.video.output_plan import OutputPlan, plan_output
 from realesrgan.video.pipeline import Excerpt, Tally, restore_frames
 from realesrgan.video.probe import VideoSource, probe
 from realesrgan.video.segments import Workspace
@@ -213,8 +214,7 @@ def test_a_matroska_file_keeps_everything_it_holds(tmp_path: Path) -> None:
     run = Run(path)
     assert run.path.suffix == ".mkv"
     assert run.plan.remarks == ("the output is .mkv, because .mp4 cannot hold ssa subtitle (ger), attachment",)
-    assert run.copies is not None
-    assert (run.copies.count, run.copies.remarks) == (4, [])
+    assert run.copies == Copied(4)
     for kind in ("audio", "subtitle"):
         assert packets_of(run.path, kind) == packets_of(path, kind)
     with av.open(str(path)) as before, av.open(str(run.path)) as after:
@@ -300,8 +300,7 @@ def test_subtitles_of_text_are_shown_as_before_whatever_the_container(
     run = Run(path, extension=extension, codec=codec, crf=20)
     (remark,) = run.plan.remarks
     assert remark.endswith(f"subtitle (ger) is encoded anew as {spoken}: .{extension} cannot hold it")
-    assert run.copies is not None
-    assert (run.copies.count, run.copies.remarks) == (1, [])
+    assert run.copies == Copied(1)
     assert shown_texts(run.path) == [(0.2, 0.3, b"one"), (0.6, 0.3, b"two")]
     with av.open(str(run.path)) as result:
         assert [stream.language for stream in result.streams.subtitles] == ["ger"]
@@ -318,10 +317,11 @@ def test_timed_text_of_an_mp4_travels_into_matroska(tmp_path: Path) -> None:
     assert shown_texts(run.path) == [(0.2, 0.3, b"one"), (0.6, 0.3, b"two")]
 
 
-def test_an_excerpt_has_the_subtitles_that_begin_in_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_an_excerpt_has_the_subtitles_that_are_on_show_in_it(tmp_path: Path, extension: str) -> None:
     path = Clip(moving(25), subtitles=SRT).write(tmp_path / "a.mkv")
-    run = Run(path, extension="mp4", excerpt=Excerpt(0.4, 1.0))
-    assert shown_texts(run.path) == [(0.2, 0.3, b"two")]
+    run = Run(path, extension=extension, excerpt=Excerpt(0.4, 1.0))
+    assert shown_texts(run.path) == [(0, 0.1, b"one"), (0.2, 0.3, b"two")]
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_an_excerpt_has_the_subtitles_that_begin_in_it(tmp_path: Path) -> None:
 )
 def test_video_that_the_container_cannot_hold_is_refused(tmp_path: Path, extension: str, codec: str) -> None:
     source = probe(Clip(moving(2)).write(tmp_path / "a.mp4"))
-    with pytest.raises(UsageError, match=f"--ext {extension}: cannot hold {codec} video; try --codec "):
+    with pytest.raises(UsageError, match=f"ext {extension}: cannot hold {codec} video; try codec "):
         plan_output(source, Encoding(codec, None, None, "yuv420p"), extension)
 
 
@@ -341,7 +341,6 @@ def test_a_cover_stays_a_cover(tmp_path: Path, extension: str) -> None:
         covers = [s for s in result.streams.video if s.disposition & av.stream.Disposition.attached_pic]
         assert [(cover.width, cover.height) for cover in covers] == [(200, 200)]
     assert len(decoded(run.path)) == 5
-    assert run.copies is not None
     assert run.copies.count == 2
 
 
@@ -407,7 +406,7 @@ def test_however_long_a_video_few_of_its_frames_are_held(tmp_path: Path, count: 
 
 def test_no_output_appears_before_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "result.mp4").write_bytes(b"the old one")
-    monkeypatch.setattr("realesrgan.video.writer.leading_dts", lambda *facts: 1 / 0)
+    monkeypatch.setattr("realesrgan.video.writer._check_count", lambda *facts: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         Run(Clip(moving(10)).write(tmp_path / "a.mp4"))
     assert (tmp_path / "result.mp4").read_bytes() == b"the old one"

@@ -20,8 +20,8 @@ from .decoding import Losses
 from .encoding import Encoding
 from .probe import VideoSource
 from .reader import Frame, read_frames, retimed
+from .segment_encoder import SegmentEncoder
 from .segments import Workspace, frames_per_segment
-from .writer import SegmentEncoder
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Work that survives: the finished segments of a video on disk, and a manifest of them. Knows nothing of what is in them.
+"""Work that survives: finished segments of a video on disk, and a manifest of them. Knows nothing of their content.
 
 A job writes its frames in segments of a fixed number, each encoded on its own, into a folder beside the output. Where
 a segment begins depends only on its number, so an interrupted job ends with the same bytes of video as one that ran
