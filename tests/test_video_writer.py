@@ -422,9 +422,29 @@ def test_a_result_with_too_few_frames_is_an_error(tmp_path: Path, monkeypatch: p
 
 
 def test_an_encoder_that_is_not_there_is_refused_and_those_that_are_are_named() -> None:
-    with pytest.raises(UsageError, match="--codec nonsense: this installation has libx264, "):
+    with pytest.raises(UsageError, match="codec nonsense: this installation has libx264, "):
         choose_encoding("nonsense", None, None, None, 8)
-    with pytest.raises(UsageError, match="--pix_fmt nonsense: libx264 takes yuv420p"):
+    with pytest.raises(UsageError, match="pix_fmt nonsense: libx264 takes yuv420p"):
         choose_encoding("libx264", None, None, "nonsense", 8)
     with pytest.raises(UsageError, match="preset nonsense cannot be used here"):
         choose_encoding("libx264", None, "nonsense", None, 8)
+
+
+@pytest.mark.parametrize(
+    ("codec", "crf", "words"),
+    [
+        ("libx264", 52, "crf 52: libx264 takes 0 \\(best\\) to 51"),
+        ("libx264", -1, "crf -1: libx264 takes 0 \\(best\\) to 51"),
+        ("libx265", 52, "crf 52: libx265 takes 0 \\(best\\) to 51"),
+        ("libvpx-vp9", 64, "crf 64: libvpx-vp9 takes 0 \\(best\\) to 63"),
+        ("ffv1", 1, "crf 1: ffv1 has no such quality"),
+    ],
+)
+def test_a_quality_that_the_encoder_does_not_have_is_refused(codec: str, crf: int, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        choose_encoding(codec, crf, None, None, 8)
+
+
+def test_every_encoder_called_available_encodes() -> None:
+    for codec in available():
+        choose_encoding(codec, None, None, None, 8)
