@@ -18,6 +18,7 @@ from test_video_writer import Run
 from realesrgan.errors import VideoFileError
 from realesrgan.video import trial
 from realesrgan.video.clock import Restart, Span, StreamClock
+from realesrgan.video.pipeline import Excerpt
 from realesrgan.video.sound import standard_layout
 from realesrgan.video.stream_copy import RisingTimes
 
@@ -353,6 +354,33 @@ def test_a_cover_that_mov_has_no_place_for_is_named(tmp_path: Path) -> None:
     (warning,) = run.plan.warnings
     assert warning.startswith("left out: mjpeg video, which .mov cannot hold")
     assert run.copies.count == 1
+
+
+def with_timecode(path: Path) -> Path:
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.metadata["timecode"] = "10:00:00:00"
+        for picture in moving(25):
+            output.mux(stream.encode(picture))
+        output.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv"])
+def test_a_timecode_stays_and_is_not_called_left_out(tmp_path: Path, extension: str) -> None:
+    run = Run(with_timecode(tmp_path / "a.mov"), extension=extension)
+    assert [other.kind for other in run.source.others] == ["data"]
+    assert run.plan.remarks == ()
+    with av.open(str(run.path)) as result:
+        tags = {key.lower(): value for key, value in result.streams.video[0].metadata.items()}
+    assert tags["timecode"] == "10:00:00:00"
+
+
+def test_an_excerpt_does_not_claim_the_timecode_of_the_first_frame(tmp_path: Path) -> None:
+    run = Run(with_timecode(tmp_path / "a.mov"), excerpt=Excerpt(0.4))
+    with av.open(str(run.path)) as result:
+        assert "timecode" not in result.streams.video[0].metadata
 
 
 def test_an_input_that_is_gone_at_the_end_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ class Treatment(Enum):
 
     COPY = "copied"
     ENCODE = "encoded anew"
+    TAG = "kept as a tag of the picture"
     DROP = "left out"
 
 
@@ -60,7 +61,7 @@ class Container:
             return (Treatment.COPY,) if self.attachments else ()
         if other.kind == "video":
             return (Treatment.COPY,) if self.more_video else ()
-        return ()  # timecodes and other data: no container takes those of another
+        return ()  # data: no container takes that of another
 
 
 _H264_AND_HEVC = frozenset(("libx264", "libx265", *(name for name in HARDWARE if not name.startswith("av1"))))

@@ -92,6 +92,8 @@ def _choices(source: VideoSource, names: list[str]) -> dict[str, dict[int, _Choi
 
 
 def _choice(other: OtherStream, container: Container, trial: Trial) -> _Choice:
+    if trial.is_timecode(other):
+        return _Choice(Treatment.TAG)
     reason = ""
     for treatment in container.treatments(other):
         refusal = trial.refusal(other, container, treatment)

@@ -29,8 +29,14 @@ class Trial:
 
     def __init__(self, source: VideoSource, original: InputContainer, packets: Sequence[Packet]) -> None:
         self._original = original
+        self._picture = original.streams[source.stream_index]
         self._packets = packets
         self._span = Span(source.start_pts * source.time_base)
+
+    def is_timecode(self, other: OtherStream) -> bool:
+        """Whether a stream of data is the picture's timecode, which FFmpeg also reads and writes as its tag."""
+        timecode = self._original.streams[other.index].metadata.get("timecode")
+        return other.kind == "data" and timecode is not None and timecode == self._picture.metadata.get("timecode")
 
     def refusal(self, other: OtherStream, container: Container, treatment: Treatment) -> str | None:
         """Why the container does not take the stream treated so; None: it does."""

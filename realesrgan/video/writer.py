@@ -113,7 +113,7 @@ def _write_all_that_fits(job: _Assembly) -> Copied:
         treatments = {
             other: job.plan.treatments[other.index]
             for other in job.source.others
-            if other.index not in left_out and job.plan.treatments[other.index] is not Treatment.DROP
+            if other.index not in left_out and job.plan.treatments[other.index] in (Treatment.COPY, Treatment.ENCODE)
         }
         try:
             copied = _write(job, treatments)
@@ -221,6 +221,8 @@ def _carry_facts(
     """Titles, languages, dispositions and chapters; what only described the old file is left behind."""
     output.metadata.update({key: value for key, value in original.metadata.items() if key not in _FORMAT_FACTS})
     video.metadata.update(kept(original_video.metadata))
+    if span.start_s:
+        video.metadata.pop("timecode", None)  # it is that of the first frame, which an excerpt may not have
     video.disposition = original_video.disposition
     chapters = [_cut(chapter, span) for chapter in original.chapters()]
     if inside := [chapter for chapter in chapters if chapter is not None]:
