@@ -41,7 +41,7 @@ from realesrgan.video.output_plan import OutputPlan, plan_output
 from realesrgan.video.pipeline import Excerpt, Tally, restore_frames
 from realesrgan.video.probe import VideoSource, probe
 from realesrgan.video.segments import Workspace
-from realesrgan.video.writer import assemble
+from realesrgan.video.writer import assemble, check_target
 
 UNEVEN = (0, 1, 3, 7, 8, 12, 13, 20)  # in 25ths of a second
 
@@ -66,11 +66,12 @@ class Run:
         codec: str = "libx264",
         crf: int | None = 1,
         excerpt: Excerpt | None = None,
+        target: Path | None = None,
     ) -> None:
         self.source: VideoSource = probe(path)
         self.encoding: Encoding = choose_encoding(codec, crf, None, None, self.source.depth_bits, self.source.hdr)
         self.plan: OutputPlan = plan_output(self.source, self.encoding, extension)
-        self.path = path.with_name(f"result.{self.plan.extension}")
+        self.path = target or path.with_name(f"result.{self.plan.extension}")
         workspace = Workspace(path.with_name("work"), {})
         workspace.open()
         excerpt = excerpt or Excerpt()
@@ -411,6 +412,21 @@ def test_no_output_appears_before_it_is_whole(tmp_path: Path, monkeypatch: pytes
         Run(Clip(moving(10)).write(tmp_path / "a.mp4"))
     assert (tmp_path / "result.mp4").read_bytes() == b"the old one"
     assert not [path for path in tmp_path.iterdir() if "part" in path.name]
+
+
+@pytest.mark.parametrize("name", ["folder.mp4", "missing/a.mp4", "a" * 252 + ".mp4"])
+def test_a_target_that_cannot_be_written_is_told_before_any_work(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(VideoFileError, match=re.escape(name)):
+        check_target(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a" * 251 + ".mp4", "字" * 83 + ".mkv"])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path, name: str) -> None:
+    check_target(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    path = Run(Clip(moving(3)).write(tmp_path / "clip.mp4"), extension=name[-3:], target=tmp_path / name).path
+    assert len(decoded(path)) == 3
 
 
 def test_a_result_with_too_few_frames_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

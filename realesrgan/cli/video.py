@@ -159,7 +159,9 @@ VIDEO_EXTENSIONS = frozenset(
 
 def _restore(job: report.Job, excerpt: Excerpt, workers: _Workers, options: VideoOptions, model: Model | None) -> None:
     from ..video.segments import Workspace, folder_for
+    from ..video.writer import check_target
 
+    check_target(job.target)
     for remark in (*report.facts(job), *job.plan.remarks):
         console.say(remark)
     for warning in job.plan.warnings:

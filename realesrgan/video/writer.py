@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import heapq
 import os
+import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -34,6 +35,23 @@ if TYPE_CHECKING:
 _FORMAT_FACTS = ("major_brand", "minor_version", "compatible_brands", "encoder")  # of the old file, not of the new
 # Errors of the disk, which leaving a stream out does not help.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT)
+
+
+def check_target(target: Path) -> None:
+    """Find out before anything is computed whether `target` can be written.
+
+    Raises:
+        VideoFileError: a folder has its name, its own folder does not exist or cannot be written, or it is too long.
+    """
+    part = _part_of(target)
+    try:
+        with suppress(FileNotFoundError):
+            if stat.S_ISDIR(target.stat().st_mode):  # unlike is_dir, in any Python it fails where the name is too long
+                raise VideoFileError(f"{target}: a folder has this name; move it away, or choose another `suffix`")
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise VideoFileError(f"{target}: cannot be written ({error_text(error)})") from error
 
 
 def assemble(
