@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..arrays import Array
     from ..face.enhancer import GFPGANer
     from ..restorer import FacePair, Listener, Restorer
-    from ..upsampler import RealESRGANer
+    from ..upsampler import AlphaUpsampler, RealESRGANer
 
 
 def check(options: ModelOptions, default_model: str) -> Model | None:
@@ -178,8 +178,8 @@ def restorer(upsampler: RealESRGANer, options: ModelOptions, faces: GFPGANer | N
     """The plain frame → frame function that the pipelines take."""
 
     def enlarge(frame: Array, listener: Listener) -> Array:
-        upsampler.on_progress(listener.progressed)
-        return upsampler.enhance(frame, options.outscale, options.alpha_upsampler)[0]  # type: ignore[arg-type]
+        alpha: AlphaUpsampler = "realesrgan" if options.alpha_upsampler == "realesrgan" else "bicubic"
+        return upsampler.enhance(frame, options.outscale, alpha, progressed=listener.progressed)[0]
 
     def enlarge_with_faces(frame: Array, listener: Listener) -> Array:
         assert faces is not None

@@ -6,7 +6,7 @@ it stopped: no row is computed twice, there are no seams, and memory grows with 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -35,13 +35,13 @@ def stream(
     width: int,
     strip: int,
     read: Read,
-    write: Write,
     *,
     on_work: Callable[[int], None] | None = None,
-) -> None:
+) -> Iterator[tuple[int, Tensor]]:
     """Run `network` over a picture, each of its layers computing at most `strip` rows at a time.
 
-    To be called without gradients. All state is this call's, so threads can share a network.
+    Yields a top row and (N, C, rows, width·scale) of the output, each row once, from top to bottom. To be iterated
+    without gradients. All state is this call's, so threads can share a network.
 
     Args:
         network: one that `can_stream`.
@@ -49,20 +49,24 @@ def stream(
         strip: rows; an RRDBNet of scale 2 or 1 counts folded rows, 2 or 4 of the input.
         read: gives (N, C, bottom - top, width) of the input, in the type the network is to be fed, for (top, bottom);
             asked for each row once, from top to bottom.
-        write: is given a top row and (N, C, rows, width·scale) of the output, each row once, from top to bottom.
-        on_work: told the multiply-adds of each step. It may raise, as `read` and `write` may, which ends the call.
+        on_work: told the multiply-adds of each step. It may raise, as `read` may, which ends the iteration.
     """
     fold = _fold(network)
     tops = range(0, height, strip * fold)
     strips = (F.pixel_unshuffle(read(top, min(height, top + strip * fold)), fold) for top in tops)
     first = next(strips)
-    graph = _graph(network, height // fold, width // fold, first.dtype, write)
+    ready: list[tuple[int, Tensor]] = []
+    graph = _graph(network, height // fold, width // fold, first.dtype, lambda top, rows: ready.append((top, rows)))
     try:
         for rows in chain((first,), strips):
             graph.feed(rows)
-            graph.advance(strip, on_work)
+            for _ in graph.advance(strip, on_work):
+                while ready:
+                    yield ready.pop(0)
         while not graph.finished:
-            graph.advance(strip, on_work)
+            for _ in graph.advance(strip, on_work):
+                while ready:
+                    yield ready.pop(0)
     finally:
         graph.clear()
 
@@ -118,12 +122,16 @@ class Graph:
     def feed(self, rows: Tensor) -> None:
         self.picture.append_rows(rows.shape[2], rows).copy_(rows)
 
-    def advance(self, strip: int, on_work: Callable[[int], None] | None) -> None:
-        """Let each layer compute up to `strip` of the rows it can, those of the tail until they can no more."""
+    def advance(self, strip: int, on_work: Callable[[int], None] | None) -> Iterator[None]:
+        """Let each layer compute up to `strip` of the rows it can, those of the tail until they can no more.
+
+        Pauses after each step that may have given rows of the result, so that they can be taken before there are more.
+        """
         for layer in self.body:
             _run(layer, strip, on_work)
+        yield
         while sum(_run(layer, strip, on_work) for layer in self.tail):
-            pass
+            yield
 
     def clear(self) -> None:
         """Free what an interrupted picture left; layers and signals refer to each other and would keep it for long."""
