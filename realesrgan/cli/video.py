@@ -44,7 +44,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "inference_realesrgan_vi
 
 
 def _restore_all(options: VideoOptions) -> int:
+    from ..image import vips
+
     model = models.check(options, DEFAULT_MODEL)
+    vips.prepare_process()
     if options.num_process_per_gpu is not None:
         models.check_range("--num_process_per_gpu", options.num_process_per_gpu, 1)
     excerpt = _excerpt(options)
@@ -88,8 +91,8 @@ class _Interrupted(Exception):
 
 def _planned(paths: Sequence[Path], rate: Fraction | None, options: VideoOptions) -> Iterator[report.Job]:
     """Look into every input; one that is no video is reported, and the rest goes on."""
-    from ..video.containers import plan_output
     from ..video.encoding import choose_encoding
+    from ..video.output_plan import plan_output
     from ..video.probe import probe
 
     extension = None if options.ext in ("auto", "jpg", "png") else options.ext
@@ -162,15 +165,19 @@ def _inputs(words: Sequence[str]) -> tuple[list[Path], int]:
 
 
 def _restore(job: report.Job, excerpt: Excerpt, workers: _Workers, options: VideoOptions, model: Model | None) -> None:
-    from ..video.segments import Workspace
+    from ..video.segments import Workspace, folder_for
+    from ..video.writer import check_target
 
+    check_target(job.target)
     for remark in (*report.facts(job), *job.plan.remarks):
         console.say(remark)
+    for warning in job.plan.warnings:
+        console.say(f"warning: {job.source.path}: {warning}")
     identity = _identity(job, excerpt, options, model)
-    workspace = Workspace(job.target.with_name(f"{job.target.name}.work"), identity)
+    workspace = Workspace(folder_for(job.target), identity)
     with workspace.claim():
-        if workspace.open():
-            console.say(f"{workspace.folder} was of another job (other options or another input): begun afresh")
+        if discarded := workspace.open():
+            console.say(f"{workspace.folder} is started anew: {discarded}")
         if workspace.frames_done:
             console.say(f"going on after frame {workspace.frames_done} of an earlier run")
         _restore_in(workspace, job, excerpt, workers, options)
@@ -204,8 +211,10 @@ def _restore_in(
         ) from error
     finally:
         progress.close()
-    for remark in copies.remarks if copies else ():
-        console.say(remark)
+    for remark in copies.remarks:
+        console.say(f"{source.path}: {remark}")
+    for warning in copies.warnings:
+        console.say(f"warning: {source.path}: {warning}")
     if losses:
         console.say(f"warning: {source.path}: {losses}")
     if tally.losses.deinterlaced and not source.interlaced:  # otherwise it was said at the beginning
@@ -214,7 +223,7 @@ def _restore_in(
         console.say(f"{source.path}: {tally.losses.resized} frames of another size were resized to the first one's")
     if not options.keep_segments:
         workspace.remove()
-    console.announce(report.summary(job, tally, workers.upsamplers, progress, copies.count if copies else 0))
+    console.announce(report.summary(job, tally, workers.upsamplers, progress, copies.count))
 
 
 def _compute(

@@ -14,8 +14,8 @@ from . import console
 # Torch, PyAV and the like are imported where they are needed, so that --help and wrong usage answer at once.
 if TYPE_CHECKING:
     from ..upsampler import RealESRGANer
-    from ..video.containers import OutputPlan
     from ..video.encoding import Encoding
+    from ..video.output_plan import OutputPlan
     from ..video.pipeline import Excerpt, Tally
     from ..video.sources.source import VideoSource
 

@@ -16,9 +16,9 @@ from ..arrays import Array
 from ..restorer import FacePair, Listener, Restorer
 from ..threads import Channel, Crew
 from .encoding import Encoding
+from .segment_encoder import SegmentEncoder
 from .segments import Workspace, frames_per_segment
 from .sources.source import Frame, Losses, VideoSource
-from .writer import SegmentEncoder
 
 
 @dataclass(frozen=True)
