@@ -91,6 +91,10 @@ def test_what_lies_long_before_an_excerpt_is_not_decoded(
     assert len(seen) < 100
     whole, _ = read(path)
     assert np.array_equal(frames[0].pixels, whole[225].pixels)
+    seen.clear()
+    rest = list(probe(path).frames(resume=(225, whole[225].pts)))
+    assert len(rest) == 75
+    assert len(seen) < 150
 
 
 def test_an_excerpt_of_a_truncated_file_is_that_part_too(tmp_path: Path) -> None:
