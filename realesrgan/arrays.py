@@ -9,8 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .errors import UsageError
+
 Array = npt.NDArray[Any]
 Mode = Literal["L", "RGB", "RGBA"]
+MOST_OUTSCALE = 64  # so that a slip of the finger does not ask for terabytes
 # ITU-R BT.601 luma of R, G, B: how OpenCV, and so the published code, turns a restored gray picture gray again.
 LUMA = (0.299, 0.587, 0.114)
 # How far around an edge the networks' own alpha is kept, in pixels of the source. Measured with animevideov3, x4plus
@@ -40,20 +43,32 @@ def split(image: Array) -> Planes:
     are rounded to 8-bit levels or, if any exceeds 256, to 16-bit ones.
 
     Raises:
-        ValueError: the array has another shape, or no pixels.
+        ValueError: it is no array, has another shape or no pixels, or holds values that are not numbers.
     """
+    if not isinstance(image, np.ndarray):
+        hint = " (cv2.imread gives None for a file it cannot read)" if image is None else ""
+        raise ValueError(f"a picture is a NumPy array, not {type(image).__name__}{hint}")
     shape = image.shape
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
         raise ValueError(f"a picture is (H, W), (H, W, 3) BGR or (H, W, 4) BGRA with at least one pixel, not {shape}")
     if image.dtype not in (np.uint8, np.uint16):
-        depth = np.dtype(np.uint16 if image.max() > 256 else np.uint8)
-        image = quantise(image / np.float32(peak_of(depth)), depth)
+        image = _as_levels(image)
     if image.shape[2] == 1:
         return Planes(image, None)
     colour = np.ascontiguousarray(image[..., 2::-1])
     return Planes(colour, image[..., 3] if image.shape[2] == 4 else None)
+
+
+def _as_levels(image: Array) -> Array:
+    """Numbers of another type → uint8 or, if any exceeds 256, uint16."""
+    if image.dtype.kind not in "buif":
+        raise ValueError(f"a picture holds numbers, not {image.dtype}")
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise ValueError("this picture holds values that are infinite or not numbers")
+    depth = np.dtype(np.uint16 if image.max() > 256 else np.uint8)
+    return quantise(image / np.float32(peak_of(depth)), depth)
 
 
 def peak_of(depth: np.dtype[Any]) -> int:
@@ -78,6 +93,19 @@ def quantise(image: Array, depth: np.dtype[Any]) -> Array:
 def final_size(height: int, width: int, outscale: float) -> tuple[int, int]:
     """Height and width after an enlargement by `outscale`: rounded down, as published, but never to nothing."""
     return max(1, int(height * outscale)), max(1, int(width * outscale))
+
+
+def check_outscale(outscale: float) -> None:
+    """Raise UsageError for an enlargement that is no number, not above 0, or beyond all pictures."""
+    is_number = isinstance(outscale, (int, float, np.number)) and not isinstance(outscale, bool)
+    if not (is_number and 0 < outscale <= MOST_OUTSCALE):
+        shown = f"{outscale:g}" if is_number else repr(outscale)
+        raise UsageError(f"`outscale` {shown}: must be a number above 0, at most {MOST_OUTSCALE}")
+
+
+def held_bytes(height: int, width: int, channels: int, depth_bits: int, final: tuple[int, int]) -> int:
+    """What restoring a picture holds besides the network's own work: its pixels, a copy of them, and the result."""
+    return (2 * height * width + final[0] * final[1]) * channels * depth_bits // 8
 
 
 def resize_bicubic(plane: Array, height: int, width: int) -> Array:

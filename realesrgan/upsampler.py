@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,14 +16,16 @@ from . import arrays
 from .arrays import Array, Mode
 from .engine import tensors
 from .engine.assembly import Assembly
-from .engine.device import Precision, default_device, describe
+from .engine.device import as_device, default_device, describe
 from .engine.engine import Engine
-from .engine.planning import Plan
+from .engine.planning import PUBLISHED_MULTIPLES, Plan
+from .engine.progress import WorkMeter
 from .engine.tiling import DEFAULT_TILE_PAD, Box
 from .errors import UsageError, WeightsError
 from .model_zoo import MODELS, find_model
+from .weights.download import Report
 from .weights.load import load_network
-from .weights.store import Report, local_file, obtain
+from .weights.store import local_file, obtain
 
 AlphaUpsampler = Literal["realesrgan", "bicubic"]
 
@@ -63,24 +66,30 @@ class RealESRGANer:
         *,
         max_memory: int | None = None,
     ) -> None:
-        if min(tile, tile_pad, pre_pad) < 0:
-            raise UsageError(f"tile={tile}, tile_pad={tile_pad}, pre_pad={pre_pad}: these count pixels, from 0 upwards")
-        paths = [model_path] if isinstance(model_path, (str, Path)) else list(model_path)
+        for option, value in (("tile", tile), ("tile_pad", tile_pad), ("pre_pad", pre_pad)):
+            _check_whole_number(option, value, 0)
+        for option, number in (("scale", scale), ("max_memory", max_memory)):
+            if number is not None:
+                _check_whole_number(option, number, 1)
+        paths = [model_path] if isinstance(model_path, (str, Path)) else list(model_path or ())
+        if not paths or not all(isinstance(path, (str, Path)) for path in paths):
+            raise UsageError(f"`model_path` {model_path!r}: give the path of a weights file, or of two to blend")
         network, spec = load_network([local_file(path) for path in paths], dni_weight, model)
         if scale is None and spec is None:
-            raise UsageError("give the scale of this network: it is none of this project's")
+            raise UsageError("give the `scale` of this network: it is none of this project's")
         if scale is not None and spec is not None and scale != spec.scale:
-            raise UsageError(f"{Path(paths[0]).name} holds {spec}, so its scale is {spec.scale}, not {scale}")
+            raise UsageError(f"{Path(paths[0]).name} holds {spec}, so its `scale` is {spec.scale}, not {scale}")
         self.scale = spec.scale if scale is None and spec is not None else int(scale or 0)
-        if device is None:
-            device = default_device() if gpu_id is None else f"cuda:{gpu_id}"
-        self.engine = Engine(network, spec, self.scale, torch.device(device), reduced=half, max_memory=max_memory)
+        self.engine = Engine(
+            network, spec, self.scale, _choose_device(device, gpu_id), reduced=half, max_memory=max_memory
+        )
         multiple = self.engine.size_multiple
         if tile % multiple:
             raise UsageError(
-                f"tile={tile} does not suit {Path(paths[0]).stem}, which folds {multiple}×{multiple} pixels into "
-                f"channels: try --tile {tile + -tile % multiple}"
+                f"`tile` {tile} does not suit {Path(paths[0]).stem}, which folds {multiple}×{multiple} pixels into "
+                f"channels: try `tile` {tile + -tile % multiple}"
             )
+        self.half = bool(half)
         self.mod_scale = multiple if multiple > 1 else None
         self.tile_size = tile
         self.tile_pad = tile_pad
@@ -96,11 +105,6 @@ class RealESRGANer:
     def device(self) -> torch.device:
         return self.engine.device
 
-    @property
-    def half(self) -> bool:
-        """Whether the network computes in fp16."""
-        return self.engine.precision is Precision.HALF
-
     def __str__(self) -> str:
         return describe(self.device, self.engine.precision)
 
@@ -108,13 +112,14 @@ class RealESRGANer:
         """Plan with an even share of the device's memory, for `workers` that compute on it at the same time."""
         self.engine.planner.workers = workers
 
-    def on_progress(self, listener: Callable[[float], None] | None) -> None:
-        """Have `listener` told the share of the current picture that is done, from 0 to 1; it may raise to cancel."""
-        self.engine.meter.listener = listener
-
     @torch.no_grad()
     def enhance(
-        self, img: Array, outscale: float | None = None, alpha_upsampler: AlphaUpsampler = "realesrgan"
+        self,
+        img: Array,
+        outscale: float | None = None,
+        alpha_upsampler: AlphaUpsampler | None = "realesrgan",
+        *,
+        progressed: Callable[[float], None] | None = None,
     ) -> tuple[Array, Mode]:
         """Restore one picture.
 
@@ -124,57 +129,58 @@ class RealESRGANer:
             outscale: final enlargement; other than the network's own, the result is resized with Lanczos to
                 (int(W·outscale), int(H·outscale)).
             alpha_upsampler: enlarge transparency with the network, or with bicubic interpolation.
+            progressed: told the share that is done, from 0 to 1, as the work goes on; it may raise, to cancel.
 
         Returns:
             The picture in the layout and depth of `img`, and its mode: "L", "RGB" or "RGBA".
 
         Raises:
-            DeviceError: memory does not even suffice for a tile of 32 arrays.
+            ValueError: `img` is no picture.
+            UsageError: `outscale` is not a number above 0 that makes sense.
+            DeviceError: memory does not even suffice for a tile of 32 pixels.
         """
         planes = arrays.split(img)
         height, width = img.shape[:2]
-        final = (height * self.scale, width * self.scale)
-        if outscale is not None and outscale != self.scale:
-            final = arrays.final_size(height, width, outscale)
-        varied_alpha = planes.alpha is not None and np.ptp(planes.alpha) > 0
-        alpha_by_network = varied_alpha and alpha_upsampler == "realesrgan"
-        channels = planes.colour.shape[2]
-        held = 2 * img.nbytes + final[0] * final[1] * (channels + 1) * planes.colour.dtype.itemsize
-        self.engine.expect_work(self._plan(height, width, held), passes=2 if alpha_by_network else 1)
+        final = (height * self.engine.scale, width * self.engine.scale)
+        if outscale is not None:
+            arrays.check_outscale(outscale)
+            if outscale != self.engine.scale:
+                final = arrays.final_size(height, width, outscale)
+        colour, alpha = planes.colour, planes.alpha
+        by_network = alpha is not None and np.ptp(alpha) > 0 and alpha_upsampler == "realesrgan"
+        channels = colour.shape[2] + (alpha is not None)
+        held = arrays.held_bytes(height, width, channels, 8 * colour.dtype.itemsize, final)
+        plan = self.engine.planner.plan(*self._padded_size(height, width), self.tile_size, self.tile_pad, held)
+        meter = self.engine.meter(plan, 2 if by_network else 1, progressed)
         # The only copy of the result there is.
-        result = np.empty((*final, channels if planes.alpha is None else channels + 1), planes.colour.dtype)
-        if planes.alpha is None:
-            self._restore(planes.colour, result, held)
+        result = np.empty((*final, channels), colour.dtype)
+        if alpha is None:
+            self._restore(colour, result, plan, meter)
             return result[..., 0] if channels == 1 else result, planes.mode
-        self._restore(arrays.bleed_colour(planes.colour, planes.alpha), result[..., :channels], held)
-        if alpha_by_network:
-            self._restore(planes.alpha[..., None], result[..., channels:], held)
+        self._restore(arrays.bleed_colour(colour, alpha), result[..., :-1], plan, meter)
+        if by_network:
+            self._restore(alpha[..., None], result[..., -1:], self.engine.planner.up_to_date(plan), meter)
         else:
-            result[..., channels] = self._interpolated(planes.alpha, final)
+            result[..., -1] = self._interpolated(alpha, final)
         return result, planes.mode
 
-    def _restore(self, plane: Array, target: Array, held_bytes: int) -> None:
+    def _restore(self, plane: Array, target: Array, plan: Plan, meter: WorkMeter) -> None:
         """(H, W, 1 or 3) → the network's result, resized to that of `target`, (H', W', 1 or 3) of the same type."""
-        height, width, channels = plane.shape
         padded = self._pad(plane)
+        height, width, channels = plane.shape
+        height, width = height * self.engine.scale, width * self.engine.scale
 
         def read(box: Box) -> Tensor:
             return tensors.to_tensor(padded[box.slices], self.device)
 
-        def write(assembly: Assembly, box: Box, piece: Tensor) -> None:
+        for part, assembly in self._parts(plan, target, height, width):
             given_as = np.dtype(np.float32) if assembly.resizes else plane.dtype
-            inside = box.clipped(height * self.scale, width * self.scale)  # a piece may reach into the padding
-            if not inside.area:
-                return
-            piece = piece[..., : inside.height, : inside.width]
-            top = inside.top
-            for rows in tensors.to_arrays(tensors.to_gray(piece) if channels == 1 else piece, given_as):
-                assembly.write(Box(top, inside.left, top + len(rows), inside.right), rows)
-                top += len(rows)
-
-        plan = self._plan(height, width, held_bytes)
-        for part, assembly in self._parts(plan, target, height * self.scale, width * self.scale):
-            self.engine.run(part, read, partial(write, assembly))
+            convert = partial(_to_rows, gray=channels == 1, depth=given_as)
+            with self.engine.own_stream.use():
+                for box, rows in self.engine.run(part, read, convert, meter):
+                    inside = box.clipped(height, width)  # a piece may reach into the padding
+                    if inside.area:
+                        assembly.write(inside, rows[: inside.height, : inside.width])
 
     def _parts(self, plan: Plan, target: Array, height: int, width: int) -> Iterator[tuple[Plan, Assembly]]:
         """What is computed and put together by itself, of a result of height × width before it is resized.
@@ -186,11 +192,13 @@ class RealESRGANer:
         if not whole.resizes or plan.strip is None or len(plan.pieces) == 1:
             yield plan, whole
             return
+        scale = self.engine.scale
         for piece in plan.pieces:
-            core = piece.core.scaled(self.scale).clipped(height, width)
+            core = piece.core.scaled(scale).clipped(height, width)
             if core.area:
                 block = Assembly(target, height, width, core.left, core.right)
-                yield self.engine.planner.part(plan, block.left // self.scale, -(-block.right // self.scale)), block
+                left, right = block.left // scale, -(-block.right // scale)
+                yield self.engine.planner.up_to_date(self.engine.planner.part(plan, left, right)), block
 
     @staticmethod
     def _interpolated(alpha: Array, final: tuple[int, int]) -> Array:
@@ -200,11 +208,8 @@ class RealESRGANer:
         share = alpha.astype(np.float32) / arrays.peak_of(alpha.dtype)
         return arrays.quantise(arrays.resize_bicubic(share, *final), alpha.dtype)
 
-    def _plan(self, height: int, width: int, held_bytes: int) -> Plan:
-        return self.engine.planner.plan(*self._padded_size(height, width), self.tile_size, self.tile_pad, held_bytes)
-
     def _padded_size(self, height: int, width: int) -> tuple[int, int]:
-        multiple = self.engine.size_multiple
+        multiple = math.lcm(self.engine.size_multiple, self.mod_scale or 1)
         return -(-(height + self.pre_pad) // multiple) * multiple, -(-(width + self.pre_pad) // multiple) * multiple
 
     def _pad(self, image: Array) -> Array:
@@ -214,34 +219,66 @@ class RealESRGANer:
         return arrays.pad_bottom_right(image, height - image.shape[0], width - image.shape[1])
 
     def pre_process(self, img: Array) -> None:
-        """Set `.img` to (H, W, 3) RGB in [0, 1] as (1, 3, H', W'), padded by `pre_pad` and to whole multiples."""
+        """Set `.img` to (H, W, 3) RGB in [0, 1] as (1, 3, H', W'), padded by `pre_pad` and to whole multiples.
+
+        As published, `.scale` 2 or 1 sets `.mod_scale`, which otherwise stays what it was set to.
+        """
+        self.mod_scale = PUBLISHED_MULTIPLES.get(self.scale, self.mod_scale)
         self._size = img.shape[:2]
         self.img = tensors.to_tensor(self._pad(np.asarray(img, np.float32)), self.device).to(self.engine.input_dtype)
 
     def process(self) -> None:
         """Set `.output` to the network's result for the whole of `.img`."""
-        with torch.no_grad():
-            self.output = self.engine.forward(self.img)
+        self._process(0)
 
     def tile_process(self) -> None:
         """Set `.output` to the network's result for `.img`, tile by tile, gathered in host memory."""
-        height, width = self.img.shape[-2:]
-        self.output = torch.empty(1, 3, height * self.scale, width * self.scale)
+        self._process(self.tile_size)
 
-        def write(box: Box, piece: Tensor) -> None:
-            self.output[(..., *box.slices)] = piece.cpu()
+    @torch.no_grad()
+    def _process(self, tile: int) -> None:
+        height, width = self.img.shape[-2:]
+        scale = self.engine.scale
+        output = np.empty((height * scale, width * scale, 3), np.float32)
+
+        def convert(result: Tensor) -> list[Array]:
+            return [result[0].permute(1, 2, 0).cpu().numpy()]
 
         def read(box: Box) -> Tensor:
             return self.img[(..., *box.slices)]
 
-        with torch.no_grad():
-            self.engine.run(self.engine.planner.plan(height, width, self.tile_size, self.tile_pad), read, write)
+        with self.engine.own_stream.use():
+            for box, rows in self.engine.run(
+                self.engine.planner.plan(height, width, tile, self.tile_pad), read, convert
+            ):
+                output[box.slices] = rows
+        self.output = torch.from_numpy(output).permute(2, 0, 1)[None]
 
     def post_process(self) -> Tensor:
-        """Cut off `.output` what `pre_process` padded, and return it."""
+        """Cut off `.output` what `pre_process` padded, as many pixels of it as `.scale` says, and return it."""
         height, width = self._size
-        self.output = self.output[..., : height * self.scale, : width * self.scale]
+        padded_height, padded_width = self.img.shape[-2:]
+        below, right = (padded_height - height) * self.scale, (padded_width - width) * self.scale
+        self.output = self.output[..., : self.output.shape[-2] - below, : self.output.shape[-1] - right]
         return self.output
+
+
+def _to_rows(result: Tensor, *, gray: bool, depth: np.dtype[Any]) -> Iterator[Array]:
+    return tensors.to_arrays(tensors.to_gray(result) if gray else result, depth)
+
+
+def _check_whole_number(option: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise UsageError(f"`{option}` {value!r}: must be a whole number from {least} upwards")
+
+
+def _choose_device(device: torch.device | str | None, gpu_id: int | None) -> torch.device:
+    """`device` if given, else CUDA device `gpu_id`; without CUDA, as published, the best there is."""
+    if device is not None:
+        return as_device(device)
+    if gpu_id is None or not torch.cuda.is_available():
+        return default_device()
+    return as_device(f"cuda:{gpu_id}")
 
 
 def load_upsampler(
@@ -271,12 +308,10 @@ def load_upsampler(
     if model_path is not None:
         paths: list[str | Path] = [model_path]
     elif model is None:
-        raise UsageError("name a model or a weights file")
-    elif model.weak_denoise is None or denoise_strength == 1:
-        paths = [found.path for found in obtain([model.weights], report)]
+        raise UsageError("give a `model_name`, or weights as `model_path`")
     else:
-        paths = [found.path for found in obtain(model.files, report)]
-        shares = [denoise_strength, 1 - denoise_strength]
+        paths = [found.path for found in obtain(model.files_for(denoise_strength), report)]
+        shares = [denoise_strength, 1 - denoise_strength] if len(paths) > 1 else None
     upsampler = RealESRGANer(
         None,
         paths,
@@ -291,6 +326,6 @@ def load_upsampler(
     spec = upsampler.engine.spec
     if model is not None and spec != model.network:
         fitting = [other.name for other in MODELS.values() if other.network == spec]
-        advice = f"it fits -n {' or '.join(fitting)}" if fitting else "give --model_path without -n"
+        advice = f"it fits `model_name` {' or '.join(fitting)}" if fitting else "give `model_path` without `model_name`"
         raise WeightsError(f"{paths[0]} holds {spec}, but {model.name} is {model.network}: {advice}")
     return upsampler

@@ -28,7 +28,7 @@ from realesrgan.cli.video import main
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.restorer import Listener
-from realesrgan.video import segments, writer
+from realesrgan.video import segment_encoder, segments
 from realesrgan.weights import store
 
 PROJECT = Path(__file__).parents[1]
@@ -79,7 +79,7 @@ def test_flags_about_the_result_reach_the_code(small: list[str]) -> None:
     make()
     argv = ["-s", "2", "--suffix", "", "-o", "there", "--ext", "mkv", "--codec", "ffv1", "--pix_fmt", "yuv444p"]
     assert main(["-i", "a.mp4", *argv, "--keep_segments", "--extract_frame_first", "--ffmpeg_bin", "x", *small]) == 0
-    assert sorted(os.listdir("there")) == ["a.mkv", "a.mkv.work"]
+    assert sorted(os.listdir("there")) == ["a.mkv", "a.work"]
     assert decoded(Path("there/a.mkv"), "rgb24")[0].shape == (96, 128, 3)
 
 
@@ -90,6 +90,23 @@ def test_a_folder_of_frames_becomes_a_video_at_the_rate_asked_for(small: list[st
     assert main(["-i", "frames", "--fps", "30000/1001", *small]) == 0
     times = frame_times(Path("results/frames_out.mp4"))
     assert [time * 30000 for time in times] == [1001 * number for number in range(6)]
+
+
+def test_a_folder_that_cannot_be_used_fails_and_the_other_inputs_are_restored(
+    small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make("a.mp4")
+    for folder, pictures in (("mixed", ("f1.png", "f2.png")), ("season", ("cover.png",))):
+        Path(folder).mkdir()
+        shutil.copy("a.mp4", f"{folder}/{folder}1.mp4")
+        for name in pictures:
+            files.write(Path(folder, name), Picture(picture(12, 16)))
+    assert main(["-i", "mixed", "season", *small]) == 1
+    out, err = capsys.readouterr()
+    assert os.listdir("results") == ["season1_out.mp4"]
+    assert "failed: mixed: holds both videos" in err
+    assert "season: left out cover.png" in err
+    assert "1 videos restored, 1 failed" in out
 
 
 @pytest.mark.parametrize(("words", "frames"), [("50", 24), ("12.5", 6), ("24000/1001", 12)])
@@ -119,8 +136,8 @@ def test_start_and_end_cut(small: list[str], start: str | None, end: str | None,
         (["--fps", "fast"], "--fps fast: say frames per second"),
         (["--fps", "1/0"], "--fps 1/0: say frames per second"),
         (["--num_process_per_gpu", "0"], "--num_process_per_gpu 0: must be at least 1"),
-        (["--codec", "nonsense"], "--codec nonsense: this installation has libx264"),
-        (["--ext", "webm"], "--ext webm: cannot hold libx264 video; try --codec libvpx-vp9"),
+        (["--codec", "nonsense"], "nonsense: this installation has libx264"),
+        (["--ext", "webm"], "webm: cannot hold libx264 video; try "),
         (["-i", "missing.mp4"], "-i missing.mp4: there is no such file"),
         (["-o", "a.mp4/there"], "-o a.mp4/there: cannot be written"),
         (["-o", ".", "--suffix", ""], "a.mp4 is an input and would be overwritten"),
@@ -225,7 +242,7 @@ def test_an_encoder_that_fails_half_way_is_one_line_and_the_same_command_goes_on
 ) -> None:
     make(sounds=[Sound()])
     assert main(["-i", "a.mp4", "--suffix", "whole", *small]) == 0
-    real, done = writer.to_frame, []
+    real, done = segment_encoder.to_frame, []
 
     def failing(*facts: Any) -> av.VideoFrame:
         done.append(1)
@@ -233,14 +250,14 @@ def test_an_encoder_that_fails_half_way_is_one_line_and_the_same_command_goes_on
             raise av.error.ExternalError(1, "the encoder's own words")
         return real(*facts)
 
-    monkeypatch.setattr(writer, "to_frame", failing)
+    monkeypatch.setattr(segment_encoder, "to_frame", failing)
     assert main(["-i", "a.mp4", *small]) == 1
     out, err = capsys.readouterr()
     line = err.splitlines()[-1]
     assert line.startswith("failed: libx264 into ")
-    assert line.endswith("a_out.mp4.work failed: the encoder's own words")
+    assert line.endswith("a_out.work failed: the encoder's own words")
     assert not Path("results/a_out.mp4").exists()
-    monkeypatch.setattr(writer, "to_frame", real)
+    monkeypatch.setattr(segment_encoder, "to_frame", real)
     assert main(["-i", "a.mp4", *small]) == 0
     assert "5 from an earlier run" in capsys.readouterr().out
     assert same("a_whole.mp4", "a_out.mp4")
@@ -327,7 +344,7 @@ def test_other_options_begin_afresh_and_say_so(
     mend()
     assert main(["-i", "a.mp4", "--crf", "30", *small]) == 0
     out, err = capsys.readouterr()
-    assert "begun afresh" in err
+    assert "is started anew: it was of another job" in err
     assert "earlier run" not in out
 
 
@@ -369,7 +386,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(rrdbnet_file: Path, how: str) ->
     argv = ["-i", "a.mp4", "--model_path", str(rrdbnet_file), "--fp32", "-g", "cpu", "-s", "2"]
     with run_script(*argv) as process:
         deadline = time.monotonic() + PATIENCE_S
-        finished = Path("results/a_out.mp4.work/00000005.mkv")
+        finished = Path("results/a_out.work/00000005.mkv")
         while not finished.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
         process.send_signal(getattr(signal, how))
@@ -377,7 +394,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(rrdbnet_file: Path, how: str) ->
     assert process.returncode == (130 if how == "SIGINT" else -signal.SIGKILL), err
     assert "Traceback" not in err
     assert not Path("results/a_out.mp4").exists()
-    assert len(list(Path("results/a_out.mp4.work").glob("0*[0-9].mkv"))) >= 2
+    assert len(list(Path("results/a_out.work").glob("0*[0-9].mkv"))) >= 2
     assert main(argv) == 0
     assert main([*argv, "--suffix", "whole"]) == 0
     assert same("a_out.mp4", "a_whole.mp4")

@@ -65,7 +65,7 @@ def test_nothing_asked_for_is_the_best_there_is(machine, has, best):
 @pytest.mark.parametrize("where", ["{}", "cpu,{}"])
 def test_words_that_name_no_device_are_refused_with_some_that_do(machine, word, where):
     machine(gpus=1)
-    with pytest.raises(UsageError, match=f"-g {word} names no device: try 0, cuda:1, mps, cpu"):
+    with pytest.raises(UsageError, match=f"gpu_id {word} names no device: try 0, cuda:1, mps, cpu"):
         parse_devices(where.format(word))
 
 
@@ -75,7 +75,7 @@ def test_words_that_name_no_device_are_refused_with_some_that_do(machine, word, 
 )
 def test_a_gpu_on_a_machine_without_one_is_refused_with_the_reason(machine, word, built_for_cuda, why):
     machine(built_for_cuda=built_for_cuda)
-    with pytest.raises(DeviceError, match=f"{why}; leave -g out, or use -g cpu"):
+    with pytest.raises(DeviceError, match=f"{why}; leave gpu_id out, or use gpu_id cpu"):
         parse_devices(word)
 
 
@@ -97,7 +97,7 @@ def test_gpus_are_counted_from_zero(machine, gpus):
 
 def test_an_apple_gpu_that_is_not_there_is_refused(machine):
     machine()
-    with pytest.raises(DeviceError, match="no Apple GPU; try -g cpu"):
+    with pytest.raises(DeviceError, match="no Apple GPU; try gpu_id cpu"):
         parse_devices("mps")
 
 
@@ -132,7 +132,7 @@ def test_the_probe_for_bf16_answers_on_this_machine():
 @pytest.mark.parametrize(
     ("where", "precision", "said"),
     [
-        (CUDA, Precision.HALF, "cuda:0 NVIDIA Test, fp16 (half the memory; --fp32 for full precision)"),
+        (CUDA, Precision.HALF, "cuda:0 NVIDIA Test, fp16 (half the memory; `fp32` for full precision)"),
         (CUDA, Precision.FP32, "cuda:0 NVIDIA Test, fp32 (full precision)"),
         (MPS, Precision.FP32, "mps, fp32 (full precision)"),
     ],
@@ -171,7 +171,7 @@ def test_free_memory_of_a_cpu_counts_what_the_system_would_give_back(monkeypatch
     class Memory:
         free, available = 1, 1000
 
-    monkeypatch.setattr(device.psutil, "virtual_memory", Memory)
+    monkeypatch.setattr(device.cgroups.psutil, "virtual_memory", Memory)
     assert device.free_memory_bytes(CPU) == 1000
 
 

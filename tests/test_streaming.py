@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from realesrgan.archs.precision import cast_convolutions
 from realesrgan.archs.rrdbnet_arch import RRDBNet
-from realesrgan.archs.specs import RRDBNetSpec, SRVGGNetCompactSpec
 from realesrgan.archs.srvgg_arch import SRVGGNetCompact
 from realesrgan.engine.streaming import bytes_per_column, can_stream, stream
-from realesrgan.families.row_graph import Signal
+from realesrgan.families import cast_convolutions
+from realesrgan.families.rrdbnet import RRDBNetSpec
+from realesrgan.families.signal import Signal
+from realesrgan.families.srvgg import SRVGGNetCompactSpec
 
 # Heights and widths of the body, and strips.
 SHAPES = list(itertools.product(range(1, 13), (1, 2, 7), (1, 2, 3, 5, 64)))
@@ -68,13 +69,10 @@ def streamed(network: nn.Module, x: Tensor, strip: int, **options) -> Tensor:
         rows_read = bottom
         return x[:, :, top:bottom]
 
-    def write(top: int, rows: Tensor) -> None:
-        nonlocal rows_written
+    for top, rows in stream(network, x.shape[2], x.shape[3], strip, read, **options):
         assert top == rows_written
         rows_written += rows.shape[2]
         parts.append(rows)
-
-    stream(network, x.shape[2], x.shape[3], strip, read, write, **options)
     assert rows_read == x.shape[2]
     return torch.cat(parts, 2)
 
@@ -82,13 +80,10 @@ def streamed(network: nn.Module, x: Tensor, strip: int, **options) -> Tensor:
 def used_memory(network: nn.Module, height: int, width: int, strip: int) -> int:
     """Bytes at the peak of `stream`, of a picture that is made as it is read and forgotten as it is written."""
     with LiveMemory() as memory:
-        stream(network, height, width, strip, lambda top, bottom: torch.zeros(1, 3, bottom - top, width), ignore)
+        for rows in stream(network, height, width, strip, lambda top, bottom: torch.zeros(1, 3, bottom - top, width)):
+            del rows  # before the next ones are computed, as the engine does
     assert memory.bytes == 0
     return memory.peak
-
-
-def ignore(top: int, rows: Tensor) -> None:
-    pass
 
 
 class LiveMemory(TorchDispatchMode):
@@ -251,14 +246,14 @@ def test_the_memory_foretold_is_the_memory_used(network, strip):
 def test_between_steps_only_rows_still_needed_are_held():
     """Of a signal that one convolution reads: two rows, and never a strip."""
     held: list[int] = []
-    forget = Signal.forget
+    trim = Signal.trim
 
-    def forget_and_look(signal, reader):
-        forget(signal, reader)
+    def trim_and_look(signal, reader):
+        trim(signal, reader)
         if reader is signal.reader is signal.first_window_reader and signal.done < signal.height:
             held.append(signal.bytes_held // signal.row_bytes)
 
-    with patch.object(Signal, "forget", forget_and_look):
+    with patch.object(Signal, "trim", trim_and_look):
         streamed(compact(num_conv=2), noise(32, 4), 8)
     assert set(held) == {2}
 
@@ -303,12 +298,11 @@ def test_an_interrupted_call_keeps_no_memory():
     network = rrdbnet()
     held: list[int] = []
 
-    def interrupt(top: int, rows: Tensor) -> None:
+    with LiveMemory() as memory:
+        rows = stream(network, 64, 4, 4, lambda top, bottom: torch.zeros(1, 3, bottom - top, 4))
+        next(rows)
         held.append(memory.bytes)
-        raise KeyboardInterrupt
-
-    with LiveMemory() as memory, pytest.raises(KeyboardInterrupt):
-        stream(network, 64, 4, 4, lambda top, bottom: torch.zeros(1, 3, bottom - top, 4), interrupt)
+        rows.close()
     assert held[0] > memory.bytes == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ import pytest
 from clips import Clip, Sound, corrupted, decoded, frame_times, moving, packets_of
 
 from realesrgan.arrays import Array
-from realesrgan.errors import UsageError, VideoFileError
+from realesrgan.errors import VideoFileError
 from realesrgan.video import segments
-from realesrgan.video.containers import plan_output
 from realesrgan.video.encoding import choose_encoding
+from realesrgan.video.output_plan import plan_output
 from realesrgan.video.pipeline import Excerpt, Tally, restore_frames
 from realesrgan.video.probe import probe
 from realesrgan.video.segments import Workspace, frames_per_segment
@@ -138,23 +139,81 @@ def test_finished_work_is_not_done_again(clip: Path, tmp_path: Path) -> None:
     assert (tally.frames, tally.done_before) == (27, 27)
 
 
-def test_another_job_begins_afresh_and_tells(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path / "work", {"crf": 18})
-    assert not workspace.open()
+def test_another_job_starts_anew_and_says_so(tmp_path: Path) -> None:
+    assert Workspace(tmp_path / "work", {"crf": 18}).open() is None
     (tmp_path / "work" / "00000000.mkv").write_bytes(b"old")
-    assert not Workspace(tmp_path / "work", {"crf": 18}).open()
+    assert Workspace(tmp_path / "work", {"crf": 18}).open() is None
     assert (tmp_path / "work" / "00000000.mkv").exists()
-    assert Workspace(tmp_path / "work", {"crf": 19}).open()
+    assert Workspace(tmp_path / "work", {"crf": 19}).open() == segments.OTHER_JOB
     assert not (tmp_path / "work" / "00000000.mkv").exists()
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"identity": {}}', '{"segments": 3}'])
-def test_a_manifest_that_cannot_be_read_begins_afresh(tmp_path: Path, content: str) -> None:
+SEGMENT = {"file": "00000000.mkv", "first": 0, "pts": [0], "durations": [1], "size_bytes": 1, "checksum": 0}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"identity": {}}',
+        '{"identity": {}, "segments": 3}',
+        '{"segments": []}',
+        '{"identity": {}, "segments": [3]}',
+        *(
+            json.dumps({"identity": {}, "segments": [entry]})
+            for entry in (
+                {key: value for key, value in SEGMENT.items() if key != "durations"},
+                SEGMENT | {"more": 1},
+                SEGMENT | {"first": 5},
+                SEGMENT | {"file": "../00000000.mkv"},
+                SEGMENT | {"pts": ["0"]},
+                SEGMENT | {"pts": []},
+                SEGMENT | {"pts": 3},
+            )
+        ),
+    ],
+)
+def test_a_damaged_manifest_starts_anew_and_is_not_called_another_job(tmp_path: Path, content: str) -> None:
     Workspace(tmp_path / "work", {}).open()
     (tmp_path / "work" / segments.MANIFEST).write_text(content)
     workspace = Workspace(tmp_path / "work", {})
-    assert workspace.open()
+    assert workspace.open() == segments.DAMAGED
     assert workspace.segments == []
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def zeroed(content: bytes) -> bytes:
+    return content[: len(content) // 2] + bytes(len(content) - len(content) // 2)
+
+
+@pytest.mark.parametrize("damage", [cut, zeroed])
+def test_a_segment_that_was_damaged_on_disk_is_made_again(
+    clip: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    whole = opened(tmp_path / "work")
+    run(clip, whole)
+    wanted = finish(clip, whole, "whole.mkv")
+    file = tmp_path / "work" / whole.segments[2].file
+    file.write_bytes(damage(file.read_bytes()))
+    again = opened(tmp_path / "work")
+    assert again.frames_done == 10
+    run(clip, again)
+    assert same(finish(clip, again, "again.mkv"), wanted)
+
+
+def test_the_resume_point_is_the_first_frame_not_done(clip: Path, tmp_path: Path) -> None:
+    workspace = opened(tmp_path / "work")
+    assert workspace.resume_point is None
+    run(clip, workspace)
+    later = opened(tmp_path / "work")
+    for segment in reversed(workspace.segments):
+        later.segments = later.segments[: later.segments.index(segment)]
+        assert later.resume_point == ((segment.first, segment.pts[0]) if segment.first else None)
 
 
 def test_a_segment_that_is_gone_is_made_again(clip: Path, tmp_path: Path) -> None:
@@ -204,7 +263,7 @@ def test_a_segment_that_lacks_frames_does_not_count(
     def opening(file: str, mode: str = "r", **rest: Any) -> Any:
         return Forgetful(real(file, mode, **rest)) if mode == "w" else real(file, mode, **rest)
 
-    monkeypatch.setattr("realesrgan.video.writer.av.open", opening)
+    monkeypatch.setattr("realesrgan.video.segment_encoder.av.open", opening)
     workspace = opened(tmp_path / "work")
     with pytest.raises(VideoFileError, match="has 4 frames where 5 were encoded: is the disk full"):
         run(clip, workspace)
@@ -227,15 +286,25 @@ def test_segments_are_short_where_frames_are_much_work(monkeypatch: pytest.Monke
 def test_a_folder_of_other_things_is_never_wiped(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "diary.txt").write_text("mine")
-    with pytest.raises(UsageError, match="holds diary.txt, which is not of a job"):
+    with pytest.raises(VideoFileError, match="holds diary.txt, which is not of such a job"):
         Workspace(tmp_path / "work", {}).open()
     assert (tmp_path / "work" / "diary.txt").read_text() == "mine"
 
 
 def test_two_runs_of_one_job_do_not_work_at_once(tmp_path: Path) -> None:
     first, second = Workspace(tmp_path / "work", {}), Workspace(tmp_path / "work", {})
-    with first.claim(), pytest.raises(UsageError, match="another run is at work"), second.claim():
+    with first.claim(), pytest.raises(VideoFileError, match="another run is working on this video"), second.claim():
         pass
     with second.claim():
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stem", ["a" * 251, "字" * 83, "a"])
+def test_the_longest_names_have_room_for_a_work_folder_and_its_lock(tmp_path: Path, stem: str) -> None:
+    folder = segments.folder_for(tmp_path / f"{stem}.mp4")
+    assert folder == segments.folder_for(tmp_path / f"{stem}.mkv")
+    assert folder != segments.folder_for(tmp_path / f"{stem[:-1]}b.mp4")
+    workspace = Workspace(folder, {})
+    with workspace.claim():
+        workspace.open()

@@ -35,12 +35,16 @@ from clips import (
 
 from realesrgan.arrays import Array
 from realesrgan.errors import UsageError, VideoFileError
-from realesrgan.video.containers import OutputPlan, plan_output
+from realesrgan.video.copies import Copied
 from realesrgan.video.encoding import Encoding, available, choose_encoding
+from realesrgan.video.output_plan import OutputPlan, plan_output
 from realesrgan.video.pipeline import Excerpt, Tally, restore_frames
-from realesrgan.video.probe import VideoSource, probe
+from realesrgan.video.probe import probe
 from realesrgan.video.segments import Workspace
-from realesrgan.video.writer import assemble
+from realesrgan.video.sources.container import ContainerSource
+from realesrgan.video.sources.conversion import Orientation
+from realesrgan.video.sources.source import VideoSource
+from realesrgan.video.writer import assemble, check_target
 
 UNEVEN = (0, 1, 3, 7, 8, 12, 13, 20)  # in 25ths of a second
 
@@ -65,11 +69,13 @@ class Run:
         codec: str = "libx264",
         crf: int | None = 1,
         excerpt: Excerpt | None = None,
+        rate: Fraction | None = None,
+        target: Path | None = None,
     ) -> None:
-        self.source: VideoSource = probe(path)
+        self.source: VideoSource = probe(path, rate)
         self.encoding: Encoding = choose_encoding(codec, crf, None, None, self.source.depth_bits, self.source.hdr)
         self.plan: OutputPlan = plan_output(self.source, self.encoding, extension)
-        self.path = path.with_name(f"result.{self.plan.extension}")
+        self.path = target or path.with_name(f"result.{self.plan.extension}")
         workspace = Workspace(path.with_name("work"), {})
         workspace.open()
         excerpt = excerpt or Excerpt()
@@ -82,7 +88,7 @@ class Run:
             multiply_adds_per_frame=1e13,
             on_frame=lambda count: None,
         )
-        time_base = self.source.time_base if excerpt.retime_to is None else 1 / excerpt.retime_to
+        time_base = self.source.time_base
         self.copies = assemble(
             self.path, workspace, self.source, time_base, self.plan, start_s=excerpt.start_s, end_s=excerpt.end_s
         )
@@ -109,7 +115,7 @@ def test_frames_in_are_frames_out_each_at_its_time(tmp_path: Path, name: str, un
     times = [int(when / (25 * unit)) for when in UNEVEN]
     path = Clip(moving(len(times)), times=times, time_base=unit, sounds=[Sound()]).write(tmp_path / name)
     run = Run(path, extension=extension)
-    start = run.source.start_pts * run.source.time_base
+    start = run.source.origin_s
     tolerance = Fraction(1, 2000) if extension == "mkv" else 0  # Matroska counts milliseconds
     for wanted, got in zip(frame_times(path), frame_times(run.path), strict=True):
         assert abs(got - (wanted - start)) <= tolerance
@@ -188,7 +194,8 @@ def test_what_was_turned_is_upright_and_not_turned_again(tmp_path: Path, degrees
     path = turned(Clip(moving(3), aspect=Fraction(4, 3)).write(tmp_path / "a.mp4"), degrees)
     before = probe(path)
     result = probe(Run(path).path)
-    assert (result.width, result.height, result.rotation) == (before.width, before.height, 0)
+    assert isinstance(result, ContainerSource)
+    assert (result.width, result.height, result.orientation) == (before.width, before.height, Orientation())
     assert result.pixel_aspect == (Fraction(4, 3) if degrees == 180 else Fraction(3, 4))
 
 
@@ -213,8 +220,7 @@ def test_a_matroska_file_keeps_everything_it_holds(tmp_path: Path) -> None:
     run = Run(path)
     assert run.path.suffix == ".mkv"
     assert run.plan.remarks == ("the output is .mkv, because .mp4 cannot hold ssa subtitle (ger), attachment",)
-    assert run.copies is not None
-    assert (run.copies.count, run.copies.remarks) == (4, [])
+    assert run.copies == Copied(4)
     for kind in ("audio", "subtitle"):
         assert packets_of(run.path, kind) == packets_of(path, kind)
     with av.open(str(path)) as before, av.open(str(run.path)) as after:
@@ -300,8 +306,7 @@ def test_subtitles_of_text_are_shown_as_before_whatever_the_container(
     run = Run(path, extension=extension, codec=codec, crf=20)
     (remark,) = run.plan.remarks
     assert remark.endswith(f"subtitle (ger) is encoded anew as {spoken}: .{extension} cannot hold it")
-    assert run.copies is not None
-    assert (run.copies.count, run.copies.remarks) == (1, [])
+    assert run.copies == Copied(1)
     assert shown_texts(run.path) == [(0.2, 0.3, b"one"), (0.6, 0.3, b"two")]
     with av.open(str(run.path)) as result:
         assert [stream.language for stream in result.streams.subtitles] == ["ger"]
@@ -318,10 +323,11 @@ def test_timed_text_of_an_mp4_travels_into_matroska(tmp_path: Path) -> None:
     assert shown_texts(run.path) == [(0.2, 0.3, b"one"), (0.6, 0.3, b"two")]
 
 
-def test_an_excerpt_has_the_subtitles_that_begin_in_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_an_excerpt_has_the_subtitles_that_are_on_show_in_it(tmp_path: Path, extension: str) -> None:
     path = Clip(moving(25), subtitles=SRT).write(tmp_path / "a.mkv")
-    run = Run(path, extension="mp4", excerpt=Excerpt(0.4, 1.0))
-    assert shown_texts(run.path) == [(0.2, 0.3, b"two")]
+    run = Run(path, extension=extension, excerpt=Excerpt(0.4, 1.0))
+    assert shown_texts(run.path) == [(0, 0.1, b"one"), (0.2, 0.3, b"two")]
 
 
 @pytest.mark.parametrize(
@@ -329,7 +335,7 @@ def test_an_excerpt_has_the_subtitles_that_begin_in_it(tmp_path: Path) -> None:
 )
 def test_video_that_the_container_cannot_hold_is_refused(tmp_path: Path, extension: str, codec: str) -> None:
     source = probe(Clip(moving(2)).write(tmp_path / "a.mp4"))
-    with pytest.raises(UsageError, match=f"--ext {extension}: cannot hold {codec} video; try --codec "):
+    with pytest.raises(UsageError, match=f"ext {extension}: cannot hold {codec} video; try codec "):
         plan_output(source, Encoding(codec, None, None, "yuv420p"), extension)
 
 
@@ -341,7 +347,6 @@ def test_a_cover_stays_a_cover(tmp_path: Path, extension: str) -> None:
         covers = [s for s in result.streams.video if s.disposition & av.stream.Disposition.attached_pic]
         assert [(cover.width, cover.height) for cover in covers] == [(200, 200)]
     assert len(decoded(run.path)) == 5
-    assert run.copies is not None
     assert run.copies.count == 2
 
 
@@ -369,7 +374,7 @@ def test_an_excerpt_starts_at_zero_with_its_own_sound_and_chapters(tmp_path: Pat
 
 def test_at_another_rate_it_lasts_as_long(tmp_path: Path) -> None:
     path = Clip(moving(8), times=[40 * when for when in UNEVEN], time_base=Fraction(1, 1000)).write(tmp_path / "a.mkv")
-    run = Run(path, excerpt=Excerpt(retime_to=Fraction(50)))
+    run = Run(path, rate=Fraction(50))
     assert frame_times(run.path) == [Fraction(number, 50) for number in range(42)]
 
 
@@ -407,11 +412,26 @@ def test_however_long_a_video_few_of_its_frames_are_held(tmp_path: Path, count: 
 
 def test_no_output_appears_before_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "result.mp4").write_bytes(b"the old one")
-    monkeypatch.setattr("realesrgan.video.writer.leading_dts", lambda *facts: 1 / 0)
+    monkeypatch.setattr("realesrgan.video.writer._check_count", lambda *facts: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         Run(Clip(moving(10)).write(tmp_path / "a.mp4"))
     assert (tmp_path / "result.mp4").read_bytes() == b"the old one"
     assert not [path for path in tmp_path.iterdir() if "part" in path.name]
+
+
+@pytest.mark.parametrize("name", ["folder.mp4", "missing/a.mp4", "a" * 252 + ".mp4"])
+def test_a_target_that_cannot_be_written_is_told_before_any_work(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(VideoFileError, match=re.escape(name)):
+        check_target(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a" * 251 + ".mp4", "字" * 83 + ".mkv"])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path, name: str) -> None:
+    check_target(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    path = Run(Clip(moving(3)).write(tmp_path / "clip.mp4"), extension=name[-3:], target=tmp_path / name).path
+    assert len(decoded(path)) == 3
 
 
 def test_a_result_with_too_few_frames_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,9 +443,29 @@ def test_a_result_with_too_few_frames_is_an_error(tmp_path: Path, monkeypatch: p
 
 
 def test_an_encoder_that_is_not_there_is_refused_and_those_that_are_are_named() -> None:
-    with pytest.raises(UsageError, match="--codec nonsense: this installation has libx264, "):
+    with pytest.raises(UsageError, match="codec nonsense: this installation has libx264, "):
         choose_encoding("nonsense", None, None, None, 8)
-    with pytest.raises(UsageError, match="--pix_fmt nonsense: libx264 takes yuv420p"):
+    with pytest.raises(UsageError, match="pix_fmt nonsense: libx264 takes yuv420p"):
         choose_encoding("libx264", None, None, "nonsense", 8)
     with pytest.raises(UsageError, match="preset nonsense cannot be used here"):
         choose_encoding("libx264", None, "nonsense", None, 8)
+
+
+@pytest.mark.parametrize(
+    ("codec", "crf", "words"),
+    [
+        ("libx264", 52, "crf 52: libx264 takes 0 \\(best\\) to 51"),
+        ("libx264", -1, "crf -1: libx264 takes 0 \\(best\\) to 51"),
+        ("libx265", 52, "crf 52: libx265 takes 0 \\(best\\) to 51"),
+        ("libvpx-vp9", 64, "crf 64: libvpx-vp9 takes 0 \\(best\\) to 63"),
+        ("ffv1", 1, "crf 1: ffv1 has no such quality"),
+    ],
+)
+def test_a_quality_that_the_encoder_does_not_have_is_refused(codec: str, crf: int, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        choose_encoding(codec, crf, None, None, 8)
+
+
+def test_every_encoder_called_available_encodes() -> None:
+    for codec in available():
+        choose_encoding(codec, None, None, None, 8)

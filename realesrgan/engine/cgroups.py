@@ -1,4 +1,4 @@
-"""What a container allows this process: memory and processor time, from Linux's control groups of both versions.
+"""What this process may use of the machine: memory and processor time, within Linux's control groups (versions 1, 2).
 
 Where there are none, or they set no limit, the answer is None.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 MEMBERSHIP = Path("/proc/self/cgroup")
 ROOT = Path("/sys/fs/cgroup")
@@ -23,6 +25,13 @@ def memory_left_bytes() -> int | None:
             # Pages of files that nobody uses now count as used, but are given up when memory is asked for.
             left.append(max(0, limit - max(0, used - _inactive_file_bytes(folder))))
     return min(left, default=None)
+
+
+def free_memory_bytes() -> int:
+    """How much memory this process may still take, of what the machine has free and its groups allow."""
+    allowed = memory_left_bytes()
+    available = int(psutil.virtual_memory().available)
+    return available if allowed is None else min(available, allowed)
 
 
 def processors() -> float | None:

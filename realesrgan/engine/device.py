@@ -7,7 +7,6 @@ import math
 import sys
 from enum import Enum
 
-import psutil
 import torch
 
 from ..errors import DeviceError, UsageError
@@ -16,6 +15,17 @@ from . import cgroups
 # Of glibc's malloc.h. One arena, because those of further threads cannot grow beyond 64 MB and map what is larger.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 INT_MAX = 2**31 - 1
+
+# How torch and what it calls say that memory ran out, in lower case.
+OUT_OF_MEMORY_SIGNS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "alloc_failed",  # cuBLAS and cuDNN
+    "could not create a primitive",  # oneDNN
+    "could not create a memory",
+)
 
 
 class Precision(Enum):
@@ -38,8 +48,18 @@ def default_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def as_device(request: torch.device | str) -> torch.device:
+    """What a caller names a device, checked: "cpu", "cuda:1", "0", "mps", or one of torch's own.
+
+    Raises:
+        UsageError: it is no device.
+        DeviceError: it is not on this machine.
+    """
+    return _parse_device(str(request))
+
+
 def parse_devices(request: str | None) -> list[torch.device]:
-    """Turn what follows -g into devices: `0`, `cuda:1`, `cpu`, `mps`, or several with commas; None picks the best.
+    """Turn `gpu_id` into devices: `0`, `cuda:1`, `cpu`, `mps`, or several with commas; None picks the best.
 
     Raises:
         UsageError: the words are no device names.
@@ -57,27 +77,27 @@ def _parse_device(word: str) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"-g {word} names no device: try 0, cuda:1, mps, cpu, or several as in 0,1")
+        raise UsageError(f"`gpu_id` {word} names no device: try 0, cuda:1, mps, cpu, or several as in 0,1")
     if device.type == "cuda":
         _check_cuda(word, device.index or 0)
         return torch.device("cuda", device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError(f"-g {word}: this machine, or this build of torch, has no Apple GPU; try -g cpu")
+        raise DeviceError(f"`gpu_id` {word}: this machine, or this build of torch, has no Apple GPU; try `gpu_id` cpu")
     return device
 
 
 def _check_cuda(word: str, index: int) -> None:
     if not torch.cuda.is_available():
         why = "this build of torch has no CUDA" if torch.version.cuda is None else "torch finds no CUDA GPU"
-        raise DeviceError(f"-g {word}: {why}; leave -g out, or use -g cpu")
+        raise DeviceError(f"`gpu_id` {word}: {why}; leave `gpu_id` out, or use `gpu_id` cpu")
     count = torch.cuda.device_count()
     if index >= count:
         gpus = "one GPU, number 0" if count == 1 else f"{count} GPUs, numbers 0 to {count - 1}"
-        raise DeviceError(f"-g {word}: this machine has {gpus}")
+        raise DeviceError(f"`gpu_id` {word}: this machine has {gpus}")
 
 
 def choose_precision(device: torch.device, *, reduced: bool) -> Precision:
-    """The precision that is fast on `device` without being seen: `reduced=False` (--fp32) is fp32 everywhere."""
+    """The precision that is fast on `device` without being seen: `reduced=False` is fp32 everywhere."""
     if not reduced or device.type == "mps":
         return Precision.FP32
     if device.type == "cuda":
@@ -95,8 +115,8 @@ def describe(device: torch.device, precision: Precision) -> str:
     """One line for the user: what computes, how precisely, and why."""
     why = {
         Precision.FP32: "full precision",
-        Precision.HALF: "half the memory; --fp32 for full precision",
-        Precision.MIXED_BF16: "this CPU has native bfloat16, residuals stay in fp32; --fp32 for full precision",
+        Precision.HALF: "half the memory; `fp32` for full precision",
+        Precision.MIXED_BF16: "this CPU has native bfloat16, residuals stay in fp32; `fp32` for full precision",
     }[precision]
     return f"{device_name(device)}, {precision.value} ({why})"
 
@@ -119,9 +139,7 @@ def free_memory_bytes(device: torch.device) -> int | None:
         return torch.cuda.mem_get_info(device)[0] + kept
     if device.type != "cpu":
         return None
-    allowed = cgroups.memory_left_bytes()
-    available = int(psutil.virtual_memory().available)
-    return available if allowed is None else min(available, allowed)
+    return cgroups.free_memory_bytes()
 
 
 def share_cpu_threads(workers: int) -> int:
@@ -176,5 +194,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` is how torch, or Python, says that memory ran out."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    signs = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")  # the last: cuBLAS, cuDNN
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in signs)
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in OUT_OF_MEMORY_SIGNS)

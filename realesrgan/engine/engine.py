@@ -1,24 +1,26 @@
 """Run a network over a picture, in pieces if it must be, and survive what memory and half precision do to it.
 
-Knows nothing of colours, depths or files: it reads tensors and hands tensors on.
+Knows nothing of colours, depths or files: it reads tensors, and yields what its caller makes of the results.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from ..archs.precision import cast_convolutions
-from ..archs.specs import NetworkSpec
+from ..arrays import Array
 from ..errors import RealESRGANError
+from ..families import cast_convolutions, family_of
+from ..families.family import NetworkSpec
 from .device import Precision, choose_precision, is_out_of_memory
 from .planning import Plan, Planner
-from .progress import WorkMeter
+from .progress import WorkMeter, count_convolutions, counting
 from .streaming import stream
 from .tiling import Box, Tile
 from .transfer import SideStream
@@ -26,14 +28,14 @@ from .transfer import SideStream
 log = logging.getLogger(__name__)
 
 Read = Callable[[Box], Tensor]
-Write = Callable[[Box, Tensor], None]
+Convert = Callable[[Tensor], Iterable[Array]]
 
 MEASURED_SIDE = 96  # pixels: enough to be typical, a second or two on a slow CPU
 MEASURED_S = 0.5  # at least, so that a moment of other work does not count
 
 
 class _Overflow(Exception):
-    """The result of a strip is not finite, and what the strips after it would need is lost."""
+    """A result is not finite."""
 
 
 class Engine:
@@ -41,7 +43,7 @@ class Engine:
 
     Args:
         network: the generator; moved to `device` and cast in place.
-        spec: its numbers, or None for somebody else's network.
+        spec: its numbers, or None for a network this project does not know.
         scale: how many times larger its output is.
         reduced: allow less than fp32 where the device is good at it.
         max_memory: bytes this process may hold, on the device if that is a GPU; None takes a safe share of the free.
@@ -61,20 +63,20 @@ class Engine:
         self.scale = scale
         self.device = device
         self.precision = choose_precision(device, reduced=reduced)
-        self._keeps_stream = hasattr(network, "full_precision_layers")
+        self._keeps_stream = family_of(network) is not None
         if self.precision is Precision.MIXED_BF16 and not self._keeps_stream:
-            self.precision = Precision.FP32  # somebody else's network: all of it in bf16 would be visible
+            self.precision = Precision.FP32  # an unknown network: all of it in bf16 would be visible
         self.network = self._cast(network.to(device))
-        self.meter = WorkMeter(self.network)
+        count_convolutions(self.network)
         self.planner = Planner(
             self.network, spec, scale, device, self.precision, self.input_dtype, max_memory=max_memory
         )
-        self._side_stream = SideStream(device)
+        self.own_stream = SideStream(device)
         self._overflow_told = False
 
     @property
     def input_dtype(self) -> torch.dtype:
-        """What the network wants to be fed: fp32, unless it is somebody else's and was cast to half as a whole."""
+        """What the network wants to be fed: fp32, unless it is unknown and was cast to half as a whole."""
         return torch.float16 if self.precision is Precision.HALF and not self._keeps_stream else torch.float32
 
     @property
@@ -82,94 +84,98 @@ class Engine:
         """Height and width of an input must be multiples of this."""
         return self.planner.size_multiple
 
-    def expect_work(self, plan: Plan, passes: int) -> None:
-        """Tell the meter how much work `passes` runs of `plan` will be."""
-        if self.spec is not None:
-            self.meter.expect(passes * plan.area_seen * self.spec.multiply_adds)
+    def meter(self, plan: Plan, passes: int, listener: Callable[[float], None] | None) -> WorkMeter:
+        """What measures the progress of computing `plan` so many times."""
+        return WorkMeter(passes * plan.area_seen * self.spec.multiply_adds if self.spec is not None else 0.0, listener)
 
-    def run(self, plan: Plan, read: Read, write: Write) -> None:
-        """Compute every pixel: `read` gives (1, 3, h, w) for a box of the input, `write` takes the result.
+    def run(
+        self, plan: Plan, read: Read, convert: Convert, meter: WorkMeter | None = None
+    ) -> Iterator[tuple[Box, Array]]:
+        """Compute every pixel, and yield the rows of the result as they become ready.
 
-        Results come from top to bottom within a piece. A piece that runs out of memory is begun again, in which case
-        its pixels come twice, the same both times.
+        Rows come from top to bottom within a piece, each once: what is begun anew, because memory ran out or a number
+        overflowed, goes on below what has been handed out. To be iterated without gradients, on `own_stream`.
+
+        Args:
+            plan: which pieces to compute, of a picture of its size.
+            read: gives (1, 3, h, w) for a box of the picture.
+            convert: turns (1, 3, h, w) fp32 results into their rows, from top to bottom.
+            meter: counts the work.
 
         Raises:
             DeviceError: memory does not even suffice for the smallest piece.
             RealESRGANError: the result is not finite, even in fp32.
         """
+        full = False  # the rest of this piece is computed in fp32
         while plan.pieces:
             piece = plan.pieces[0]
+            edges = piece.core.scaled(self.scale)
+            done = edges.top + piece.handed_out
             try:
-                with self._side_stream.use():
-                    if plan.strip is None:
-                        self._compute_at_once(piece, read, write)
-                    else:
-                        self._compute_in_strips(piece, plan.strip, read, write)
+                for top, rows in self._compute(piece, plan.strip, read, meter, full=full):
+                    for part in convert(rows[:, :, max(0, done - top) : max(0, edges.bottom - top)]):
+                        box = Box(done, edges.left, done + len(part), edges.right)
+                        done = box.bottom
+                        yield box, part
+                    del rows  # before the next ones are computed
+            except _Overflow:
+                if full or self.precision is Precision.FP32:
+                    raise RealESRGANError(
+                        "the network gives values that are not numbers; its weights are damaged"
+                    ) from None
+                self._say_overflow()
+                full, plan = True, self.planner.rest(plan, done)
+                continue
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                plan = self.planner.smaller(plan, error)
+                plan = self.planner.smaller(self.planner.rest(plan, done), error)
             else:
-                plan = replace(plan, pieces=plan.pieces[1:])
+                full, plan = False, replace(plan, pieces=plan.pieces[1:])
                 continue
             # Only here is the failed attempt's memory free to give back: the error's traceback held its tensors.
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _compute_at_once(self, piece: Tile, read: Read, write: Write) -> None:
-        result = self.forward(read(piece.padded))
-        keep = piece.core.relative_to(piece.padded).scaled(self.scale)
-        write(piece.core.scaled(self.scale), result[(..., *keep.slices)])
+    def _compute(
+        self, piece: Tile, strip: int | None, read: Read, meter: WorkMeter | None, *, full: bool
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Yield rows of the result of `piece`, fp32 and as wide as its core, each with the row they begin at.
 
-    def _compute_in_strips(self, piece: Tile, strip: int, read: Read, write: Write) -> None:
-        """`piece` is as high as the picture."""
-        try:
-            self._stream(piece, strip, read, write)
-        except _Overflow:
-            if self.precision is Precision.FP32:
-                raise _not_finite() from None
-            self._say_overflow()
-            self.network.float()
-            try:
-                self._stream(piece, strip, read, write)
-            except _Overflow:
-                raise _not_finite() from None
-            finally:
-                self._cast(self.network)
+        They come from top to bottom, and may begin above the core and end below it. With `full` all is in fp32.
 
-    def _stream(self, piece: Tile, strip: int, read: Read, write: Write) -> None:
-        core, seen = piece.core, piece.padded
-        kept = core.relative_to(seen).scaled(self.scale)
+        Raises:
+            _Overflow: a value is not finite.
+        """
+        seen = piece.padded
+        inside = piece.core.relative_to(seen).scaled(self.scale)
+        torch.get_num_threads()  # until asked, a new thread's convolutions use all cores, whatever torch was told
+        dtype = torch.float32 if full else self.input_dtype
 
         def read_rows(top: int, bottom: int) -> Tensor:
-            return read(Box(top, seen.left, bottom, seen.right)).to(self.input_dtype)
+            return read(Box(seen.top + top, seen.left, seen.top + bottom, seen.right)).to(dtype)
 
-        def write_rows(top: int, rows: Tensor) -> None:
-            rows = rows[..., kept.left : kept.right].float()
-            if not _is_finite(rows):
-                raise _Overflow
-            edges = core.scaled(self.scale)
-            write(Box(top, edges.left, top + rows.shape[2], edges.right), rows)
+        with self._in_fp32() if full else nullcontext():
+            if strip is None:
+                with counting(meter):
+                    results = iter([(0, self.network(read_rows(0, seen.height)))])
+            else:
+                count = meter.add if meter is not None else None
+                results = stream(self.network, seen.height, seen.width, strip, read_rows, on_work=count)
+            for top, rows in results:
+                rows = rows[..., inside.left : inside.right].float()
+                if not _is_finite(rows):
+                    raise _Overflow
+                yield seen.top * self.scale + top, rows
+                del rows  # before the next ones are computed
 
-        torch.get_num_threads()  # see forward
-        stream(self.network, seen.height, seen.width, strip, read_rows, write_rows, on_work=self.meter.add)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The network on (1, 3, H, W); the result is fp32 and finite."""
-        torch.get_num_threads()  # until asked, a new thread's convolutions use all cores, whatever torch was told
-        result: Tensor = self.network(x.to(self.input_dtype)).float()
-        if _is_finite(result):
-            return result
-        if self.precision is not Precision.FP32:
-            self._say_overflow()
-            self.network.float()
-            try:
-                result = self.network(x.float()).float()
-            finally:
-                self._cast(self.network)
-        if not _is_finite(result):
-            raise _not_finite()
-        return result
+    @contextmanager
+    def _in_fp32(self) -> Iterator[None]:
+        self.network.float()
+        try:
+            yield
+        finally:
+            self._cast(self.network)
 
     def multiply_adds_per_second(self) -> float:
         """Measure this engine's speed on a small picture; the fastest run counts."""
@@ -179,7 +185,7 @@ class Engine:
         runs: list[float] = []
         while len(runs) < 2 or sum(runs) < MEASURED_S:
             started = time.perf_counter()
-            self.forward(x)  # waits for the device: the finite check reads its result
+            _is_finite(self.network(x.to(self.input_dtype)))  # reads the result, so it waits for the device
             runs.append(time.perf_counter() - started)
         return side * side * self.spec.multiply_adds / min(runs)
 
@@ -203,7 +209,3 @@ def _is_finite(result: Tensor) -> bool:
     Values that only add up to more than fp32 holds are refused too; they are no colours.
     """
     return bool(torch.isfinite(result.sum()))
-
-
-def _not_finite() -> RealESRGANError:
-    return RealESRGANError("the network gives values that are not numbers; its weights are damaged")

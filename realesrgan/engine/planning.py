@@ -10,11 +10,11 @@ import psutil
 import torch
 from torch import nn
 
-from ..archs.specs import UNSHUFFLE, NetworkSpec, RRDBNetSpec
 from ..errors import DeviceError
+from ..families.family import NetworkSpec
 from .device import Precision, free_memory_bytes
 from .streaming import bytes_per_column, can_stream
-from .tiling import Tile, columns, grid
+from .tiling import Tile, columns, whole
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +25,17 @@ MEMORY_SHARE = 0.6  # of what is free may be planned for
 WHOLE_ON_CPU_BYTES = 1_000_000_000
 # Rows of a strip. On a CPU 64 run at 0.97 of the whole picture's speed, 16 at 0.94 (RealESRGAN_x4plus, mixed bf16, one
 # thread): it gets 64 while that takes little memory, and at least 16 while memory allows. A GPU wants more to be busy.
-MOST_ROWS = {"cpu": 64}
+MOST_ROWS_ON_CPU = 64
 MOST_ROWS_ON_GPU = 256
 FEWEST_GOOD_ROWS = 16
 LITTLE_MEMORY_BYTES = 800_000_000
 FRAGMENTATION = 1.2  # of what the tensors of strips hold, this is what the process grows by (measured: 1.15 to 1.34)
 SMALLEST_BLOCK = 32  # columns; if a strip of one row and this width does not fit, nothing will
 
-# Somebody else's network cannot be streamed, so it sees tiles with this much context: within 1.4 levels of the uncut
-# result (measured on a photograph with RealESRGAN_x4plus); the published 10 leaves up to 49.
+# An unknown network cannot be streamed, so it sees tiles with this much context: within 1.4 levels of the uncut result
+# (measured on a photograph with RealESRGAN_x4plus); the published 10 leaves up to 49.
 UNASKED_TILE_PAD = 64
+PUBLISHED_MULTIPLES = {2: 2, 1: 4}  # by scale: what the published program pads the input of any network to
 SMALLEST_TILE = 32  # if even this does not fit, nothing will
 
 
@@ -43,18 +44,21 @@ class Plan:
     """How to compute a picture of height × width.
 
     `pieces` are computed one after the other, each at once or, with `strip`, in strips of so many rows (of what the
-    network sees after folding). `asked_for` are tiles that the user wants, with their published seams.
+    network sees after folding). `asked_for` are tiles that the user wants, with their published seams. `pad` is how
+    many pixels around itself a piece sees; `held_bytes` is what the picture and its result take.
     """
 
     height: int
     width: int
     pieces: Sequence[Tile]
+    pad: int = 0
     strip: int | None = None
     asked_for: bool = False
-    pad: int = UNASKED_TILE_PAD
+    held_bytes: int = 0
 
     @property
     def area_seen(self) -> int:
+        """Pixels the network sees; those that several pieces see count for each."""
         return sum(piece.padded.area for piece in self.pieces)
 
 
@@ -63,7 +67,7 @@ class Planner:
 
     Args:
         network: on `device`, in its final types.
-        spec: its numbers, or None for somebody else's network.
+        spec: its numbers, or None for a network this project does not know.
         input_dtype: what it is fed.
         max_memory: bytes this process may hold, on the device if that is a GPU; None takes a safe share of the free.
     """
@@ -80,17 +84,18 @@ class Planner:
     ) -> None:
         self.network = network
         self.spec = spec
+        self.scale = scale
         self.device = device
-        self.precision = precision
+        self._feature_itemsize = precision.dtype.itemsize
         self.input_dtype = input_dtype
         self.max_memory = max_memory
         self.workers = 1  # that compute on the device at the same time and share its memory
-        self.size_multiple = spec.size_multiple if spec is not None else UNSHUFFLE.get(scale, 1)
+        self.size_multiple = spec.size_multiple if spec is not None else PUBLISHED_MULTIPLES.get(scale, 1)
         self._streams = spec is not None and can_stream(network)
         self._used_at_first = _bytes_in_use(device)
         self._largest_tile: int | None = None  # learnt when memory ran out, as are these two
         self._largest_whole: int | None = None
-        self._most_rows = MOST_ROWS.get(device.type, MOST_ROWS_ON_GPU)
+        self._most_rows = MOST_ROWS_ON_CPU if device.type == "cpu" else MOST_ROWS_ON_GPU
         self._said: set[str] = set()
 
     def plan(self, height: int, width: int, tile: int, pad: int, held_bytes: int = 0) -> Plan:
@@ -99,43 +104,66 @@ class Planner:
         `tile` and `pad` ask for tiles of this side with this much context; tile 0 leaves the choice to the memory, of
         which the picture and its result will hold `held_bytes`.
         """
-        whole = grid(height, width, 0, 0)
+        plan = Plan(height, width, [whole(height, width)], held_bytes=held_bytes)
         if tile:
-            side = min(tile, self._largest_tile or tile)
-            return Plan(height, width, grid(height, width, side, pad, self.size_multiple), asked_for=True, pad=pad)
+            return self._in_tiles(replace(plan, asked_for=True, pad=pad), min(tile, self._largest_tile or tile))
         budget = self._budget_bytes(held_bytes)
         if self._fits_whole(height * width, budget):
-            return Plan(height, width, whole)
-        if not self._streams:
-            side = self._unasked_tile(height, width, budget)
-            return Plan(height, width, grid(height, width, side, UNASKED_TILE_PAD, self.size_multiple))
-        return self._plan_strips(height, width, budget)
+            return plan
+        if self._streams:
+            return self._in_strips(plan, budget)
+        return self._in_tiles(replace(plan, pad=UNASKED_TILE_PAD), self._unasked_tile(height, width, budget))
+
+    def up_to_date(self, plan: Plan) -> Plan:
+        """`plan` with what was learnt since it was made, when memory ran out."""
+        area = plan.height * plan.width
+        side = max(max(piece.core.height, piece.core.width) for piece in plan.pieces)
+        if plan.strip is not None:
+            return replace(plan, strip=min(plan.strip, self._most_rows))
+        if self._largest_tile is not None and side > self._largest_tile:
+            return self._in_tiles(plan, self._largest_tile)
+        if not plan.asked_for and self._largest_whole is not None and area > self._largest_whole:
+            return self._in_strips(plan, self._budget_bytes(plan.held_bytes))
+        return plan
 
     def _budget_bytes(self, held_bytes: int) -> float | None:
         """How much computing may take, or None if nobody knows."""
         if self.max_memory is not None:
             return max(0.0, (self.max_memory - self._used_at_first) / self.workers - held_bytes)
         free = free_memory_bytes(self.device)
-        return None if free is None else MEMORY_SHARE * free / self.workers
+        if free is None:
+            return None
+        if self.device.type == "cpu":  # a result is not resident before it is written
+            free -= self.workers * held_bytes
+        return max(0.0, MEMORY_SHARE * free / self.workers)
 
     def _fits_whole(self, area: int, budget: float | None) -> bool:
         if self._largest_whole is not None and area > self._largest_whole:
             return False
         if self.spec is None:
             return self._largest_tile is None
-        needed = area * bytes_per_pixel(self.spec, self.precision)
+        needed = area * self.spec.bytes_per_pixel(self._feature_itemsize)
         if self._streams and self.device.type == "cpu" and needed > WHOLE_ON_CPU_BYTES:
             return False
         return budget is None or needed <= budget
 
-    def _plan_strips(self, height: int, width: int, budget: float | None) -> Plan:
-        """Strips as wide as the picture, lower ones where memory is short, and at last blocks of columns.
+    def _in_tiles(self, plan: Plan, side: int) -> Plan:
+        """What `plan` still has to do, in tiles of `side`; 0 leaves it whole."""
+        if not side:
+            return plan
+        return replace(plan, pieces=[tile for piece in plan.pieces for tile in self._cut(piece, side, side, plan)])
 
-        A block sees as many columns to its left and right as its result depends on, so cuts cannot be seen, but those
-        columns are computed twice.
+    def _cut(self, piece: Tile, rows: int, columns: int, plan: Plan) -> list[Tile]:
+        return piece.cut(rows, columns, plan.pad, plan.height, plan.width, self.size_multiple)
+
+    def _in_strips(self, plan: Plan, budget: float | None) -> Plan:
+        """What `plan` still has to do, in strips as wide as the picture.
+
+        Where memory is short they are lower, and at last blocks of columns. A block sees as many columns to its left
+        and right as its result depends on, so cuts cannot be seen, but those columns are computed twice.
         """
         assert self.spec is not None
-        multiple = self.size_multiple
+        width, multiple = plan.width, self.size_multiple
         rows, blocks = self._most_rows, 1
         while self.device.type == "cpu" and rows > FEWEST_GOOD_ROWS:
             if self._strip_bytes(width, blocks, rows) <= LITTLE_MEMORY_BYTES:
@@ -150,8 +178,14 @@ class Planner:
                 self._say("memory is short even for the smallest strips: this may run out of it", kind="short")
                 break
         block = -(-width // blocks // multiple) * multiple if blocks > 1 else width
-        self._say_strips(width, height, rows * multiple, blocks)
-        return Plan(height, width, columns(height, width, block, self.spec.receptive_radius, multiple), strip=rows)
+        self._say_strips(width, plan.height, rows * multiple, blocks)
+        return self._in_blocks(replace(plan, strip=rows, pad=self.spec.receptive_radius), block)
+
+    def _in_blocks(self, plan: Plan, block: int) -> Plan:
+        """What `plan` still has to do, in blocks of so many columns."""
+        return replace(
+            plan, pieces=[part for piece in plan.pieces for part in self._cut(piece, plan.height, block, plan)]
+        )
 
     def _strip_bytes(self, width: int, blocks: int, rows: int) -> float:
         assert self.spec is not None
@@ -163,46 +197,51 @@ class Planner:
         """The side of tiles for a network that cannot be streamed; 0 if one holds all."""
         sides = [self._largest_tile] if self._largest_tile else []
         if budget is not None and self.spec is not None:
-            affordable = budget / bytes_per_pixel(self.spec, self.precision)
+            affordable = budget / self.spec.bytes_per_pixel(self._feature_itemsize)
             if height * width > affordable:
                 sides.append(max(SMALLEST_TILE, int(affordable**0.5) - 2 * UNASKED_TILE_PAD))
         side = max(1, min(sides) // self.size_multiple) * self.size_multiple if sides else 0
         if side >= max(height, width):
             return 0
-        if side and self._largest_tile is None:  # else the shortage has been told of when it came
+        if side and self._largest_tile is None:  # else the shortage was reported when it came
             message = f"a picture of {width}×{height} is too large for the free memory: cut into tiles of {side} pixels"
             self._say(message, kind="too large")
         return side
 
+    def rest(self, plan: Plan, row: int) -> Plan:
+        """`plan` when the result of its first piece has been handed out down to `row`, not included."""
+        first = plan.pieces[0].below(row, self.scale, plan.pad, plan.height, plan.width, self.size_multiple)
+        return replace(plan, pieces=[first, *plan.pieces[1:]])
+
     def smaller(self, plan: Plan, error: BaseException) -> Plan:
-        """All that is still to do, in a way that takes less memory, and the pictures after it as well."""
+        """All that is still to do, in a way that takes less memory, and the pictures after it as well.
+
+        Raises:
+            DeviceError: there is no smaller way.
+        """
+        first = plan.pieces[0].core
         if plan.asked_for or not self._streams:
-            return replace(plan, pieces=self._halved(plan, error))
+            return self._in_halved_tiles(plan, error)
         if plan.strip is None:
             self._largest_whole = plan.height * plan.width - 1
             self._say(f"{self.device} is out of memory: going on in strips", kind="strips")
-            return self._plan_strips(plan.height, plan.width, None)
+            return self._in_strips(plan, None)
         if plan.strip > 1:
             self._most_rows = plan.strip // 2
             self._say(f"{self.device} is out of memory: going on in lower strips", kind="lower")
             return replace(plan, strip=self._most_rows)
-        assert self.spec is not None
-        block = plan.pieces[0].core.width // 2 // self.size_multiple * self.size_multiple
+        block = first.width // 2 // self.size_multiple * self.size_multiple
         if block < SMALLEST_BLOCK:
-            raise self._out_of_memory(f"a strip of one row and {plan.pieces[0].core.width} columns") from error
+            raise self._out_of_memory(f"a strip of one row and {first.width} columns") from error
         self._say(f"{self.device} is out of memory: going on in blocks of columns", kind="blocks")
-        start, stop = plan.pieces[0].core.left, plan.pieces[-1].core.right
-        pieces = columns(plan.height, plan.width, block, self.spec.receptive_radius, self.size_multiple, start, stop)
-        return replace(plan, pieces=pieces)
+        return self._in_blocks(plan, block)
 
     def part(self, plan: Plan, left: int, right: int) -> Plan:
         """Of a `plan` of strips, the part that computes columns [left, right), in one block."""
-        assert self.spec is not None
-        receptive, multiple = self.spec.receptive_radius, self.size_multiple
-        block = columns(plan.height, plan.width, right - left, receptive, multiple, left, right)
+        block = columns(plan.height, plan.width, right - left, plan.pad, self.size_multiple, left, right)
         return replace(plan, pieces=block)
 
-    def _halved(self, plan: Plan, error: BaseException) -> list[Tile]:
+    def _in_halved_tiles(self, plan: Plan, error: BaseException) -> Plan:
         """All that is still to do, in tiles of half the side."""
         failed = max(plan.pieces[0].core.height, plan.pieces[0].core.width)
         side = max(SMALLEST_TILE, failed // 2 // self.size_multiple * self.size_multiple)
@@ -210,16 +249,11 @@ class Planner:
             raise self._out_of_memory(f"a tile of {SMALLEST_TILE} pixels") from error
         self._say(f"{self.device} is out of memory: going on with tiles of at most {side} pixels")
         self._largest_tile = side
-        halved = []
-        for piece in plan.pieces:
-            for part in grid(piece.core.height, piece.core.width, side, 0):
-                core = part.core.shifted(piece.core.top, piece.core.left)
-                halved.append(Tile(core, core.grown(plan.pad, plan.height, plan.width, self.size_multiple)))
-        return halved
+        return self._in_tiles(replace(plan, pad=plan.pad if plan.asked_for else UNASKED_TILE_PAD), side)
 
     def _out_of_memory(self, smallest: str) -> DeviceError:
         return DeviceError(
-            f"{self.device} is out of memory even for {smallest}; close what else uses it, or compute with -g cpu"
+            f"{self.device} is out of memory even for {smallest}; close what else uses it, or compute with `gpu_id` cpu"
         )
 
     def _say_strips(self, width: int, height: int, rows: int, blocks: int) -> None:
@@ -239,15 +273,3 @@ def _bytes_in_use(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.memory_allocated(device))
     return int(psutil.Process().memory_info().rss)
-
-
-def bytes_per_pixel(spec: NetworkSpec, precision: Precision) -> float:
-    """Roughly what one forward pass holds at its peak for each input pixel.
-
-    RRDBNet peaks at the last convolution, at 16 times the area of its body: the features it reads in their own type
-    and in fp32, and its result. SRVGGNetCompact holds two layers' features and the enlarged picture.
-    """
-    feature_bytes = spec.num_feat * (4 if precision is Precision.FP32 else 2)
-    if isinstance(spec, RRDBNetSpec):
-        return 16 * (feature_bytes + spec.num_feat * 4 + 24) / spec.size_multiple**2
-    return 3 * feature_bytes + 12 * spec.num_out_ch * spec.scale**2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DEFAULT_TILE_PAD = 10  # input pixels on every side; the published value, smaller than RRDBNet's reach
+DEFAULT_TILE_PAD = 10  # input pixels on every side; published; RRDBNet's result depends on far more
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,45 @@ class Box:
 
 @dataclass(frozen=True)
 class Tile:
-    """A piece of work: `core` is what it contributes to the result, `padded` what the network has to see for it."""
+    """A piece of work: `core` is what it contributes to the result, `padded` what the network has to see for it.
+
+    Of the result of `core`, the first `handed_out` rows have been handed out before and are not wanted again.
+    """
 
     core: Box
     padded: Box
+    handed_out: int = 0
+
+    def below(self, row: int, scale: int, pad: int, height: int, width: int, multiple: int = 1) -> Tile:
+        """What is left of it when its result has been handed out down to `row`, not included.
+
+        `row` counts in the result, `scale` times as large as the picture of height × width. The core begins at a
+        multiple of `multiple` again, so that some rows of the result may have to be computed twice.
+        """
+        top = row // scale // multiple * multiple
+        core = Box(max(top, self.core.top), self.core.left, self.core.bottom, self.core.right)
+        return Tile(core, core.grown(pad, height, width, multiple), row - core.top * scale)
+
+    def cut(self, rows: int, columns: int, pad: int, height: int, width: int, multiple: int = 1) -> list[Tile]:
+        """The same work in tiles of at most `rows` × `columns`, each seen with `pad` more pixels on every side."""
+        return [
+            Tile(core, core.grown(pad, height, width, multiple), self.handed_out if core.top == self.core.top else 0)
+            for core in _cut(self.core, rows, columns)
+        ]
+
+
+def _cut(box: Box, rows: int, columns: int) -> list[Box]:
+    return [
+        Box(top, left, min(top + rows, box.bottom), min(left + columns, box.right))
+        for top in range(box.top, box.bottom, rows)
+        for left in range(box.left, box.right, columns)
+    ]
+
+
+def whole(height: int, width: int) -> Tile:
+    """One piece for everything."""
+    box = Box(0, 0, height, width)
+    return Tile(box, box)
 
 
 def grid(height: int, width: int, tile: int, pad: int, multiple: int = 1) -> list[Tile]:
@@ -72,23 +107,16 @@ def grid(height: int, width: int, tile: int, pad: int, multiple: int = 1) -> lis
     tile for everything.
     """
     if tile == 0:
-        whole = Box(0, 0, height, width)
-        return [Tile(whole, whole)]
-    cores = [
-        Box(top, left, min(top + tile, height), min(left + tile, width))
-        for top in range(0, height, tile)
-        for left in range(0, width, tile)
-    ]
-    return [Tile(core, core.grown(pad, height, width, multiple)) for core in cores]
+        return [whole(height, width)]
+    return whole(height, width).cut(tile, tile, pad, height, width, multiple)
 
 
 def columns(
-    height: int, width: int, block: int, reach: int, multiple: int = 1, start: int = 0, stop: int | None = None
+    height: int, width: int, block: int, pad: int, multiple: int = 1, start: int = 0, stop: int | None = None
 ) -> list[Tile]:
-    """Cut a picture into blocks as high as it is and `block` columns wide, seen with `reach` more on each side.
+    """Cut a picture into blocks as high as it is and `block` columns wide, seen with `pad` more on each side.
 
     They begin at column `start` and end before `stop`, by default those of the picture.
     """
-    stop = width if stop is None else stop
-    cores = [Box(0, left, height, min(left + block, stop)) for left in range(start, stop, block)]
-    return [Tile(core, core.grown(reach, height, width, multiple)) for core in cores]
+    box = Box(0, start, height, width if stop is None else stop)
+    return Tile(box, box).cut(height, block, pad, height, width, multiple)

@@ -1,14 +1,12 @@
-"""Which container holds what, and what becomes of a stream that it cannot hold. Knows nothing of pixels or packets."""
+"""Which container holds what. Knows nothing of sources or packets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
-from ..errors import UsageError
-from .encoding import HARDWARE, Encoding
-from .probe import OtherStream, VideoSource
+from .encoding import HARDWARE
+from .sources.source import OtherStream
 
 
 class Treatment(Enum):
@@ -16,12 +14,13 @@ class Treatment(Enum):
 
     COPY = "copied"
     ENCODE = "encoded anew"
+    TAG = "kept as a tag of the picture"
     DROP = "left out"
 
 
 @dataclass(frozen=True)
 class Container:
-    """What players expect in a kind of file, by FFmpeg's encoder and decoder names; None is anything.
+    """What players expect in a kind of file, by FFmpeg's encoder and decoder names; None: whatever its muxer takes.
 
     FFmpeg also writes PCM or FLAC into an .mp4, which few play.
     """
@@ -30,103 +29,78 @@ class Container:
     video: frozenset[str] | None = None
     audio: frozenset[str] | None = None
     audio_instead: str = "aac"  # the encoder for audio it does not hold
+    lossless_instead: str | None = None  # the encoder for lossless audio it does not hold; None: as for other audio
     subtitles: frozenset[str] | None = None
     subtitles_instead: str = "mov_text"  # the encoder for text it does not hold as it is
     attachments: bool = False
+    covers: bool = True
+    more_video: bool = True
 
     def instead(self, other: OtherStream) -> str:
         """The encoder for a stream that it does not hold as it is."""
-        return self.audio_instead if other.kind == "audio" else self.subtitles_instead
+        if other.kind != "audio":
+            return self.subtitles_instead
+        return self.lossless_instead if self.lossless_instead and is_lossless(other.codec) else self.audio_instead
+
+    def holds_video(self, encoder: str) -> bool:
+        return self.video is None or encoder in self.video
+
+    def holds_aspect(self, encoder: str) -> bool:
+        """Whether pixels that are not square stay so: Matroska leaves that to the codec."""
+        return self.format in ("mp4", "mov") or encoder in _H264_AND_HEVC
+
+    def treatments(self, other: OtherStream) -> tuple[Treatment, ...]:
+        """What can be done with a stream, best first."""
+        if other.kind == "audio":
+            is_held = self.audio is None or other.codec in self.audio
+            return (Treatment.COPY, Treatment.ENCODE) if is_held else (Treatment.ENCODE,)
+        if other.kind == "subtitle":
+            held = (Treatment.COPY,) if self.subtitles is None or other.codec in self.subtitles else ()
+            return (*held, Treatment.ENCODE) if other.codec in _TEXT else held
+        if other.kind == "attachment":
+            return (Treatment.COPY,) if self.attachments else ()
+        if other.kind == "video":
+            return (Treatment.COPY,) if self.more_video else ()
+        return ()  # data: no container takes that of another
 
 
 _H264_AND_HEVC = frozenset(("libx264", "libx265", *(name for name in HARDWARE if not name.startswith("av1"))))
 _AV1_AND_VP9 = frozenset(("libsvtav1", "libvpx-vp9", *(name for name in HARDWARE if name.startswith("av1"))))
 _MP4_AUDIO = frozenset(("aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "alac"))
 _MATROSKA_SUBTITLES = frozenset(("ssa", "ass", "srt", "subrip", "text", "webvtt", "pgssub", "dvdsub", "dvbsub"))
+_TEXT = frozenset(("mov_text", "ssa", "ass", "srt", "subrip", "text", "webvtt"))  # other subtitles are pictures
+_LOSSLESS = frozenset(("flac", "alac", "truehd", "mlp", "wmalossless", "s302m", "ape", "tta", "wavpack", "tak"))
 CONTAINERS = {
     "mp4": Container("mp4", _H264_AND_HEVC | _AV1_AND_VP9, _MP4_AUDIO, subtitles=frozenset(("mov_text",))),
-    "mkv": Container("matroska", subtitles=_MATROSKA_SUBTITLES, subtitles_instead="subrip", attachments=True),
-    "mov": Container("mov", _H264_AND_HEVC | {"prores_ks"}, None, subtitles=frozenset(("mov_text",))),
+    "mkv": Container(
+        "matroska",
+        lossless_instead="flac",
+        subtitles=_MATROSKA_SUBTITLES,
+        subtitles_instead="subrip",
+        attachments=True,
+    ),
+    "mov": Container(
+        "mov",
+        _H264_AND_HEVC | {"prores_ks"},
+        lossless_instead="alac",
+        subtitles=frozenset(("mov_text",)),
+        covers=False,
+    ),
     "webm": Container(
         "webm",
         _AV1_AND_VP9,
         frozenset(("opus", "libopus", "vorbis", "libvorbis")),
         "libopus",
-        frozenset(("webvtt",)),
-        "webvtt",
+        subtitles=frozenset(("webvtt",)),
+        subtitles_instead="webvtt",
+        more_video=False,
     ),
 }
-_SPOKEN = {"aac": "AAC", "libopus": "Opus", "mov_text": "timed text", "subrip": "SRT", "webvtt": "WebVTT"}
-_TEXT = frozenset(("mov_text", "ssa", "ass", "srt", "subrip", "text", "webvtt"))  # other subtitles are pictures
 
 
-@dataclass(frozen=True)
-class OutputPlan:
-    """The extension, what becomes of each other stream, and one line for each thing that is not as usual."""
-
-    extension: str
-    remarks: tuple[str, ...]
-    treatments: Mapping[int, Treatment] = field(default_factory=dict)
-
-    @property
-    def container(self) -> Container:
-        return CONTAINERS[self.extension]
-
-
-def plan_output(source: VideoSource, encoding: Encoding, extension: str | None) -> OutputPlan:
-    """Choose the container: .mp4 unless something the source has would not fit, then .mkv; `extension` decides.
-
-    Raises:
-        UsageError: the container asked for cannot hold video of this encoder.
-    """
-    remarks: list[str] = []
-    if extension is None:
-        misfits = [
-            describe(other) for other in source.others if other.kind != "data" and _treatment(other, CONTAINERS["mp4"])
-        ]
-        if not _holds(CONTAINERS["mp4"].video, encoding.codec):
-            misfits.append(f"{encoding.codec} video")
-        extension = "mkv" if misfits else "mp4"
-        if misfits:
-            remarks.append(f"the output is .mkv, because .mp4 cannot hold {', '.join(misfits)}")
-    container = CONTAINERS[extension]
-    if not _holds(container.video, encoding.codec):
-        holds = container.video or frozenset()
-        fitting = [name for name in ("libx264", "libvpx-vp9", "libsvtav1", "prores_ks") if name in holds]
-        others = " or ".join(fitting)
-        raise UsageError(f"--ext {extension}: cannot hold {encoding.codec} video; try --codec {others}, or --ext mkv")
-    if source.pixel_aspect != 1 and container.format in ("matroska", "webm") and encoding.codec not in _H264_AND_HEVC:
-        remarks.append(
-            f"the pixel aspect {source.pixel_aspect} is lost: .{extension} with {encoding.codec} has no room"
-        )
-    treatments = {}
-    for other in source.others:
-        treatments[other.index] = treatment = _treatment(other, container) or Treatment.COPY
-        if treatment is Treatment.ENCODE:
-            instead = _SPOKEN[container.instead(other)]
-            remarks.append(f"{describe(other)} is encoded anew as {instead}: .{extension} cannot hold it")
-        elif treatment is Treatment.DROP:
-            remarks.append(f"left out: {describe(other)}, which .{extension} cannot hold")
-    return OutputPlan(extension, tuple(remarks), treatments)
-
-
-def _holds(names: frozenset[str] | None, name: str) -> bool:
-    return names is None or name in names
-
-
-def _treatment(other: OtherStream, container: Container) -> Treatment | None:
-    """What a stream that does not fit needs; None where it fits as it is."""
-    if other.kind == "audio":
-        return None if _holds(container.audio, other.codec) else Treatment.ENCODE
-    if other.kind == "subtitle":
-        if _holds(container.subtitles, other.codec):
-            return None
-        return Treatment.ENCODE if other.codec in _TEXT else Treatment.DROP
-    if other.kind == "attachment":
-        return None if container.attachments else Treatment.DROP
-    if other.kind == "video":
-        return None if container.format != "webm" else Treatment.DROP
-    return Treatment.DROP  # timecodes and other data: no container takes those of another
+def is_lossless(codec: str) -> bool:
+    """Whether sound of this decoder is as it was recorded: encoding it with losses would be the first."""
+    return codec.startswith("pcm_") or codec in _LOSSLESS
 
 
 def describe(stream: OtherStream) -> str:

@@ -1,4 +1,4 @@
-"""Which encoders there are, what to tell them, and which pixel format suits. Knows nothing of files."""
+"""Which encoders there are, their options, and which pixel format suits. Knows nothing of files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from av.video.stream import VideoStream
 
 from ..arrays import Array
 from ..errors import UsageError
-from .hdr import Hdr
-from .probe import Colour, error_text
-from .reader import EXACT_CONVERSION, SWSCALE_MATRICES
+from .sources.conversion import EXACT_CONVERSION, SWSCALE_MATRICES
+from .sources.ffmpeg import error_text
+from .sources.hdr import Hdr
+from .sources.source import Colour
 
-DEFAULT_CODEC = "libx264"
 # What people call codecs → the encoder meant.
 _ALIASES = {
     "h264": "libx264",
@@ -33,8 +33,13 @@ _ALIASES = {
     "vp9": "libvpx-vp9",
     "prores": "prores_ks",
 }
-# Quality when --crf is not given: hard to tell from the input, on each encoder's own scale.
+# Quality where none is asked for: hard to tell from the input, on each encoder's own scale.
 _DEFAULT_CRF = {"libx264": 18, "libx265": 20, "libsvtav1": 24, "libvpx-vp9": 24}
+# The scales, best first. FFmpeg takes more for some and ignores it: libx264 makes 99 into 51, and 0 means "not said"
+# where a scale begins at 1.
+_CRF_RANGES = {"libx264": (0, 51), "libx265": (0, 51), "libsvtav1": (1, 63), "libvpx-vp9": (0, 63)}
+_HARDWARE_CRF_RANGES = {"h264_nvenc": (1, 51), "hevc_nvenc": (1, 51), "av1_nvenc": (1, 63)}
+_QSV_CRF_RANGE = (1, 51)
 HARDWARE = tuple(f"{codec}_{maker}" for maker in ("nvenc", "qsv", "videotoolbox") for codec in ("h264", "hevc", "av1"))
 _KNOWN = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "prores_ks", "ffv1", *HARDWARE)
 _TRIAL_SIZE = (256, 256)
@@ -42,9 +47,9 @@ _TRIAL_SIZE = (256, 256)
 
 @dataclass(frozen=True)
 class Encoding:
-    """How to encode: an FFmpeg encoder, its quality (None: its default), its preset and the pixel format.
+    """An FFmpeg encoder, its quality (None: its default), its preset and the pixel format.
 
-    `hdr` is what the result should say of itself, for an encoder that can.
+    `hdr` is the mastering data to write into the stream, by encoders that can.
     """
 
     codec: str
@@ -59,7 +64,7 @@ class Encoding:
 
     @property
     def options(self) -> dict[str, str]:
-        """As FFmpeg's encoders call them."""
+        """By the names FFmpeg's encoders have for them."""
         crf = _DEFAULT_CRF.get(self.codec) if self.crf is None else self.crf
         options = {} if self.preset is None else {"preset": self.preset}
         if crf is not None:
@@ -87,24 +92,26 @@ def choose_encoding(
     depth_bits: int,
     hdr: Hdr | None = None,
 ) -> Encoding:
-    """Settle on an encoder and a pixel format for a picture of `depth_bits`, and try them out.
+    """Choose an encoder and a pixel format for pictures of `depth_bits`, and try them out.
 
     Raises:
-        UsageError: the encoder is not in this build or its hardware not in this machine, or it refuses the settings.
+        UsageError: this FFmpeg lacks the encoder, this machine its hardware, or it refuses the settings.
     """
     name = _ALIASES.get(codec.lower(), codec)
     try:
         formats = [format.name for format in av.codec.Codec(name, "w").video_formats or []]
     except (av.error.FFmpegError, ValueError) as error:
-        raise UsageError(f"--codec {codec}: this installation has {', '.join(available())}") from error
+        raise UsageError(f"`codec` {codec}: this installation has {', '.join(available())}") from error
     if pixel_format is not None and formats and pixel_format not in formats:
-        raise UsageError(f"--pix_fmt {pixel_format}: {name} takes {', '.join(formats)}")
+        raise UsageError(f"`pix_fmt` {pixel_format}: {name} takes {', '.join(formats)}")
+    if crf is not None:
+        _check_crf(name, crf)
     encoding = Encoding(name, crf, preset, pixel_format or _suitable_format(formats, depth_bits), hdr)
     try:
         _try_out(encoding)
     except (av.error.FFmpegError, ValueError) as error:
         raise UsageError(
-            f"--codec {name} with pixel format {encoding.pixel_format}"
+            f"`codec` {name} with pixel format {encoding.pixel_format}"
             + (f" and preset {preset}" if preset else "")
             + f" cannot be used here ({refusal(encoding) or error_text(error)}); "
             f"available are {', '.join(available())}"
@@ -113,9 +120,9 @@ def choose_encoding(
 
 
 def refusal(encoding: Encoding, size: tuple[int, int] = _TRIAL_SIZE) -> str | None:
-    """Why an encoder takes no pictures of `size` (width, height), in FFmpeg's own words; None: it does take them.
+    """Why an encoder refuses pictures of `size` (width, height), in FFmpeg's own words; None: it takes them.
 
-    FFmpeg is only asked to talk once something has failed: its threads would have to wait for Python's lock to do so.
+    Call it only once something has failed: while FFmpeg's messages are captured, its threads wait for Python's lock.
     """
     level = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
@@ -132,8 +139,32 @@ def refusal(encoding: Encoding, size: tuple[int, int] = _TRIAL_SIZE) -> str | No
 
 
 def available() -> list[str]:
-    """The encoders of this installation that make sense for restored video."""
-    return [name for name in _KNOWN if name in av.codecs_available]
+    """The encoders for restored video that work here: those of hardware are tried out."""
+    return [name for name in _KNOWN if name in av.codecs_available and (name not in HARDWARE or _works(name))]
+
+
+def crf_range(codec: str) -> tuple[int, int] | None:
+    """The best and the worst quality on an encoder's own scale; None: it has none."""
+    if codec.endswith("_qsv"):
+        return _QSV_CRF_RANGE
+    return (_CRF_RANGES | _HARDWARE_CRF_RANGES).get(codec)
+
+
+def _check_crf(codec: str, crf: int) -> None:
+    scale = crf_range(codec)
+    if scale is None:
+        raise UsageError(f"`crf` {crf}: {codec} has no such quality; leave `crf` out")
+    best, worst = scale
+    if not best <= crf <= worst:
+        raise UsageError(f"`crf` {crf}: {codec} takes {best} (best) to {worst}")
+
+
+def _works(hardware_codec: str) -> bool:
+    try:
+        _try_out(Encoding(hardware_codec, None, None, "nv12"))
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _suitable_format(formats: list[str], depth_bits: int) -> str:
@@ -152,7 +183,7 @@ def _try_out(encoding: Encoding, size: tuple[int, int] = _TRIAL_SIZE) -> None:
     context.pix_fmt = encoding.pixel_format
     context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
     context.options = encoding.options
-    # SVT-AV1 prints its settings whenever it starts, and listens to nothing but this: only errors.
+    # SVT-AV1 prints its settings at each start; only this variable limits it to errors.
     os.environ.setdefault("SVT_LOG", "1")
     frame = av.VideoFrame(*size, encoding.pixel_format)
     frame.pts = 0
@@ -160,7 +191,7 @@ def _try_out(encoding: Encoding, size: tuple[int, int] = _TRIAL_SIZE) -> None:
 
 
 def configure(stream: VideoStream, encoding: Encoding, size: tuple[int, int], colour: Colour, aspect: Fraction) -> None:
-    """Set an output stream up for pictures of `size` (width, height), tagged with the source's colour and aspect."""
+    """Prepare an output stream for pictures of `size` (width, height), with the source's colour tags and aspect."""
     stream.width, stream.height = size
     stream.pix_fmt = encoding.pixel_format
     stream.codec_context.sample_aspect_ratio = aspect
@@ -170,7 +201,7 @@ def configure(stream: VideoStream, encoding: Encoding, size: tuple[int, int], co
 
 
 def to_frame(pixels: Array, encoding: Encoding, colour: Colour) -> av.VideoFrame:
-    """(H, W, 3) BGR uint8 or uint16 → a frame of the encoder's format, by the source's matrix and range."""
+    """(H, W, 3) BGR uint8 or uint16 → a frame in the encoder's format, with the source's matrix and range."""
     rgb = av.VideoFrame.from_ndarray(
         np.ascontiguousarray(pixels), format="bgr24" if pixels.dtype == np.uint8 else "bgr48le"
     )

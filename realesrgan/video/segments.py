@@ -1,16 +1,18 @@
-"""Work that survives: finished pieces of a video on disk, and a manifest that tells which and of what.
+"""Work that survives: finished segments of a video on disk, and a manifest of them. Knows nothing of their content.
 
-A job writes its frames in segments of a fixed number, each encoded by itself, into a folder beside the output. Where a
-segment begins depends on nothing but its number, so a job that was stopped and taken up again ends with the same bytes
-of video as one that was not.
+A job writes its frames in segments of a fixed number, each encoded on its own, into a folder beside the output. Where
+a segment begins depends only on its number, so an interrupted job ends with the same bytes of video as one that ran
+through.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,94 +21,153 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ..errors import UsageError, VideoFileError
+from ..errors import VideoFileError
 
 MANIFEST = "manifest.json"
-_OWN_FILES = re.compile(r"\d{8}\.(part\.)?\w+|manifest\.json(\.part)?")
 SEGMENT_FORMAT = "mkv"  # takes every codec; its timestamps do not count, the manifest's do
 # A segment is what a killed job loses at most, and each begins with a key frame, which costs size.
 MOST_FRAMES, FEWEST_FRAMES = 240, 24
 SEGMENT_MULTIPLY_ADDS = 5e13  # about a minute on a processor of two cores
+OTHER_JOB = "it was of another job (other options or another input)"
+DAMAGED = "its list of finished segments is damaged"
+_OWN_FILES = re.compile(r"\d{8}\.(part\.)?\w+|manifest\.json(\.part)?")
+_LONGEST_NAME_BYTES = 240  # of the 255 that file systems allow, to leave room for ".lock"
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A finished piece: its file, the number of its first frame, and when each of its frames is shown, how long."""
+    """A finished segment: its file with size and CRC-32, its first frame's number, each frame's pts and duration."""
 
     file: str
     first: int
     pts: list[int]
     durations: list[int]
+    size_bytes: int
+    checksum: int
 
 
 def frames_per_segment(multiply_adds_per_frame: float) -> int:
-    """Few where a frame is much work, so that little is lost; a result that must not depend on the machine's speed."""
+    """Few where a frame is much work, so that little is lost; must not depend on how fast the machine is."""
     affordable = SEGMENT_MULTIPLY_ADDS / max(multiply_adds_per_frame, 1.0)
     return int(min(MOST_FRAMES, max(FEWEST_FRAMES, affordable)))
 
 
+def folder_for(target: Path) -> Path:
+    """Where the segments of `target` are kept: beside it, whatever its extension, so that another can take them up."""
+    name = f"{target.stem}.work"
+    if len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
+        name = f"{hashlib.sha256(os.fsencode(target.stem)).hexdigest()[:16]}.work"
+    return target.with_name(name)
+
+
 class Workspace:
-    """The folder of one job. `identity` is all that its result depends on: input, options, weights."""
+    """The folder of one job. `identity` is all that its frames depend on: input, options, weights."""
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         self.folder = folder
         self._identity = json.loads(json.dumps(identity))  # as it will be read back
         self.segments: list[Segment] = []
 
-    def open(self) -> bool:
-        """Take up the segments of an earlier run, or begin afresh; returns whether there was other work to discard.
+    def open(self) -> str | None:
+        """Take up the finished segments of an earlier run, or start empty.
+
+        Segments count up to the first one that is missing or damaged. Returns why earlier work was discarded
+        (`OTHER_JOB` or `DAMAGED`), or None if none was.
 
         Raises:
-            UsageError: the folder holds something that is no such work.
-            VideoFileError: it cannot be written.
+            VideoFileError: the folder holds files that are not of such a job, or cannot be written.
         """
+        self.segments = []
         found = self._read()
-        if found is not None and found.get("identity") == self._identity:
-            for entry in found["segments"]:
-                segment = Segment(**entry)
-                if not (self.folder / segment.file).is_file():  # deleted by hand: its frames are made again
+        if found is not None and found[0] == self._identity:
+            for segment in found[1]:
+                if not self._is_whole(segment):
                     break
                 self.segments.append(segment)
-            return False
-        discarded = self.folder.exists()
+            return None
         if foreign := [path.name for path in self._entries() if not _OWN_FILES.fullmatch(path.name)]:
-            raise UsageError(
-                f"{self.folder} is where finished segments would be kept, but holds {foreign[0]}, which is not of a "
-                "job like this: move it away, or choose another -o"
+            raise VideoFileError(
+                f"{self.folder}: finished segments would be kept here, but it holds {foreign[0]}, which is not of such "
+                "a job: move it away, or choose another `output`"
             )
+        discarded = None
+        if self._entries():
+            discarded = DAMAGED if found is None else OTHER_JOB
         self.remove()
         with _named_errors(self.folder):
             self.folder.mkdir(parents=True)
             self._write()
         return discarded
 
-    def _entries(self) -> list[Path]:
-        return list(self.folder.iterdir()) if self.folder.is_dir() else []
-
     @contextmanager
     def claim(self) -> Iterator[None]:
         """Keep other runs of the same job out while this one works.
 
         Raises:
-            UsageError: another run is at work.
+            VideoFileError: another run is working on it, or the folder cannot be written.
         """
         lock = FileLock(f"{self.folder}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise UsageError(f"{self.folder}: another run is at work on this job; wait for it to end") from error
+        with _named_errors(self.folder):
+            try:
+                self.folder.parent.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise VideoFileError(f"{self.folder}: another run is working on this video; wait for it") from error
         try:
             yield
         finally:
             lock.release()
             Path(lock.lock_file).unlink(missing_ok=True)
 
-    def _read(self) -> dict[str, Any] | None:
+    @property
+    def frames_done(self) -> int:
+        return sum(len(segment.pts) for segment in self.segments)
+
+    @property
+    def resume_point(self) -> tuple[int, int] | None:
+        """Index and pts, in the output's time base, of the first frame not done yet; None: no frame is done."""
+        if not self.segments:
+            return None
+        last = self.segments[-1]
+        return self.frames_done, last.pts[-1] + last.durations[-1]
+
+    def path_for(self, first: int) -> Path:
+        """Where to encode the segment that begins with frame `first`; it counts only once committed."""
+        return self.folder / f"{first:08d}.part.{SEGMENT_FORMAT}"
+
+    def commit(self, first: int, pts: list[int], durations: list[int]) -> None:
+        """Make the segment encoded at `path_for(first)` part of the work that is done."""
+        part, final = self.path_for(first), self.folder / f"{first:08d}.{SEGMENT_FORMAT}"
+        with _named_errors(self.folder):
+            sync(part)
+            size_bytes, checksum = _fingerprint(part)
+            part.replace(final)
+            self.segments.append(Segment(final.name, first, pts, durations, size_bytes, checksum))
+            self._write()
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _entries(self) -> list[Path]:
+        with _named_errors(self.folder):
+            return list(self.folder.iterdir()) if self.folder.is_dir() else []
+
+    def _is_whole(self, segment: Segment) -> bool:
+        """Whether a segment's file is on disk as it was committed; if not, its frames are made again."""
+        try:
+            return _fingerprint(self.folder / segment.file) == (segment.size_bytes, segment.checksum)
+        except OSError:
+            return False
+
+    def _read(self) -> tuple[Any, list[Segment]] | None:
+        """The identity and the segments that the manifest names, or None if it makes no sense."""
         try:
             content = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            segments = [Segment(**entry) for entry in content["segments"]]
+            return (content["identity"], segments) if _in_sequence(segments) else None
+        except (OSError, ValueError, TypeError, KeyError):
             return None
-        return content if isinstance(content, dict) and isinstance(content.get("segments"), list) else None
 
     def _write(self) -> None:
         part = self.folder / f"{MANIFEST}.part"
@@ -115,26 +176,6 @@ class Workspace:
         sync(part)
         part.replace(self.folder / MANIFEST)
         sync(self.folder)
-
-    @property
-    def frames_done(self) -> int:
-        return sum(len(segment.pts) for segment in self.segments)
-
-    def path_for(self, first: int) -> Path:
-        """Where to encode the segment that begins with frame `first`; it counts only once committed."""
-        return self.folder / f"{first:08d}.part.{SEGMENT_FORMAT}"
-
-    def commit(self, first: int, pts: list[int], durations: list[int]) -> None:
-        """Make the segment encoded at `path_for(first)` part of the work that is done."""
-        final = self.folder / f"{first:08d}.{SEGMENT_FORMAT}"
-        with _named_errors(self.folder):
-            sync(self.path_for(first))
-            self.path_for(first).replace(final)
-            self.segments.append(Segment(final.name, first, pts, durations))
-            self._write()
-
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def sync(path: Path) -> None:
@@ -146,6 +187,30 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _in_sequence(segments: list[Segment]) -> bool:
+    """Whether the segments follow each other without a gap, each with frames that have a time and a duration."""
+    first = 0
+    for segment in segments:
+        if (segment.file, segment.first) != (f"{first:08d}.{SEGMENT_FORMAT}", first):
+            return False
+        if not 0 < len(segment.pts) == len(segment.durations):
+            return False
+        if not all(isinstance(number, int) for number in (*segment.pts, *segment.durations)):
+            return False
+        first += len(segment.pts)
+    return True
+
+
+def _fingerprint(file: Path) -> tuple[int, int]:
+    """Size in bytes and CRC-32 of a file."""
+    size_bytes, checksum = 0, 0
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            size_bytes += len(chunk)
+            checksum = zlib.crc32(chunk, checksum)
+    return size_bytes, checksum
 
 
 @contextmanager

@@ -1,0 +1,88 @@
+"""Encode one segment of a video into the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+
+import av
+import av.error
+from av.video.stream import VideoStream
+
+from ..arrays import Array
+from ..errors import VideoFileError
+from .encoding import Encoding, configure, refusal, to_frame
+from .segments import Workspace
+from .sources.ffmpeg import address, error_text
+from .sources.source import VideoSource
+from .timeline import presentation_order
+
+MOST_COUNTED = Fraction(500)  # frames per second in a segment, whose clock has milliseconds; only a count anyway
+
+
+class SegmentEncoder:
+    """Encodes the frames of one segment; `finish` commits it to the workspace.
+
+    Raises:
+        VideoFileError: the encoder or the disk refuses, with FFmpeg's own words.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        first: int,
+        source: VideoSource,
+        encoding: Encoding,
+        size: tuple[int, int],
+        rate: Fraction,
+    ) -> None:
+        self._workspace = workspace
+        self._first = first
+        self._encoding = encoding
+        self._size = size
+        self._source = source
+        self._pts: list[int] = []
+        self._durations: list[int] = []
+        rate = min(rate, MOST_COUNTED)
+        with self._named_errors():
+            self._container = av.open(address(workspace.path_for(first)), "w")
+            stream = self._container.add_stream(encoding.codec, rate=rate)
+            assert isinstance(stream, VideoStream)
+            configure(stream, encoding, size, source.colour, source.pixel_aspect)
+        self._stream = stream
+        self._time_base = 1 / rate
+
+    def write(self, pixels: Array, pts: int, duration: int) -> None:
+        """Add (H, W, 3) BGR, shown from `pts` for `duration` in the output's time base."""
+        with self._named_errors():
+            frame = to_frame(pixels, self._encoding, self._source.colour)
+        # Here frames are just counted: encoders differ in what timing they accept. The manifest has the times.
+        frame.pts, frame.time_base = len(self._pts), self._time_base
+        self._pts.append(pts)
+        self._durations.append(duration)
+        self._mux(frame)
+
+    def finish(self) -> None:
+        self._mux(None)
+        self.close()
+        presentation_order(self._workspace.path_for(self._first), len(self._pts))  # a full disk may show only here
+        self._workspace.commit(self._first, self._pts, self._durations)
+
+    def _mux(self, frame: av.VideoFrame | None) -> None:
+        with self._named_errors():
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+
+    def close(self) -> None:
+        """Let go of the file; without `finish` before, it does not count."""
+        with self._named_errors():
+            self._container.close()
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except av.error.FFmpegError as error:
+            reason = refusal(self._encoding, self._size) or error_text(error)
+            raise VideoFileError(f"{self._encoding.codec} into {self._workspace.folder} failed: {reason}") from error
