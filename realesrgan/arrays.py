@@ -9,11 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .errors import UsageError
-
 Array = npt.NDArray[Any]
 Mode = Literal["L", "RGB", "RGBA"]
-MOST_OUTSCALE = 64  # so that a slip of the finger does not ask for terabytes
 # ITU-R BT.601 luma of R, G, B: how OpenCV, and so the published code, turns a restored gray picture gray again.
 LUMA = (0.299, 0.587, 0.114)
 # How far around an edge the networks' own alpha is kept, in pixels of the source. Measured with animevideov3, x4plus
@@ -93,14 +90,6 @@ def quantise(image: Array, depth: np.dtype[Any]) -> Array:
 def final_size(height: int, width: int, outscale: float) -> tuple[int, int]:
     """Height and width after an enlargement by `outscale`: rounded down, as published, but never to nothing."""
     return max(1, int(height * outscale)), max(1, int(width * outscale))
-
-
-def check_outscale(outscale: float) -> None:
-    """Raise UsageError for an enlargement that is no number, not above 0, or beyond all pictures."""
-    is_number = isinstance(outscale, (int, float, np.number)) and not isinstance(outscale, bool)
-    if not (is_number and 0 < outscale <= MOST_OUTSCALE):
-        shown = f"{outscale:g}" if is_number else repr(outscale)
-        raise UsageError(f"`outscale` {shown}: must be a number above 0, at most {MOST_OUTSCALE}")
 
 
 def held_bytes(height: int, width: int, channels: int, depth_bits: int, final: tuple[int, int]) -> int:

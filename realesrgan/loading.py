@@ -17,14 +17,15 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arrays import Array, check_outscale
 from .engine.tiling import DEFAULT_TILE_PAD
 from .errors import UsageError
 from .model_zoo import FACE_MODELS, FaceModel, Model, WeightFile, find_model
 from .restorer import AlphaUpsampler, Listener, Reporter, Restorer
 from .threads import run_in_own_thread
+from .values import check_outscale, check_range
 
 if TYPE_CHECKING:
+    from .arrays import Array
     from .face.enhancer import GFPGANer
     from .upsampler import RealESRGANer
 
@@ -136,12 +137,12 @@ class Loaded:
 
         return " and ".join(dict.fromkeys(device_name(upsampler.device) for upsampler in self.upsamplers))
 
-    def multiply_adds(self, area: int) -> float:
+    def multiply_adds(self, area: float) -> float:
         """The work of a picture of so many pixels; a guess for a network whose layers are not known."""
         spec = self.upsamplers[0].engine.spec
         return area * (spec.multiply_adds if spec is not None else 1e7)
 
-    def seconds_for(self, area: int) -> float:
+    def seconds_for(self, area: float) -> float:
         """About how long the first worker takes for so many pixels, by its speed on a small picture measured now."""
         return self.multiply_adds(area) / self.upsamplers[0].engine.multiply_adds_per_second()
 
@@ -168,16 +169,6 @@ def check(settings: Settings, default_model: str) -> Setup:
     if settings.model_name is None and settings.model_path is not None:
         return Setup(settings, None)
     return Setup(settings, find_model(settings.model_name or default_model))
-
-
-def check_range(option: str, value: float, least: float, most: float = math.inf) -> None:
-    """Raise UsageError for a number outside [least, most], and for what is not a number."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (is_number and least <= value <= most):
-        wanted = f"at least {least:g}" if most == math.inf else f"between {least:g} and {most:g}"
-        raise UsageError(
-            f"`{option}` {value:g}: must be {wanted}" if is_number else f"`{option}` {value!r}: must be a number"
-        )
 
 
 def max_memory_bytes(size: str | int | None) -> int | None:

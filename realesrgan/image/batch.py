@@ -9,10 +9,11 @@ from pathlib import Path
 from ..arrays import final_size, held_bytes
 from ..engine.cgroups import free_memory_bytes
 from ..errors import UsageError
-from ..loading import Loaded, Settings, Setup, check, check_range, max_memory_bytes
+from ..loading import Loaded, Settings, Setup, check, max_memory_bytes
 from ..model_zoo import DEFAULT_IMAGE_MODEL
 from ..outputs import make_folder
 from ..restorer import FacePair, Relay, Reporter
+from ..values import check_range
 from . import files, formats, jobs
 from .faces import save_faces
 from .pipeline import restore_all

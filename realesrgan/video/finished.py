@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from ..outputs import part_of
 
+LOCK_S = 10  # somebody else writes for a moment only
 RECORD = ".realesrgan-finished.json"  # name of a result → [what identifies its job, size in bytes, time of change]
 
 
@@ -25,7 +26,7 @@ def is_recorded(target: Path, identity: Mapping[str, Any]) -> bool:
 def record(target: Path, identity: Mapping[str, Any]) -> None:
     """Remember that `target` is the finished result of this job. A folder that refuses is only not asked again."""
     file = target.parent / RECORD
-    with suppress(OSError), FileLock(f"{file}.lock"):
+    with suppress(OSError), FileLock(f"{file}.lock", timeout=LOCK_S):
         entries = {name: entry for name, entry in _read(target.parent).items() if (target.parent / name).exists()}
         part = part_of(file)
         part.write_text(json.dumps({**entries, target.name: _entry(target, identity)}), encoding="utf-8")
