@@ -15,7 +15,7 @@ from realesrgan.cli.main import main as command
 from realesrgan.cli.weights import main
 from realesrgan.families.srvgg import SRVGGNetCompactSpec
 from realesrgan.model_zoo import FACE_MODELS, MODELS, Model, WeightFile
-from realesrgan.weights import store
+from realesrgan.weights import check, store
 
 CONTENTS = {"one.pth": b"one" * 1000, "pair.pth": b"pair" * 1000, "pair-weak.pth": b"weak" * 1000}
 PUBLISHED_AT = "https://example.invalid/releases"
@@ -235,6 +235,29 @@ def test_verify_names_a_file_cut_short_with_both_sizes(capsys: pytest.CaptureFix
     Path("weights/one.pth").write_bytes(CONTENTS["one.pth"][:100])
     assert main(["verify"]) == 1
     assert "has 100 bytes, the published file 3000" in capsys.readouterr().out
+
+
+def test_verify_goes_on_after_a_file_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(path: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    Path("weights").mkdir()
+    for name in ("one.pth", "pair.pth"):
+        Path("weights", name).write_bytes(CONTENTS[name])
+    monkeypatch.setattr(check, "sha256_of", forbidden)
+    assert main(["verify"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert ["one.pth" in lines[0], "pair.pth" in lines[1], len(lines)] == [True, True, 2]
+    assert all("cannot be read (Permission denied)" in line for line in lines)
+
+
+def test_list_writes_options_as_flags(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Model("told", SRVGGNetCompactSpec(), published("one.pth"), "small; `denoise_strength` applies")
+    monkeypatch.setitem(MODELS, "told", told)
+    assert main(["list", "told"]) == 0
+    assert "told: small; --denoise_strength applies" in capsys.readouterr().out
 
 
 def test_verify_looks_into_the_folder_it_is_given(capsys: pytest.CaptureFixture[str]) -> None:

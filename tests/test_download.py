@@ -375,7 +375,7 @@ def test_no_server_is_no_connection(server, tmp_path, monkeypatch):
     [
         ("mirror.example", "begins with neither https:// nor http://"),
         ("ftp://mirror.example", "begins with neither https:// nor http://"),
-        ("http://", "no valid address"),
+        ("http://", "not a valid address"),
     ],
 )
 def test_a_mirror_that_is_no_web_address_is_refused_as_such(server, tmp_path, monkeypatch, mirror, words):
@@ -399,7 +399,7 @@ def test_offline_a_good_copy_still_counts(server, tmp_path, monkeypatch):
 
 def test_without_a_mirror_only_https_is_asked(server, tmp_path, monkeypatch):
     monkeypatch.delenv("REALESRGAN_MIRROR")
-    with pytest.raises(WeightsError, match=r"http://127.* is no HTTPS address"):
+    with pytest.raises(WeightsError, match=r"http://127.* is not an HTTPS address"):
         fetch(WeightFile("tiny.pth", f"{server.address}/tiny.pth"), tmp_path)
     assert server.requests == []
 

@@ -773,7 +773,7 @@ def test_two_files_load_as_their_blend(pair, tmp_path):
     ("count", "shares"), [(2, None), (2, [0.5]), (2, [0.5, 0.6]), (1, [0.5, 0.5]), (3, [0.5, 0.5])]
 )
 def test_files_and_shares_that_do_not_match_are_refused(count, shares, srvgg_file):
-    with pytest.raises(UsageError, match="two weights files and two shares that add up to 1"):
+    with pytest.raises(UsageError, match="two weights files as model_path and, as dni_weight, two shares that add"):
         load_network([srvgg_file] * count, shares)
 
 

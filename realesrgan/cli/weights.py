@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -31,7 +32,7 @@ def _models(options: WeightsOptions) -> list[Model | FaceModel]:
 
 
 def _files(options: WeightsOptions) -> list[WeightFile]:
-    """Each file once: the face models share two of their three."""
+    """The models' files, each once: the face models share two of their three."""
     return list(dict.fromkeys(file for model in _models(options) for file in model.files))
 
 
@@ -39,7 +40,7 @@ def _list(options: WeightsOptions) -> int:
     from ..weights.store import find
 
     for model in _models(options):
-        console.announce(f"{model.name}: {spell(model.summary, lambda option: f'--{option}')}")
+        console.announce(f"{model.name}: {spell(model.summary, console.flag)}")
         for file in model.files:
             found = find(file)
             size = f"{(file.size_bytes or 0) / 1e6:.1f} MB"
@@ -72,7 +73,7 @@ def _report(bars: console.DownloadBars, file: WeightFile, here: int) -> None:
 
 
 def _verify(options: WeightsOptions) -> int:
-    """Check every copy that lies in one of the search folders; the wheel's copies are pip's to check."""
+    """Check every copy in one of the search folders; those in the weights wheel are pip's to check."""
     from ..weights.check import defect_of
     from ..weights.store import search_folders
 
@@ -81,11 +82,16 @@ def _verify(options: WeightsOptions) -> int:
         (folder / file.name).resolve(): file
         for folder in folders
         for file in _files(options)
-        if (folder / file.name).is_file()
+        if os.path.isfile(folder / file.name)
     }
-    defects = {path: defect_of(path, file) for path, file in copies.items()}
-    for path, defect in defects.items():
-        console.announce(f"{path}  {'as published' if defect is None else f'NOT the published file: it {defect}'}")
+    defects: dict[Path, str | None] = {}
+    for path, file in copies.items():
+        try:
+            defects[path] = defect_of(path, file)
+        except OSError as error:
+            defects[path] = f"cannot be read ({error.strerror or error})"
+        found = defects[path]
+        console.announce(f"{path}  {'as published' if found is None else f'NOT the published file: it {found}'}")
     if not copies:
         console.announce(f"no official files in {', '.join(map(str, folders))}")
     return console.SOME_FAILED if any(defects.values()) else console.DONE

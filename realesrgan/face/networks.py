@@ -1,8 +1,10 @@
-"""The three networks of face restoration, loaded: one finds faces, one restores them, one says what in them is face."""
+"""The three networks of face restoration, loaded: they find faces, restore them, and tell face from background."""
 
 from __future__ import annotations
 
+import copy
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +19,7 @@ from ..archs.parsenet_arch import ParseNet
 from ..archs.retinaface_arch import RetinaFace
 from ..arrays import Array, peak_of
 from ..engine.device import Precision, choose_precision, is_out_of_memory
-from ..errors import DeviceError, RealESRGANError
+from ..errors import DeviceError, RealESRGANError, WeightsError
 from ..weights.load import load_as
 from .alignment import FACE_SIDE
 from .detector import Face, FaceDetector
@@ -29,10 +31,10 @@ BATCH = 4  # faces at a time: enough to keep a GPU busy, about 1 GB in fp32
 
 @dataclass(frozen=True)
 class FaceNetworks:
-    """What face restoration is made of, as plain functions, so that it can be tested without the networks.
+    """The three networks as plain functions, so that all around them can be tested without their weights.
 
-    `detect`: (H, W, 3) BGR of 8 or 16 bits → faces, the surest first. `restore`: (N, 3, 512, 512) RGB in [-1, 1] → the
-    same shape and range. `parse`: the same input → (N, 19, 512, 512), the likeliest class of each pixel the largest.
+    `detect`: (H, W, 3) BGR of 8 or 16 bits → faces, most certain first. `restore`: (N, 3, 512, 512) RGB in [-1, 1] →
+    the same shape and range. `parse`: the same input → (N, 19, 512, 512) scores of each pixel's classes.
     """
 
     detect: Callable[[Array], list[Face]]
@@ -68,7 +70,10 @@ class FaceNetworks:
                 if not is_out_of_memory(error):
                     raise
                 if size == 1:
-                    raise DeviceError(f"{self.device} is out of memory even for one face; -g cpu has more") from error
+                    raise DeviceError(
+                        f"{self.device} is out of memory even for one face; close what else uses it, or compute with "
+                        "`gpu_id` cpu"
+                    ) from error
                 size //= 2
                 continue
             results.append(result)
@@ -76,22 +81,43 @@ class FaceNetworks:
         return results
 
 
-class _Reduced:
-    """A network that computes in `dtype`, and from the first overflow on in fp32."""
+class ReducedNetwork:
+    """A network that computes in a reduced type and, from the first overflow on, in fp32 with its own exact weights.
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype, call: Callable[[nn.Module, Tensor], Tensor]) -> None:
-        self._network = network.to(dtype)
-        self._dtype = dtype
+    Workers on one device share it: the reduced network is never cast back while another worker may be in it.
+
+    Args:
+        load: makes the network in fp32; called again after an overflow.
+        call: runs a network on a batch of its own type.
+    """
+
+    def __init__(
+        self, load: Callable[[], nn.Module], dtype: torch.dtype, call: Callable[[nn.Module, Tensor], Tensor]
+    ) -> None:
+        self._load = load
         self._call = call
+        self._current = load().to(dtype), dtype
+        self._replacing = threading.Lock()
 
     def __call__(self, x: Tensor) -> Tensor:
-        result = self._call(self._network, x.to(self._dtype)).float()
-        if self._dtype != torch.float32 and not torch.isfinite(result).all():
-            log.warning("%s overflowed on a face; faces are computed in fp32 from here on", self._dtype)
-            self._network.float()
-            self._dtype = torch.float32
-            result = self._call(self._network, x)
+        """The result for (N, 3, H, W) fp32, in fp32."""
+        network, dtype = self._current
+        result = self._call(network, x.to(dtype)).float()
+        if dtype != torch.float32 and not torch.isfinite(result).all():
+            result = self._call(self._exact(), x)
         return result
+
+    def _exact(self) -> nn.Module:
+        with self._replacing:
+            network, dtype = self._current
+            if dtype != torch.float32:
+                log.warning("%s overflowed on a face; faces are computed in fp32 from here on", dtype)
+                try:
+                    network = self._load()
+                except WeightsError:  # the file is gone; the rounded weights are still good
+                    network = copy.deepcopy(network).float()
+                self._current = network, torch.float32
+            return network
 
 
 def load_face_networks(
@@ -120,19 +146,25 @@ def load_face_networks(
         different_w=True,
         sft_half=True,
     )
-    restorer = _on(device, load_as(build_gfpgan, gfpgan, "GFPGAN's face restorer (arch 'clean')"))
-    parsenet = _on(device, load_as(partial(ParseNet, in_size=FACE_SIDE, out_size=FACE_SIDE), parser, "ParseNet"))
-    retinaface = _on(device, load_as(partial(RetinaFace, "resnet50"), detector, "RetinaFace on ResNet-50"))
+    build_parsenet = partial(ParseNet, in_size=FACE_SIDE, out_size=FACE_SIDE)
+
+    def load_restorer() -> nn.Module:
+        return _on(device, load_as(build_gfpgan, gfpgan, "GFPGAN's face restorer (arch 'clean')"))
+
+    def load_parsenet() -> nn.Module:
+        return _on(device, load_as(build_parsenet, parser, "ParseNet"))
+
+    def restore(network: nn.Module, faces: Tensor) -> Tensor:
+        # The noise that comes with the weights, not fresh noise each time as published: the same picture gives the
+        # same result, and a face in a video does not flicker.
+        restored: Tensor = network(faces, return_rgb=False, randomize_noise=False)[0]
+        return restored
+
     precision = choose_precision(device, reduced=reduced)
-    return FaceNetworks(
-        FaceDetector(retinaface, device),
-        # The noise that comes with the weights, not new one each time as published: the same picture gives the same
-        # result, and a face in a video does not flicker.
-        _Reduced(restorer, precision.dtype, lambda net, x: net(x, return_rgb=False, randomize_noise=False)[0]),
-        _Reduced(parsenet, precision.dtype, lambda net, x: net(x)[0]),
-        device,
-        precision,
-    )
+    restorer = ReducedNetwork(load_restorer, precision.dtype, restore)
+    parsenet = ReducedNetwork(load_parsenet, precision.dtype, lambda network, faces: network(faces)[0])
+    retinaface = _on(device, load_as(partial(RetinaFace, "resnet50"), detector, "RetinaFace on ResNet-50"))
+    return FaceNetworks(FaceDetector(retinaface, device), restorer, parsenet, device, precision)
 
 
 def _on(device: torch.device, network: nn.Module) -> nn.Module:

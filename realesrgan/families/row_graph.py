@@ -32,19 +32,20 @@ def leaky_relu(slope: float) -> Activation:
 
 
 class Layer:
-    """A 3×3 convolution, what its result is added to or passed through, and where it goes.
+    """A 3×3 convolution, what its result passes through or is added to, and where it goes.
 
-    Layers are made, and run, in the order in which they read from each other.
+    Layers are made and run in the order in which they read from each other.
 
     Args:
         conv: computes in the type of its weights. It is only read, so that several threads can share it.
         sources: what it reads, channel after channel.
         out: takes the result.
-        enlarge: the sources are enlarged so many times first, by repeating pixels.
+        enlarge: enlarge the sources so many times first, by repeating pixels.
         activation: what the result passes through.
-        residuals: to the first of these signals the result is added, multiplied by the number; to the next, that sum.
-        not_ahead_of: a signal that `out` is never to be ahead of.
-        emit: is given the top row, the result and the same rows of the residuals, instead of `out`.
+        residuals: the result times the number is added to the first of these signals, that sum times the number to
+            the next.
+        not_ahead_of: a signal that `out` must not get ahead of.
+        emit: takes the top row, the result, and the same rows of the residuals, instead of `out`.
     """
 
     def __init__(
@@ -83,14 +84,14 @@ class Layer:
         return rows if self.not_ahead_of is None else min(rows, self.not_ahead_of.done)
 
     def first_row_needed(self, signal: Signal) -> int:
-        """The first row of `signal` that this layer will read again."""
+        """The first row of `signal` that this layer still has to read."""
         done = self.out.done
         if done == self.out.height:
             return signal.height + 1
         return (done - 1) // self.enlarge if signal in self.sources else done
 
     def run(self, most: int) -> int:
-        """Compute the next rows, at most so many; the multiply-adds that took, 0 if there was nothing to do."""
+        """Compute at most `most` of the next rows; return the multiply-adds, 0 if there was nothing to do."""
         top = self.out.done
         count = min(most, self.rows_ready() - top)
         if count <= 0:
@@ -107,14 +108,14 @@ class Layer:
         return work
 
     def working_bytes(self, rows: int) -> int:
-        """Roughly the most that `run` takes for so many rows, beside what signals hold before and after it."""
+        """Roughly the most that `run` takes for so many rows, on top of what signals hold before and after it."""
         pixels, itemsize = rows * self.out.width, self.dtype.itemsize
         result = pixels * self.conv.out_channels * itemsize
         window = pixels * self.conv.in_channels * itemsize if len(self.sources) > 1 or self.enlarge > 1 else 0
         if not self.residuals:
             copied = result if self.activation is not None and self.activation.copies else 0
             return result + max(window, copied)
-        # To sum two types, torch first makes one of them. Who is handed residuals sums and shuffles.
+        # To add two types, torch converts one first. `emit` adds and shuffles, which takes two copies.
         copies = 2 if self.emit is not None else int(self.dtype != self.out.dtype)
         return result + max(window, copies * pixels * self.conv.out_channels * self.out.dtype.itemsize)
 
@@ -129,14 +130,14 @@ class Layer:
         return enlarged[:, :, top - low * self.enlarge : bottom - low * self.enlarge]
 
     def _keep(self, result: Tensor, top: int) -> None:
-        room = self.out.append_rows(result.shape[2], result)
+        space = self.out.append_rows(result.shape[2], result)
         if self.activation is not None:
-            self.activation.into(result, room)
+            self.activation.into(result, space)
         elif not self.residuals:
-            room.copy_(result)
+            space.copy_(result)
         for signal, scale in self.residuals:
-            torch.add(signal.rows(top, top + room.shape[2]), result, alpha=scale, out=room)
-            result = room  # is overwritten by its own sum, element by element
+            torch.add(signal.rows(top, top + space.shape[2]), result, alpha=scale, out=space)
+            result = space  # the next sum overwrites it, element by element
 
 
 class Graph:

@@ -1,4 +1,4 @@
-"""What flows between the layers of a row graph: rows of features, kept only as long as a layer needs them."""
+"""What flows between the layers of a row graph: rows of features, kept only while a layer still needs them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 class Signal:
-    """What flows between layers: of `height` rows the first `done` exist, and those still needed are kept.
+    """Features of `height` rows, of which the first `done` have been computed and those still needed are kept.
 
-    The zeros that a convolution sees around the picture are kept with them, as row -1 and row `height`.
+    The zeros that a convolution sees above and below the picture are kept with them, as rows -1 and `height`.
     """
 
     def __init__(self, channels: int, height: int, width: int, dtype: torch.dtype) -> None:
         self.channels, self.height, self.width, self.dtype = channels, height, width, dtype
         self.done = 0
-        self.reader: Layer | None = None  # the last one in order, so the one that is furthest behind
+        self.reader: Layer | None = None  # the last in order, so the furthest behind
         self.first_window_reader: Layer | None = None
         self.window_reader: Layer | None = None  # the last one whose convolution reads it
         self._kept: Tensor | None = None  # (N, channels, kept rows, width)
         self._store: Tensor | None = None  # where they lie between steps
-        self._top = -1  # the row of the picture that is the first in `_kept`
-        self._converted: Tensor | None = None  # kept rows in the type of the convolutions, where that is another
+        self._top = -1  # the number of the first row in `_kept`
+        self._converted: Tensor | None = None  # the same rows in the type of the convolutions, if that is another
         self._converted_top = -1
 
     @property
@@ -59,7 +59,10 @@ class Signal:
         return self.done - reader.first_row_needed(self)
 
     def append_rows(self, rows: int, like: Tensor) -> Tensor:
-        """Where the next rows must now be written: (N, channels, rows, width), N and the device as those of `like`."""
+        """Make space for the next rows and return it, to be written: (N, channels, rows, width).
+
+        N and the device are those of `like`. The rows kept so far are copied, so that all lie in one tensor.
+        """
         start = self._kept.shape[2] if self._kept is not None else int(self.done == 0)
         end = start + rows
         self.done += rows
@@ -79,7 +82,7 @@ class Signal:
         return self._kept[:, :, top - self._top : bottom - self._top]
 
     def rows_as(self, dtype: torch.dtype, top: int, bottom: int) -> Tensor:
-        """`rows` for a convolution in `dtype`, the same for all that read this signal; converted once for them."""
+        """`rows` in the one type of the convolutions that read this signal, converted once for all of them."""
         if dtype == self.dtype:
             return self.rows(top, bottom)
         if self._converted is None:
@@ -90,7 +93,7 @@ class Signal:
         return self._converted[:, :, top - self._converted_top : bottom - self._converted_top]
 
     def trim(self, reader: Layer) -> None:
-        """Free what nobody will need any more, now that `reader` has gone on."""
+        """Free the rows that no layer needs any more, now that `reader` has moved on."""
         if reader is self.window_reader:
             self._converted = None
         if reader is not self.reader or self._kept is None:
@@ -101,14 +104,15 @@ class Signal:
         self._top = needed
 
     def _stored(self, rows: Tensor) -> Tensor:
-        """A copy, since a view would hold the whole strip; and always in the same place: hundreds of small blocks that
-        come and go between large ones would keep the large ones' memory from being used again."""
+        """Copy `rows`, since a view would keep the whole strip alive, and always to the same place: hundreds of small
+        blocks allocated and freed between large ones would fragment memory."""
         count = rows.shape[2]
         if self._store is not None and rows.untyped_storage().data_ptr() == self._store.untyped_storage().data_ptr():
-            return rows  # nothing new came since the last time
+            return rows  # a view of the store: nothing was appended since
         if self._store is None or self._store.shape[2] < count:
             self._store = torch.empty_like(rows, memory_format=torch.channels_last)
         return self._store[:, :, :count].copy_(rows)
 
     def clear(self) -> None:
+        """Free everything."""
         self._kept = self._store = self._converted = None

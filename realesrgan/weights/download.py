@@ -1,4 +1,4 @@
-"""Fetch one published file: resumed where it stopped, checked against its hash, in place only when it is whole."""
+"""Fetch one published file: resumed where it stopped, checked against its hash, renamed into place when whole."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIRROR_VARIABLE = "REALESRGAN_MIRROR"
 OFFLINE_VARIABLE = "REALESRGAN_OFFLINE"
 TIMEOUTS_S = (10, 60)  # to connect, and between two pieces of data
 CHUNK_BYTES = 1 << 18
-ATTEMPTS = 5  # connections that break after bringing something are taken up again this often
+ATTEMPTS = 5  # how often a connection that breaks after bringing something is tried again
 
 
 def mirrored(file: WeightFile) -> str:
@@ -72,27 +72,27 @@ def _download(file: WeightFile, part: Path, report: Report) -> None:
         raise WeightsError(f"{OFFLINE_VARIABLE} is set")
     url = mirrored(file)
     if not url.startswith("https://") and not os.environ.get(MIRROR_VARIABLE):
-        raise WeightsError(f"{url} is no HTTPS address")
+        raise WeightsError(f"{url} is not an HTTPS address")
     for attempt in range(1, ATTEMPTS + 1):
         here_before = _size(part)
         try:
             for here in _receive(url, part, file.size_bytes):
                 report(file, here)
         except requests.RequestException as error:
-            # A connection that brought nothing will not do better at once: say so instead of waiting.
+            # A connection that brought nothing will fail again at once: say so instead of waiting.
             if attempt == ATTEMPTS or _size(part) <= here_before:
                 raise WeightsError(_reason(error) if url == file.url else f"{url}: {_reason(error)}") from error
             continue
         if _size(part) >= (file.size_bytes or 1):
             return
-        if _size(part) <= here_before:  # and yet the transfer ended in good order: there is no more to come
+        if _size(part) <= here_before:  # and yet the transfer ended normally: there is no more to come
             part.unlink(missing_ok=True)
             raise WeightsError(f"{url} ends too early to be the published {file.name}; nothing was kept")
     raise WeightsError(f"{url} stopped after {_size(part)} of {file.size_bytes} bytes; run again to go on from there")
 
 
 def _receive(url: str, part: Path, size: int | None) -> Iterator[int]:
-    """Append to `part` what it lacks of `size` bytes (None: unknown, start anew), yielding its growing size."""
+    """Append to `part` what is missing of `size` bytes (None: unknown, start over), and yield its growing size."""
     import requests
 
     here = _size(part)
@@ -133,7 +133,7 @@ def _reason(error: requests.RequestException) -> str:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     kinds = (
         ("Schema", "the address begins with neither https:// nor http://"),
-        ("InvalidURL", "this is no valid address"),
+        ("InvalidURL", "this is not a valid address"),
         ("NameResolution", "the name cannot be resolved: this machine seems to be offline"),
         ("ProxyError", "the proxy refuses the connection"),
         ("SSL", "the secure connection failed"),

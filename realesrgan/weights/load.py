@@ -20,13 +20,13 @@ def load_network(
 ) -> tuple[nn.Module, NetworkSpec | None]:
     """Read one weights file, or blend two by `shares`, into the network they belong to or into `model`.
 
-    The second result is None if the weights went into a `model` of a kind this project does not know.
+    The second result is None if the weights went into a `model` of no known family.
 
     Raises:
         WeightsError: a file cannot be read, or fits no network, or does not fit `model`.
     """
     own_keys = None if model is None else model.state_dict().keys()
-    state = _read_blended(paths, shares, own_keys)
+    state = read_state(paths, shares, own_keys)
     source = paths[0].name
     if model is None:
         spec, network = recognise(state, source)
@@ -38,14 +38,27 @@ def load_network(
     return model.requires_grad_(False).eval(), _spec_if_known(state, source)
 
 
-def _read_blended(paths: Sequence[Path], shares: Sequence[float] | None, own_keys: Set[str] | None) -> StateDict:
-    """Old key names are renamed, unless they are `own_keys`: those of a network the caller brought along."""
+def read_state(
+    paths: Sequence[Path], shares: Sequence[float] | None = None, own_keys: Set[str] | None = None
+) -> StateDict:
+    """Read one weights file, or blend two by `shares`, into fp32 tensors under today's key names.
+
+    Keys that are `own_keys`, those of a network the caller brought along, are left as they are. Called again, it gives
+    a network that was cast to half precision its exact weights back.
+
+    Raises:
+        WeightsError: a file cannot be read, or the two are of different networks.
+        UsageError: the numbers of files and shares do not match.
+    """
     states = [read_weights(path, own_keys) for path in paths]
     states = [state if state.keys() == own_keys else rename_old_keys(state) for state in states]
     if len(states) == 1 and shares is None:
         return states[0]
     if len(states) != 2 or shares is None or len(shares) != 2 or abs(sum(shares) - 1) > 1e-6:
-        raise UsageError(f"blending takes two weights files and two shares that add up to 1, not {paths} and {shares}")
+        raise UsageError(
+            "blending takes two weights files as `model_path` and, as `dni_weight`, two shares that add up to 1, "
+            f"not {', '.join(map(str, paths))} and {shares}"
+        )
     return blend(states[0], states[1], shares[0])
 
 

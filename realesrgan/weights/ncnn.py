@@ -1,7 +1,7 @@
 """Read the weights of a generator out of ncnn's .param (text) and .bin (numbers) files.
 
-Only what these networks consist of is understood: convolutions with fp16 or fp32 weights, and PReLU slopes. Layers
-come in the network's own order, which is how they get their names back.
+Only the layers these networks have are understood: convolutions with fp16 or fp32 weights, and PReLU. Layers come in
+the network's own order, from which they get their names back.
 """
 
 from __future__ import annotations

