@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,11 +23,10 @@ from .engine.progress import WorkMeter
 from .engine.tiling import DEFAULT_TILE_PAD, Box
 from .errors import UsageError, WeightsError
 from .model_zoo import MODELS, find_model
+from .restorer import AlphaUpsampler
 from .weights.download import Report
 from .weights.load import load_network
 from .weights.store import local_file, obtain
-
-AlphaUpsampler = Literal["realesrgan", "bicubic"]
 
 
 class RealESRGANer:

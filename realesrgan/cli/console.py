@@ -109,10 +109,10 @@ def _run(command: Callable[[], int]) -> int:
     try:
         return command()
     except (UsageError, DeviceError) as error:
-        say(f"error: {error.spelled('`{}`'.format)}")
+        say(f"error: {error.message}")
         return WRONG_USAGE
     except RealESRGANError as error:
-        say(f"error: {error.spelled('`{}`'.format)}")
+        say(f"error: {error.message}")
         return SOME_FAILED
     except KeyboardInterrupt:
         say("interrupted")

@@ -20,8 +20,8 @@ from .options import ModelOptions
 if TYPE_CHECKING:
     from ..arrays import Array
     from ..face.enhancer import GFPGANer
-    from ..restorer import FacePair, Listener, Restorer
-    from ..upsampler import AlphaUpsampler, RealESRGANer
+    from ..restorer import AlphaUpsampler, FacePair, Listener, Restorer
+    from ..upsampler import RealESRGANer
 
 
 def check(options: ModelOptions, default_model: str) -> Model | None:
