@@ -193,15 +193,39 @@ def flat(levels: Sequence[int], width: int = WIDTH, height: int = HEIGHT, pixel_
 
 def turned(path: Path, degrees: int) -> Path:
     """Write a display rotation (clockwise, as phones do) into the track header of an .mp4."""
+    a, b = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    return with_matrix(path, (a, b, -b, a))
+
+
+def with_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """Write a display matrix into the track header of an .mp4: (x, y) is shown at (a·x + c·y, b·x + d·y)."""
     content = bytearray(path.read_bytes())
     at = content.index(b"tkhd")
     version = content[at + 4]
-    matrix = at + (4 + 4 + 32 + 16 if version else 4 + 4 + 20 + 16)
-    one = 0x10000
-    a, b = {0: (one, 0), 90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees]
-    struct.pack_into(">9i", content, matrix, a, b, 0, -b, a, 0, 0, 0, 0x40000000)
+    a, b, c, d = (0x10000 * number for number in matrix)
+    struct.pack_into(">9i", content, at + (56 if version else 44), a, b, 0, c, d, 0, 0, 0, 0x40000000)
     path.write_bytes(content)
     return path
+
+
+def end_to_end(parts: Sequence[Path], path: Path) -> Path:
+    """Files put end to end, as by `cat`."""
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def remuxed(path: Path, target: Path, contents: dict[int, bytes] | None = None, later: int = 0) -> Path:
+    """A copy of the video alone, with some packets replaced, by their numbers, and all of them shown `later`."""
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(path)) as source, av.open(str(target), "w", container_options=options) as output:
+        stream = output.add_stream_from_template(source.streams.video[0], opaque=True)
+        for number, packet in enumerate(packet for packet in source.demux(video=0) if packet.size):
+            copy = av.Packet((contents or {}).get(number, bytes(packet)))
+            copy.pts, copy.dts, copy.time_base = packet.pts + later, packet.dts + later, packet.time_base
+            copy.stream = stream
+            copy.duration, copy.is_keyframe = packet.duration or 0, packet.is_keyframe
+            output.mux(copy)
+    return target
 
 
 def cut_off(path: Path, share: float = 0.6) -> Path:

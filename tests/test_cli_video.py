@@ -92,6 +92,23 @@ def test_a_folder_of_frames_becomes_a_video_at_the_rate_asked_for(small: list[st
     assert [time * 30000 for time in times] == [1001 * number for number in range(6)]
 
 
+def test_a_folder_that_cannot_be_used_fails_and_the_other_inputs_are_restored(
+    small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make("a.mp4")
+    for folder, pictures in (("mixed", ("f1.png", "f2.png")), ("season", ("cover.png",))):
+        Path(folder).mkdir()
+        shutil.copy("a.mp4", f"{folder}/{folder}1.mp4")
+        for name in pictures:
+            files.write(Path(folder, name), Picture(picture(12, 16)))
+    assert main(["-i", "mixed", "season", *small]) == 1
+    out, err = capsys.readouterr()
+    assert os.listdir("results") == ["season1_out.mp4"]
+    assert "failed: mixed: holds both videos" in err
+    assert "season: left out cover.png" in err
+    assert "1 videos restored, 1 failed" in out
+
+
 @pytest.mark.parametrize(("words", "frames"), [("50", 24), ("12.5", 6), ("24000/1001", 12)])
 def test_fps_retimes_a_video(small: list[str], words: str, frames: int) -> None:
     make()
@@ -121,7 +138,7 @@ def test_start_and_end_cut(small: list[str], start: str | None, end: str | None,
         (["--num_process_per_gpu", "0"], "--num_process_per_gpu 0: must be at least 1"),
         (["--codec", "nonsense"], "nonsense: this installation has libx264"),
         (["--ext", "webm"], "webm: cannot hold libx264 video; try "),
-        (["-i", "missing.mp4"], "-i missing.mp4: there is no such file"),
+        (["-i", "missing.mp4"], "missing.mp4: there is no such file"),
         (["-o", "a.mp4/there"], "-o a.mp4/there: cannot be written"),
         (["-o", ".", "--suffix", ""], "a.mp4 is an input and would be overwritten"),
         (["-i", "a.mp4", "a.mkv"], "a.mp4 and a.mkv would both be written to"),

@@ -16,8 +16,8 @@ from clips import BT2020, PQ, Clip, flat
 from test_video_writer import Run
 
 from realesrgan.cli import video_report
-from realesrgan.video.hdr import Hdr, Mastering, hdr_of
 from realesrgan.video.probe import probe
+from realesrgan.video.sources.hdr import Hdr, Mastering, hdr_of
 
 SCREEN = Mastering(
     red=(Fraction(34, 50), Fraction(32, 100)),

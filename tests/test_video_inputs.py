@@ -17,10 +17,9 @@ from tiny import picture
 from realesrgan.errors import VideoFileError
 from realesrgan.image import files
 from realesrgan.image.files import Picture
-from realesrgan.video.animation import probe_webp
-from realesrgan.video.decoding import Losses
 from realesrgan.video.probe import probe
-from realesrgan.video.reader import Frame, read_frames
+from realesrgan.video.sources.source import Frame, Losses
+from realesrgan.video.sources.webp import probe_webp
 
 COUNT = 10
 LUMA = np.array([0.114, 0.587, 0.299])  # of BGR; colours of single pixels are not kept by 4:2:0
@@ -87,8 +86,8 @@ KINDS: dict[str, tuple[Callable[[Path], Path], list[Fraction]]] = {
 
 
 def read(path: Path) -> tuple[list[Frame], Losses]:
-    losses = Losses()
-    return list(read_frames(probe(path), losses)), losses
+    reading = probe(path).frames()
+    return list(reading), reading.losses
 
 
 @pytest.mark.parametrize("kind", KINDS)

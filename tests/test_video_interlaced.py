@@ -13,10 +13,9 @@ from clips import BT709, Clip, decoded, frame_times, moving
 from test_video_writer import Run
 
 from realesrgan.arrays import Array
-from realesrgan.video import decoding
-from realesrgan.video.decoding import Losses
 from realesrgan.video.probe import probe
-from realesrgan.video.reader import read_frames
+from realesrgan.video.sources.deinterlacing import Deinterlacer
+from realesrgan.video.sources.source import Losses
 
 SPEED, BAR = 4, 16  # pixels from frame to frame; the second field shows the bar half-way
 MPEG2 = {"b": "8M", "bf": "2", "g": "6"}
@@ -44,8 +43,8 @@ def combs(pictures: Sequence[Array]) -> float:
 
 
 def read(path: Path, **span: float) -> tuple[list[Array], Losses]:
-    losses = Losses()
-    return [frame.pixels for frame in read_frames(probe(path), losses, **span)], losses
+    reading = probe(path).frames(**span)
+    return [frame.pixels for frame in reading], reading.losses
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,7 @@ def test_whole_frames_among_interlaced_ones_stay_as_they_are(
     combed = [index for index, flag in enumerate(flags) if flag and 0 < index < 23]
     untouched = decoded(path, "bgr24")
     assert combs([pictures[index] for index in combed]) < combs([untouched[index] for index in combed]) / 5
-    monkeypatch.setattr(decoding, "deinterlaced", lambda frames, losses: frames)
+    monkeypatch.setattr(Deinterlacer, "push", lambda self, frame: iter([frame]))
     as_they_are = read(path)[0]
     for index, flag in enumerate(flags):
         assert np.array_equal(pictures[index], as_they_are[index]) != flag
@@ -113,7 +112,7 @@ def test_whole_frames_among_interlaced_ones_stay_as_they_are(
 
 def test_a_progressive_video_never_meets_the_filter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = Clip(moving(6)).write(tmp_path / "a.mp4")
-    monkeypatch.setattr("realesrgan.video.decoding._Deinterlacer", lambda *frames: 1 / 0)
+    monkeypatch.setattr("realesrgan.video.sources.deinterlacing._Bwdif", lambda *frames: 1 / 0)
     pictures, losses = read(path)
     assert (len(pictures), losses.deinterlaced) == (6, 0)
     assert not probe(path).interlaced

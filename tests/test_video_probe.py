@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from clips import ASS, PQ, RATE, Clip, Sound, flat, moving, turned
+from clips import ASS, PQ, RATE, Clip, Sound, flat, moving, remuxed, turned
 from tiny import picture
 
 from realesrgan.errors import UsageError, VideoFileError
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.video.probe import probe
+from realesrgan.video.sources.container import ContainerSource
 
 
 def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
     clip = Clip(moving(5)).write(tmp_path / 'it\'s a "clip" ü.txt', "mpegts")
     source = probe(clip)
+    assert isinstance(source, ContainerSource)
     assert (source.width, source.height, source.format_name) == (64, 48, "mpegts")
 
 
@@ -32,6 +35,41 @@ def test_size_and_aspect_are_those_of_the_upright_picture(tmp_path: Path, degree
     source = probe(turned(Clip(moving(3), aspect=Fraction(4, 3)).write(tmp_path / "a.mp4"), degrees))
     assert (source.width, source.height) == size
     assert source.pixel_aspect == (Fraction(3, 4) if degrees in (90, 270) else Fraction(4, 3))
+
+
+@pytest.mark.parametrize("name", ["Re:Zero.mkv", "pipe:", "concat:a.mkv", "file:a.mkv", "a%03d.mkv"])
+def test_a_relative_name_is_a_file_whatever_it_looks_like(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Clip(moving(3)).write(tmp_path / "a.mkv").rename(tmp_path / name)
+    assert len(list(probe(Path(name)).frames())) == 3
+
+
+def test_transparency_of_vp9_is_told(tmp_path: Path) -> None:
+    """It is in a stream of its own, which FFmpeg does not decode."""
+    clip = Clip(moving(2, pixel_format="yuva420p"), codec="libvpx-vp9", pixel_format="yuva420p", options={})
+    assert probe(clip.write(tmp_path / "a.webm")).has_alpha
+    opaque = Clip(moving(2), codec="libvpx-vp9", options={})
+    assert not probe(opaque.write(tmp_path / "b.webm")).has_alpha
+
+
+def test_a_matroska_file_that_starts_late_is_as_long_as_it_plays(tmp_path: Path) -> None:
+    """What it says is where it ends."""
+    source = probe(Clip(moving(30), times=range(1500, 1530)).write(tmp_path / "a.mkv"))
+    reading = source.frames()
+    assert len(list(reading)) == 30
+    assert (source.origin_s, source.duration_s) == (60, pytest.approx(1.2))
+    assert reading.losses.missing_s == 0
+
+
+def test_frames_before_0_in_matroska_keep_their_pace(tmp_path: Path) -> None:
+    """They come without a time, so that the start of the video follows from the first one that has one."""
+    path = Clip(moving(30), options={"bf": "0"}).write(tmp_path / "a.mkv")
+    source = probe(remuxed(path, tmp_path / "b.mkv", later=-600))
+    frames = list(source.frames())
+    assert [frame.pts * source.time_base for frame in frames] == [Fraction(number, 25) for number in range(30)]
+    assert source.origin_s == Fraction(-6, 10)
 
 
 def test_depth_colour_and_streams_are_found(tmp_path: Path) -> None:
@@ -62,7 +100,7 @@ def test_a_folder_of_frames_is_a_video(tmp_path: Path) -> None:
         files.write(tmp_path / f"{number}.png", Picture(picture(8, 10, seed=number)))
     (tmp_path / "notes.txt").write_text("no picture")
     source = probe(tmp_path, RATE)
-    assert (len(source.pictures), source.rate, source.duration_s) == (3, 25, 3 / 25)
+    assert (source.frame_count, source.rate, source.duration_s) == (3, 25, 3 / 25)
 
 
 def test_a_folder_of_unequal_frames_is_refused_and_two_are_named(tmp_path: Path) -> None:
@@ -82,5 +120,28 @@ def test_what_is_no_video_is_told_in_one_sentence(tmp_path: Path) -> None:
             probe(tmp_path / name)
     with pytest.raises(VideoFileError, match="no video in it, only audio"):
         probe(tmp_path / "sound.m4a")
-    with pytest.raises(UsageError, match="no such file"):
-        probe(tmp_path / "missing.mp4")
+    for name in ("missing.mp4", "text.mp4/inside"):
+        with pytest.raises(UsageError, match="no such file"):
+            probe(tmp_path / name)
+
+
+def test_what_the_system_refuses_is_an_error_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name, words in [("pipe", "neither a file nor a folder"), ("loop", "cannot be read"), ("x" * 300, "too long")]:
+        with pytest.raises(VideoFileError, match=words) as caught:
+            probe(tmp_path / name)
+        assert name in str(caught.value)
+    Clip(moving(2)).write(tmp_path / "a.mkv")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # Root may read everything, so that no real file can be refused.
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    for path in (tmp_path / "a.mkv", tmp_path):
+        with pytest.raises(VideoFileError, match=r"cannot be read \(Permission denied\)"):
+            probe(path)

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 from clips import Clip, Sound, cut_off, moving
 
-from realesrgan.video import decoding
-from realesrgan.video.decoding import Losses
 from realesrgan.video.probe import probe
-from realesrgan.video.reader import Frame, read_frames
+from realesrgan.video.sources import deinterlacing
+from realesrgan.video.sources.source import Frame, Losses
 
 COUNT = 120
 STEPS = (1, 1, 2, 1, 4, 1, 3)  # in 50ths of a second: a variable rate
@@ -52,8 +51,8 @@ def clip(path: Path, facts: dict[str, Any]) -> Path:
 
 
 def read(path: Path, **span: float) -> tuple[list[Frame], Losses]:
-    losses = Losses()
-    return list(read_frames(probe(path), losses, **span)), losses
+    reading = probe(path).frames(**span)
+    return list(reading), reading.losses
 
 
 def told(frames: list[Frame], first: int) -> list[tuple[int, int, bytes]]:
@@ -80,14 +79,13 @@ def test_what_lies_long_before_an_excerpt_is_not_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     path = Clip(moving(300), options=X264 | {"g": "25"}, sounds=[Sound()]).write(tmp_path / name)
-    real, seen = decoding.deinterlaced, []
+    real, seen = deinterlacing.Deinterlacer.push, []
 
-    def counted(frames: Iterator[av.VideoFrame], losses: Losses) -> Iterator[av.VideoFrame]:
-        for frame in real(frames, losses):
-            seen.append(frame)
-            yield frame
+    def counted(self: deinterlacing.Deinterlacer, frame: av.VideoFrame) -> Iterator[av.VideoFrame]:
+        seen.append(frame)
+        return real(self, frame)
 
-    monkeypatch.setattr(decoding, "deinterlaced", counted)
+    monkeypatch.setattr(deinterlacing.Deinterlacer, "push", counted)
     frames, _ = read(path, start_s=9, end_s=10)
     assert len(frames) == 25
     assert len(seen) < 100

@@ -39,8 +39,11 @@ from realesrgan.video.copies import Copied
 from realesrgan.video.encoding import Encoding, available, choose_encoding
 from realesrgan.video.output_plan import OutputPlan, plan_output
 from realesrgan.video.pipeline import Excerpt, Tally, restore_frames
-from realesrgan.video.probe import VideoSource, probe
+from realesrgan.video.probe import probe
 from realesrgan.video.segments import Workspace
+from realesrgan.video.sources.container import ContainerSource
+from realesrgan.video.sources.conversion import Orientation
+from realesrgan.video.sources.source import VideoSource
 from realesrgan.video.writer import assemble, check_target
 
 UNEVEN = (0, 1, 3, 7, 8, 12, 13, 20)  # in 25ths of a second
@@ -67,8 +70,9 @@ class Run:
         crf: int | None = 1,
         excerpt: Excerpt | None = None,
         target: Path | None = None,
+        rate: Fraction | None = None,
     ) -> None:
-        self.source: VideoSource = probe(path)
+        self.source: VideoSource = probe(path, rate)
         self.encoding: Encoding = choose_encoding(codec, crf, None, None, self.source.depth_bits, self.source.hdr)
         self.plan: OutputPlan = plan_output(self.source, self.encoding, extension)
         self.path = target or path.with_name(f"result.{self.plan.extension}")
@@ -84,7 +88,7 @@ class Run:
             multiply_adds_per_frame=1e13,
             on_frame=lambda count: None,
         )
-        time_base = self.source.time_base if excerpt.retime_to is None else 1 / excerpt.retime_to
+        time_base = self.source.time_base
         self.copies = assemble(
             self.path, workspace, self.source, time_base, self.plan, start_s=excerpt.start_s, end_s=excerpt.end_s
         )
@@ -111,7 +115,7 @@ def test_frames_in_are_frames_out_each_at_its_time(tmp_path: Path, name: str, un
     times = [int(when / (25 * unit)) for when in UNEVEN]
     path = Clip(moving(len(times)), times=times, time_base=unit, sounds=[Sound()]).write(tmp_path / name)
     run = Run(path, extension=extension)
-    start = run.source.start_pts * run.source.time_base
+    start = run.source.origin_s
     tolerance = Fraction(1, 2000) if extension == "mkv" else 0  # Matroska counts milliseconds
     for wanted, got in zip(frame_times(path), frame_times(run.path), strict=True):
         assert abs(got - (wanted - start)) <= tolerance
@@ -190,7 +194,8 @@ def test_what_was_turned_is_upright_and_not_turned_again(tmp_path: Path, degrees
     path = turned(Clip(moving(3), aspect=Fraction(4, 3)).write(tmp_path / "a.mp4"), degrees)
     before = probe(path)
     result = probe(Run(path).path)
-    assert (result.width, result.height, result.rotation) == (before.width, before.height, 0)
+    assert isinstance(result, ContainerSource)
+    assert (result.width, result.height, result.orientation) == (before.width, before.height, Orientation())
     assert result.pixel_aspect == (Fraction(4, 3) if degrees == 180 else Fraction(3, 4))
 
 
@@ -369,7 +374,7 @@ def test_an_excerpt_starts_at_zero_with_its_own_sound_and_chapters(tmp_path: Pat
 
 def test_at_another_rate_it_lasts_as_long(tmp_path: Path) -> None:
     path = Clip(moving(8), times=[40 * when for when in UNEVEN], time_base=Fraction(1, 1000)).write(tmp_path / "a.mkv")
-    run = Run(path, excerpt=Excerpt(retime_to=Fraction(50)))
+    run = Run(path, rate=Fraction(50))
     assert frame_times(run.path) == [Fraction(number, 50) for number in range(42)]
 
 

@@ -48,13 +48,15 @@ def _restore_all(options: VideoOptions) -> int:
     if options.num_process_per_gpu is not None:
         models.check_range("--num_process_per_gpu", options.num_process_per_gpu, 1)
     excerpt = _excerpt(options)
-    paths = list(_inputs(options.input))
-    if not paths:
+    rate = None if options.fps is None else _rate(options.fps)
+    paths, failed = _inputs(options.input)
+    if not paths and not failed:
         raise UsageError(f"-i {' '.join(options.input)}: there is nothing in it")
     models.make_folder(Path(options.output))
-    jobs = list(_planned(paths, excerpt, options))
+    jobs = list(_planned(paths, rate, options))
     refuse_overwrites((job.source.path, [job.target]) for job in jobs)
-    failed = len(paths) - len(jobs)
+    total = len(paths) + failed
+    failed = total - len(jobs)
     upsamplers = models.load(options, model, workers_per_device=options.num_process_per_gpu) if jobs else []
     restorers = models.restorers(upsamplers, options, model)
     console.started_up()
@@ -67,8 +69,8 @@ def _restore_all(options: VideoOptions) -> int:
         except _Interrupted as interrupted:
             console.say(f"interrupted: {interrupted}")
             return console.INTERRUPTED
-    if len(paths) > 1:
-        console.announce(f"{len(paths) - failed} videos restored" + (f", {failed} failed" if failed else ""))
+    if total > 1:
+        console.announce(f"{total - failed} videos restored" + (f", {failed} failed" if failed else ""))
     return console.SOME_FAILED if failed else console.DONE
 
 
@@ -84,7 +86,7 @@ class _Interrupted(Exception):
     """Ctrl-C, and what has become of the work."""
 
 
-def _planned(paths: Sequence[Path], excerpt: Excerpt, options: VideoOptions) -> Iterator[report.Job]:
+def _planned(paths: Sequence[Path], rate: Fraction | None, options: VideoOptions) -> Iterator[report.Job]:
     """Look into every input; one that is no video is reported, and the rest goes on."""
     from ..video.encoding import choose_encoding
     from ..video.output_plan import plan_output
@@ -93,7 +95,7 @@ def _planned(paths: Sequence[Path], excerpt: Excerpt, options: VideoOptions) -> 
     extension = None if options.ext in ("auto", "jpg", "png") else options.ext
     for path in paths:
         try:
-            source = probe(path, excerpt.retime_to)
+            source = probe(path, rate)
         except (VideoFileError, ImageFileError) as error:
             console.say(f"failed: {error}")
             continue
@@ -113,7 +115,7 @@ def _excerpt(options: VideoOptions) -> Excerpt:
     end_s = None if options.end is None else _seconds("--end", options.end)
     if end_s is not None and end_s <= start_s:
         raise UsageError(f"--end {options.end}: must be after --start")
-    return Excerpt(start_s, end_s, None if options.fps is None else _rate(options.fps))
+    return Excerpt(start_s, end_s)
 
 
 def _seconds(flag: str, words: str) -> float:
@@ -140,21 +142,23 @@ def _rate(words: str) -> Fraction:
     return rate
 
 
-def _inputs(words: Sequence[str]) -> Iterator[Path]:
-    """A folder that holds videos stands for them; one that holds pictures is a video by itself."""
-    from ..image import files
+def _inputs(words: Sequence[str]) -> tuple[list[Path], int]:
+    """The videos that the words stand for, and how many words are folders that cannot be used."""
+    from ..video.inputs import expand
 
+    paths: list[Path] = []
+    failed = 0
     for word in words:
-        path = Path(word)
-        entries = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else []
-        videos = [entry for entry in entries if entry.suffix.lower()[1:] in VIDEO_EXTENSIONS]
-        pictures = any(entry.suffix.lower()[1:] in files.PICTURE_EXTENSIONS for entry in entries)
-        yield from videos if videos and not pictures else [path]
-
-
-VIDEO_EXTENSIONS = frozenset(
-    ("mp4", "m4v", "mkv", "webm", "mov", "avi", "ts", "m2ts", "mts", "flv", "wmv", "mpg", "mpeg")
-)
+        try:
+            expanded = expand(Path(word))
+        except VideoFileError as error:
+            failed += 1
+            console.say(f"failed: {error}")
+            continue
+        for remark in expanded.remarks:
+            console.say(remark)
+        paths += expanded.videos
+    return paths, failed
 
 
 def _restore(job: report.Job, excerpt: Excerpt, workers: _Workers, options: VideoOptions, model: Model | None) -> None:
@@ -195,8 +199,9 @@ def _restore_in(
         losses = report.lost(tally, excerpt)
         if losses and options.strict:
             raise VideoFileError(f"{source.path}: {losses} (--strict); the work so far stays in {workspace.folder}")
-        time_base = source.time_base if excerpt.retime_to is None or source.pictures else 1 / excerpt.retime_to
-        copies = assemble(target, workspace, source, time_base, job.plan, start_s=excerpt.start_s, end_s=excerpt.end_s)
+        copies = assemble(
+            target, workspace, source, source.time_base, job.plan, start_s=excerpt.start_s, end_s=excerpt.end_s
+        )
     except KeyboardInterrupt as error:
         raise _Interrupted(
             f"{workspace.frames_done} frames are safe in {workspace.folder}; the same command goes on from there"
@@ -248,18 +253,15 @@ def _compute(
 
 def _identity(job: report.Job, excerpt: Excerpt, options: VideoOptions, model: Model | None) -> dict[str, Any]:
     """All that the frames depend on: another value of any of these is another job."""
-    source = job.source
-    stat = source.path.stat()
-    pictures = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.pictures]
     faces = models.face_model(options, model)
     weights = None
     if options.model_path is not None:
         weights_stat = Path(options.model_path).stat()
         weights = [str(Path(options.model_path).resolve()), weights_stat.st_size, weights_stat.st_mtime_ns]
     return {
-        "version": 2,
-        "input": [str(source.path.resolve()), stat.st_size, stat.st_mtime_ns, pictures],
-        "excerpt": [excerpt.start_s, excerpt.end_s, str(excerpt.retime_to)],
+        "version": 3,
+        "input": job.source.identity(),
+        "excerpt": [excerpt.start_s, excerpt.end_s],
         "model": [model.name if model else None, weights, options.denoise_strength, options.fp32],
         "faces": [faces.name if faces else None, options.face_weight, options.only_center_face],
         "picture": [options.outscale, options.tile, options.tile_pad, options.pre_pad],

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..video.encoding import Encoding
     from ..video.output_plan import OutputPlan
     from ..video.pipeline import Excerpt, Tally
-    from ..video.probe import VideoSource
+    from ..video.sources.source import VideoSource
 
 ESTIMATE_AFTER_FRAMES = 3
 WORTH_ESTIMATING_S = 1.0
@@ -54,9 +54,9 @@ class Progress:
 
     def __init__(self, source: VideoSource, excerpt: Excerpt, done_before: int) -> None:
         total = source.frame_count or 0
-        if source.duration_s and not source.pictures:
+        if source.duration_s:
             end_s = source.duration_s if excerpt.end_s is None else min(excerpt.end_s, source.duration_s)
-            total = round((end_s - excerpt.start_s) * float(excerpt.retime_to or source.rate))
+            total = round((end_s - excerpt.start_s) * float(source.rate))
         self._total = total
         self._before = done_before
         self._bar = console.progress_bar(total, "frame", source.path.name)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from .encoding import HARDWARE
-from .probe import OtherStream
+from .sources.source import OtherStream
 
 
 class Treatment(Enum):

@@ -13,11 +13,12 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.subtitles.stream import SubtitleStream
 
-from .clock import Restart, Span, StreamClock
 from .containers import Container, Treatment, describe
 from .notes import Note, at
-from .probe import OtherStream, error_text
 from .sound import SoundEncoder, add_sound
+from .sources.ffmpeg import error_text
+from .sources.source import OtherStream
+from .stream_clock import Restart, Span, StreamClock
 from .stream_copy import StreamCopy
 from .subtitles import SubtitleConverter, add_subtitles
 

@@ -16,9 +16,10 @@ from av.video.stream import VideoStream
 
 from ..arrays import Array
 from ..errors import UsageError
-from .hdr import Hdr
-from .probe import Colour, error_text
-from .reader import EXACT_CONVERSION, SWSCALE_MATRICES
+from .sources.conversion import EXACT_CONVERSION, SWSCALE_MATRICES
+from .sources.ffmpeg import error_text
+from .sources.hdr import Hdr
+from .sources.source import Colour
 
 # What people call codecs → the encoder meant.
 _ALIASES = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..errors import UsageError
 from .containers import CONTAINERS, Container, Treatment, describe, is_lossless
 from .encoding import Encoding
-from .probe import OtherStream, VideoSource
+from .sources.source import OtherStream, VideoSource
 from .trial import Trial, try_out
 
 _SPOKEN = {

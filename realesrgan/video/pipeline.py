@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -16,21 +15,18 @@ import numpy as np
 from ..arrays import Array
 from ..restorer import FacePair, Listener, Restorer
 from ..threads import Channel, Crew
-from .decoding import Losses
 from .encoding import Encoding
-from .probe import VideoSource
-from .reader import Frame, read_frames, retimed
 from .segment_encoder import SegmentEncoder
 from .segments import Workspace, frames_per_segment
+from .sources.source import Frame, Losses, VideoSource
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Which part of the video, and at which constant rate if not the source's own timing."""
+    """Which part of the video."""
 
     start_s: float = 0.0
     end_s: float | None = None
-    retime_to: Fraction | None = None
 
 
 @dataclass
@@ -49,10 +45,12 @@ class _Restored:
     pixels: Array | None  # None: the same as the frame before
 
 
-def frames_of(source: VideoSource, excerpt: Excerpt, losses: Losses) -> Iterator[Frame]:
-    """The frames of an excerpt, numbered and timed as they will be in the result."""
-    frames = read_frames(source, losses, start_s=excerpt.start_s, end_s=excerpt.end_s)
-    return frames if excerpt.retime_to is None or source.pictures else retimed(frames, source, excerpt.retime_to)
+def _resume(workspace: Workspace) -> tuple[int, int] | None:
+    """Index and pts of the first frame that `workspace` lacks."""
+    if not workspace.segments:
+        return None
+    last = workspace.segments[-1]
+    return workspace.frames_done, last.pts[-1] + last.durations[-1]
 
 
 def restore_frames(
@@ -79,14 +77,14 @@ def restore_frames(
         to_encode: Channel[_Restored] = crew.channel(2 * len(restorers) + 2, producers=1 + len(restorers))
 
         def read() -> None:
-            for frame in frames_of(source, excerpt, tally.losses):
-                if frame.index < tally.done_before:
-                    continue
-                if frame.repeats and frame.index > tally.done_before:
-                    tally.repeats += 1
-                    to_encode.put(_Restored(frame, None))
-                else:
-                    to_restore.put(frame)
+            with source.frames(excerpt.start_s, excerpt.end_s, _resume(workspace)) as reading:
+                tally.losses = reading.losses
+                for frame in reading:
+                    if frame.repeats:
+                        tally.repeats += 1
+                        to_encode.put(_Restored(frame, None))
+                    else:
+                        to_restore.put(frame)
             to_restore.close()
             to_encode.close()
 
@@ -106,8 +104,7 @@ def restore_frames(
                     assert last is not None
                     if encoder is None:
                         size = (last.shape[1], last.shape[0])
-                        rate = excerpt.retime_to or source.rate
-                        encoder = SegmentEncoder(workspace, frame.index, source, encoding, size, rate)
+                        encoder = SegmentEncoder(workspace, frame.index, source, encoding, size, source.rate)
                     encoder.write(last, frame.pts, frame.duration)
                     tally.frames = frame.index + 1
                     on_frame(tally.frames)

@@ -13,8 +13,9 @@ from av.video.stream import VideoStream
 from ..arrays import Array
 from ..errors import VideoFileError
 from .encoding import Encoding, configure, refusal, to_frame
-from .probe import VideoSource, error_text
 from .segments import Workspace
+from .sources.ffmpeg import address, error_text
+from .sources.source import VideoSource
 from .timeline import presentation_order
 
 MOST_COUNTED = Fraction(500)  # frames per second in a segment, whose clock has milliseconds; only a count anyway
@@ -45,7 +46,7 @@ class SegmentEncoder:
         self._durations: list[int] = []
         rate = min(rate, MOST_COUNTED)
         with self._named_errors():
-            self._container = av.open(str(workspace.path_for(first)), "w")
+            self._container = av.open(address(workspace.path_for(first)), "w")
             stream = self._container.add_stream(encoding.codec, rate=rate)
             assert isinstance(stream, VideoStream)
             configure(stream, encoding, size, source.colour, source.pixel_aspect)

@@ -13,6 +13,7 @@ import av.stream
 
 from ..errors import VideoFileError
 from .segments import Segment, Workspace
+from .sources.ffmpeg import address
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]  # generic only in its type stubs
@@ -31,7 +32,7 @@ def segment_packets(workspace: Workspace, video: av.stream.Stream, time_base: Fr
     orders = [presentation_order(workspace.folder / segment.file, len(segment.pts)) for segment in workspace.segments]
     decode_times = iter(_decode_times(workspace.segments, orders))
     for segment, order in zip(workspace.segments, orders, strict=True):
-        with av.open(str(workspace.folder / segment.file)) as container:
+        with av.open(address(workspace.folder / segment.file)) as container:
             rank_of_next = iter(order)
             for packet in container.demux(video=0):
                 if packet.size == 0:
@@ -51,7 +52,7 @@ def presentation_order(file: Path, frames: int) -> list[int]:
         VideoFileError: they are not all there.
     """
     try:
-        with av.open(str(file)) as container:
+        with av.open(address(file)) as container:
             counted = [packet.pts or 0 for packet in container.demux(video=0) if packet.size]
     except av.error.FFmpegError as error:
         raise VideoFileError(f"{file}: cannot be read ({error.strerror}). {_RUN_AGAIN}") from error

@@ -12,10 +12,11 @@ import av
 import av.error
 from av.container import InputContainer
 
-from .clock import Span, StreamClock
 from .containers import Container, Treatment
 from .copies import StreamRefused, add_stream, is_cover
-from .probe import OtherStream, VideoSource, error_text
+from .sources.ffmpeg import address, error_text
+from .sources.source import OtherStream, VideoSource
+from .stream_clock import Span, StreamClock
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]  # generic only in its type stubs
@@ -31,7 +32,7 @@ class Trial:
         self._original = original
         self._picture = original.streams[source.stream_index]
         self._packets = packets
-        self._span = Span(source.start_pts * source.time_base)
+        self._span = Span(source.origin_s)
 
     def is_timecode(self, other: OtherStream) -> bool:
         """Whether a stream of data is the picture's timecode, which FFmpeg also reads and writes as its tag."""
@@ -64,7 +65,7 @@ class Trial:
 @contextmanager
 def try_out(source: VideoSource) -> Iterator[Trial]:
     """A trial of a source that is a container."""
-    with av.open(str(source.path)) as original:
+    with av.open(address(source.path)) as original:
         yield Trial(source, original, _first_packets(source, original))
 
 

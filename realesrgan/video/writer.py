@@ -21,12 +21,13 @@ from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from ..errors import VideoFileError
-from .clock import Restart, Span, find_restarts
 from .containers import Treatment, describe
 from .copies import Copied, Copies, StreamRefused, kept
 from .output_plan import OutputPlan
-from .probe import OtherStream, VideoSource, error_text
 from .segments import Workspace, sync
+from .sources.ffmpeg import address, error_text
+from .sources.source import OtherStream, VideoSource
+from .stream_clock import Restart, Span, find_restarts
 from .timeline import segment_packets
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def assemble(
         VideoFileError: the container refuses the video, or the disk.
     """
     part = _part_of(target)
-    span = Span(source.start_pts * source.time_base + Fraction(start_s), Fraction(start_s), _fraction(end_s))
+    span = Span(source.origin_s + Fraction(start_s), Fraction(start_s), _fraction(end_s))
     try:
         restarts = find_restarts(source) if source.others else ()
         copied = _write_all_that_fits(_Assembly(part, workspace, source, time_base, plan, span, restarts))
@@ -169,7 +170,7 @@ def _write(job: _Assembly, treatments: Mapping[OtherStream, Treatment]) -> Copie
 @contextmanager
 def _original(job: _Assembly) -> Iterator[InputContainer]:
     try:
-        original = av.open(str(job.source.path))
+        original = av.open(address(job.source.path))
     except av.error.FFmpegError as error:
         raise VideoFileError(
             f"{job.source.path}: cannot be read any more ({error_text(error)}), and its sound is needed; "
@@ -181,7 +182,7 @@ def _original(job: _Assembly) -> Iterator[InputContainer]:
 
 @contextmanager
 def _output(job: _Assembly) -> Iterator[OutputContainer]:
-    output = av.open(str(job.part), "w", format=job.plan.container.format, container_options=job.options)
+    output = av.open(address(job.part), "w", format=job.plan.container.format, container_options=job.options)
     try:
         yield output
     except BaseException:
@@ -205,14 +206,14 @@ def _refusals(index: int | None) -> Iterator[None]:
 
 def _check_count(part: Path, frames: int) -> None:
     """Frames in = frames out: counted in the file, which a full disk may have cut short without an error."""
-    with av.open(str(part)) as container:
+    with av.open(address(part)) as container:
         written = sum(1 for packet in container.demux(video=0) if packet.size)
     if written != frames:
         raise VideoFileError(f"{part.name}: has {written} frames where {frames} were restored; is the disk full?")
 
 
 def _add_video(output: OutputContainer, job: _Assembly) -> VideoStream:
-    with av.open(str(job.workspace.folder / job.workspace.segments[0].file)) as first:
+    with av.open(address(job.workspace.folder / job.workspace.segments[0].file)) as first:
         # Opaque: by its data and not by an encoder of the decoder's name, which AV1 does not have.
         video = output.add_stream_from_template(first.streams.video[0], opaque=True)
     assert isinstance(video, VideoStream)

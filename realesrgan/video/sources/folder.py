@@ -1,0 +1,159 @@
+"""A folder of pictures as frames, in the order of their names; or one picture, as a video of one frame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from ...arrays import Array
+from ...errors import ImageFileError, VideoFileError
+from ...image import files
+from .source import Losses, Shown, VideoSource, stamps_of, untagged_colour
+
+DEFAULT_RATE = Fraction(24)  # frames per second, as published
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSource(VideoSource):
+    """Each picture lasts 1 / `rate`. A picture that cannot be read is an error or, if `repeat_damaged`, repeats the one
+    before."""
+
+    pictures: tuple[Path, ...]
+    repeat_damaged: bool = False
+
+    def files(self) -> tuple[Path, ...]:
+        return self.pictures
+
+    def identity(self) -> list[object]:
+        return [*super().identity(), str(self.rate)]
+
+    def shown_from(self, pts: int, losses: Losses) -> Generator[Shown, None, None]:
+        last: Array | None = None
+        for index in range(max(pts, 0), len(self.pictures)):
+            pixels = self._read(index, losses)
+            if pixels is not None:
+                last = pixels
+            elif last is None:
+                last = self._instead_of(index)
+            yield Shown(index, 1, last, damaged=pixels is None)
+
+    def _read(self, index: int, losses: Losses | None = None) -> Array | None:
+        """A picture as (H, W, 3) BGR of the depth of the folder; None if it is damaged and may be."""
+        try:
+            return _as_bgr(files.read(self.pictures[index]).pixels, wide=self.depth_bits > 8)
+        except ImageFileError as error:
+            if not self.repeat_damaged:
+                raise _damaged(error) from error
+            if losses is not None and not losses.reasons:
+                losses.note(str(error))
+            return None
+
+    def _instead_of(self, index: int) -> Array:
+        """The nearest picture before a damaged one, or behind it if there is none."""
+        for other in (*range(index - 1, -1, -1), *range(index + 1, len(self.pictures))):
+            if (pixels := self._read(other)) is not None:
+                return pixels
+        raise VideoFileError(f"{self.path}: none of its pictures can be read")
+
+
+def probe_folder(folder: Path, rate: Fraction | None, *, repeat_damaged: bool) -> FolderSource:
+    """All pictures in `folder` that are not hidden; f2 comes before f10.
+
+    Raises:
+        VideoFileError: the folder cannot be read, has no pictures, or they do not fit together.
+    """
+    return probe_pictures(folder, entries_of(folder), rate, repeat_damaged=repeat_damaged)
+
+
+def entries_of(folder: Path) -> list[Path]:
+    """The files in a folder, in natural order; names that begin with a dot are hidden and never meant.
+
+    Raises:
+        VideoFileError: the folder cannot be read.
+    """
+    try:
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_file()]
+    except OSError as error:
+        raise VideoFileError(f"{folder}: cannot be read ({error.strerror})") from error
+    return sorted(entries, key=_natural_order)
+
+
+def _natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """A key to sort names by, numbers in them as numbers: f1, f2, f10."""
+    parts = re.split(r"([0-9]+)", path.stem)  # text, number, text and so on
+    return [(int(part), "") if number % 2 else (0, part) for number, part in enumerate(parts)], path.name
+
+
+def probe_pictures(
+    path: Path, entries: Iterable[Path], rate: Fraction | None, *, repeat_damaged: bool = False
+) -> FolderSource:
+    """Those of `entries` that are pictures, as frames of a video called `path`; each is checked before work begins.
+
+    A file is a picture if its content is one. If only its name says so, it is a damaged picture.
+    """
+    rate = rate or DEFAULT_RATE
+    pictures: list[Path] = []
+    sizes: dict[tuple[int, int], Path] = {}
+    depth, alpha = 8, False
+    for entry in entries:
+        try:
+            header = _header(entry)
+        except ImageFileError as error:
+            if not repeat_damaged:
+                raise _damaged(error) from error
+            pictures.append(entry)
+            continue
+        if header is not None:
+            pictures.append(entry)
+            sizes.setdefault((header.width, header.height), entry)
+            depth, alpha = max(depth, header.depth_bits), alpha or header.has_alpha
+    if not sizes:
+        raise VideoFileError(f"{path}: no pictures in it to make a video of")
+    if len(sizes) > 1:
+        (first, a), (second, b) = list(sizes.items())[:2]
+        raise VideoFileError(
+            f"{path}: its pictures differ in size: {a.name} is {first[0]}×{first[1]}, "
+            f"{b.name} is {second[0]}×{second[1]}"
+        )
+    ((width, height),) = sizes
+    return FolderSource(
+        path=path,
+        pictures=tuple(pictures),
+        stamps=stamps_of(tuple(pictures)),
+        repeat_damaged=repeat_damaged,
+        width=width,
+        height=height,
+        rate=rate,
+        time_base=1 / rate,
+        frame_count=len(pictures),
+        duration_s=float(len(pictures) / rate),
+        colour=untagged_colour(height),
+        depth_bits=depth,
+        has_alpha=alpha,
+    )
+
+
+def _header(entry: Path) -> files.Header | None:
+    header = files.probe(entry)
+    if header is None and entry.suffix.lower()[1:] in files.PICTURE_EXTENSIONS:
+        raise ImageFileError(f"{entry}: not a picture, in spite of its name")
+    return header
+
+
+def _damaged(error: ImageFileError) -> VideoFileError:
+    return VideoFileError(f"{error}; remove it, or let `repeat_damaged` show the frame before it instead")
+
+
+def _as_bgr(pixels: Array, *, wide: bool) -> Array:
+    """To three channels of the depth of the whole folder; transparency is dropped, video has none."""
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    pixels = pixels[..., :3]
+    if wide and pixels.dtype == np.uint8:
+        return pixels.astype(np.uint16) * 257
+    return np.ascontiguousarray(pixels)

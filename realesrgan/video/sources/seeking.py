@@ -1,0 +1,77 @@
+"""Where in a file to begin decoding, so that the frames from a given time on are the same as from the beginning."""
+
+from __future__ import annotations
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from .clock import RESTART_S
+from .decoding import codec_of, picture_stream, steps
+
+# Kinds of file and codecs whose marks on key frames can be trusted, and so decoding begin there. Animated GIF and PNG
+# mark every frame, though each is drawn over the one before; .avi does not say when a frame is shown.
+_SEEKABLE = frozenset(("mp4", "matroska", "mpegts"))
+_WITH_KEY_FRAMES = frozenset(("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "prores", "dnxhd", "mjpeg", "ffv1"))
+# How long before the wanted moment to look for a key frame: a .ts has no index, and a search lands anywhere in it.
+_LEADS_S = (1, 10)
+
+
+def landing_before(name: str, stream_index: int, earliest: int, wanted: int) -> int | None:
+    """A timestamp to seek to, or None: decode from the beginning.
+
+    `earliest` and `wanted` are timestamps too, of the beginning and of the first frame wanted. Each candidate is tried
+    out: the first frame from there must be whole, and earlier than `wanted`.
+    """
+    last_byte: int | None = None
+    for lead_s in _LEADS_S:
+        with av.open(name) as container:
+            stream = picture_stream(container, stream_index)
+            assert stream.time_base is not None
+            target = wanted - round(lead_s / stream.time_base)
+            formats = _SEEKABLE & set(container.format.name.split(","))
+            if target <= earliest or not formats or codec_of(stream) not in _WITH_KEY_FRAMES:
+                return None
+            if "mpegts" in formats and last_byte is None:
+                last_byte = _place_in_stream(name, stream_index, wanted)
+                if last_byte is None:
+                    return None
+            if _is_good(container, stream, target, wanted, last_byte):
+                return target
+    return None
+
+
+def _place_in_stream(name: str, stream_index: int, wanted: int) -> int | None:
+    """The byte where a .ts has reached `wanted`; None if its clock starts anew before that, and seeking goes astray.
+
+    A .ts has no index, and may be several recordings in one file. Reading without decoding takes seconds an hour.
+    """
+    latest: int | None = None
+    with av.open(name) as container:
+        for packet in container.demux(container.streams[stream_index]):
+            if packet.dts is None or not packet.time_base:
+                continue
+            if latest is not None and packet.dts < latest - RESTART_S / packet.time_base:
+                return None
+            latest = packet.dts
+            if latest >= wanted:
+                return packet.pos
+    return None
+
+
+def _is_good(container: InputContainer, stream: VideoStream, target: int, wanted: int, last_byte: int | None) -> bool:
+    try:
+        if last_byte is not None:
+            container.seek(target, stream=stream)
+            position = next((packet.pos for packet in container.demux(stream)), None)
+            if position is None or position > last_byte:
+                return False
+        container.seek(target, stream=stream)
+        frames = (
+            frame for step in steps(container, stream, every_stream=False, from_key_frame=True) for frame in step.frames
+        )
+        first = next(frames, None)
+    except av.error.FFmpegError:
+        return False
+    return first is not None and first.pts is not None and first.pts < wanted and not first.is_corrupt
