@@ -390,12 +390,18 @@ def test_an_excerpt_does_not_claim_the_timecode_of_the_first_frame(tmp_path: Pat
         assert "timecode" not in result.streams.video[0].metadata
 
 
-def test_an_input_that_is_gone_at_the_end_is_named(tmp_path: Path) -> None:
-    path = Clip(moving(5), sounds=[Sound()]).write(tmp_path / "a.mp4")
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"another file")])
+def test_the_picture_of_one_file_never_gets_the_sound_of_another(tmp_path: Path, change: Any) -> None:
+    path = Clip(moving(5), sounds=[Sound()]).write(tmp_path / "a.mkv")
+    changed: list[int] = []
 
-    def vanish(frame: Any, listener: Any) -> Any:
-        path.unlink(missing_ok=True)
+    def restore(frame: Any, listener: Any) -> Any:
+        if not changed:
+            change(path)
+        changed.append(1)
         return frame
 
-    with pytest.raises(VideoFileError, match=r"a\.mp4: cannot be read any more .* the frames stay in "):
-        Run(path, vanish)
+    with pytest.raises(VideoFileError, match=r"a\.mkv: was changed or removed .* the 5 frames done stay in "):
+        Run(path, restore)
+    assert not (tmp_path / "result.mp4").exists()
+    assert (tmp_path / "work").exists()

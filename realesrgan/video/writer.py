@@ -72,8 +72,14 @@ def assemble(
     or not at all.
 
     Raises:
-        VideoFileError: the container refuses the video, or the disk.
+        VideoFileError: the container refuses the video, or the disk; or the input is no longer the file it was when
+            it was probed, so that its sound would not be that of the picture.
     """
+    if not source.unchanged():
+        raise VideoFileError(
+            f"{source.path}: was changed or removed while it was restored, so its sound may not belong to the picture; "
+            f"the {workspace.frames_done} frames done stay in {workspace.folder}"
+        )
     part = _part_of(target)
     span = Span(source.origin_s + Fraction(start_s), Fraction(start_s), _fraction(end_s))
     try:
