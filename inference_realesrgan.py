@@ -2,7 +2,7 @@
 
 import sys
 
-from realesrgan.cli.image import main
+from realesrgan.cli.main import image
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(image())

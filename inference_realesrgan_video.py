@@ -2,7 +2,7 @@
 
 import sys
 
-from realesrgan.cli.video import main
+from realesrgan.cli.main import video
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(video())

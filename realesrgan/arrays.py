@@ -16,6 +16,10 @@ Mode = Literal["L", "RGB", "RGBA"]
 MOST_OUTSCALE = 64  # so that a slip of the finger does not ask for terabytes
 # ITU-R BT.601 luma of R, G, B: how OpenCV, and so the published code, turns a restored gray picture gray again.
 LUMA = (0.299, 0.587, 0.114)
+# How far around an edge the networks' own alpha is kept, in pixels of the source. Measured with animevideov3, x4plus
+# and x4plus_anime_6B on hard, soft and two-pixel edges: from 4 pixels on, the error no longer depends on the edge.
+ALPHA_EDGE_PX = 4
+_BAND_ROWS = 256  # of a result, handled at a time
 
 
 @dataclass(frozen=True)
@@ -126,3 +130,28 @@ def bleed_colour(colour: Array, alpha: Array) -> Array:
     filled = colour.copy()
     filled[hidden] = colour.reshape(-1, colour.shape[2])[nearest[labels[hidden]]]
     return filled
+
+
+def keep_constant_alpha(alpha: Array, enlarged: Array, radius: int = ALPHA_EDGE_PX) -> Array:
+    """Undo what a network made of alpha where there was nothing to restore.
+
+    Networks turn 0 into 1 and 255 into 254 or a few levels less. `enlarged` is the (H', W') result for the (H, W)
+    source `alpha`, of the same type. Each of its pixels gets the value of the source exactly if the source is constant
+    within `radius` pixels (a square) of it, and stays as it is otherwise: edges are left to the network.
+    """
+    side = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    # Beyond the border nothing counts: a constant picture is constant up to it.
+    constant = cv2.erode(alpha, side) == cv2.dilate(alpha, side)
+    if not constant.any():
+        return enlarged
+    rows, columns = (_nearest(after, before) for after, before in zip(enlarged.shape, alpha.shape, strict=True))
+    result = enlarged.copy()
+    for top in range(0, len(rows), _BAND_ROWS):  # so that the enlarged mask and source never exist as a whole
+        band = rows[top : top + _BAND_ROWS]
+        np.copyto(result[top : top + _BAND_ROWS], alpha[band][:, columns], where=constant[band][:, columns])
+    return result
+
+
+def _nearest(after: int, before: int) -> Array:
+    """Which of `before` pixels lies under the centre of each of `after`."""
+    return (2 * np.arange(after) + 1) * before // (2 * after)

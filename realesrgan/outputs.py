@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import UsageError
+
+_PART = re.compile(r"\.realesrgan-[0-9a-f]{8}-([0-9a-f]{4})-([0-9]+)\.part(\.[^.]*)?")
 
 
 def refuse_overwrites(work: Iterable[tuple[Path, Sequence[Path]]]) -> None:
@@ -16,13 +22,13 @@ def refuse_overwrites(work: Iterable[tuple[Path, Sequence[Path]]]) -> None:
         UsageError: a target is a source, or two sources have the same.
     """
     work = list(work)
-    sources = {_place(source) for source, _ in work}
+    sources = {place_of(source) for source, _ in work}
     makers: dict[str, Path] = {}
     for source, targets in work:
         for target in targets:
-            place = _place(target)
+            place = place_of(target)
             if place in sources:
-                raise UsageError(f"{target} is an input and would be overwritten: choose another -o or --suffix")
+                raise UsageError(f"{target} is an input and would be overwritten: choose another `output` or `suffix`")
             if place in makers:
                 raise UsageError(
                     f"{makers[place]} and {source} would both be written to {target}: "
@@ -31,6 +37,40 @@ def refuse_overwrites(work: Iterable[tuple[Path, Sequence[Path]]]) -> None:
             makers[place] = source
 
 
-def _place(path: Path) -> str:
-    """One name for one file, also where the system takes small and capital letters for the same."""
-    return os.path.normcase(path.resolve())
+def place_of(path: Path) -> str:
+    """One name for one file, also where the system does not tell small letters from capital ones.
+
+    A path that cannot be resolved (a link to itself) is only made absolute.
+    """
+    try:
+        path = path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: a circle of links, before Python 3.13
+        path = path.absolute()
+    return os.path.normcase(path)
+
+
+def part_of(target: Path) -> Path:
+    """Where this process writes `target` before it is renamed into place: hidden, in the same folder, 45 bytes long.
+
+    The name says which machine and process made it, so that `remove_stale_parts` can tell what is left over.
+    """
+    digest = hashlib.blake2s(os.fsencode(target.name), digest_size=4).hexdigest()
+    return target.with_name(f".realesrgan-{digest}-{_machine()}-{os.getpid()}.part{target.suffix}")
+
+
+def remove_stale_parts(folders: Iterable[Path]) -> None:
+    """Remove the parts that processes of this machine, which no longer run, left in `folders`. Never fails."""
+    import psutil
+
+    for folder in set(folders):
+        with suppress(OSError):
+            for entry in os.scandir(folder):
+                match = _PART.fullmatch(entry.name)
+                if match and match[1] == _machine() and not psutil.pid_exists(int(match[2])):
+                    with suppress(OSError):
+                        os.unlink(entry)
+
+
+def _machine() -> str:
+    """Folders may be shared: on another machine, or in another container, the same number is another process."""
+    return hashlib.blake2s(platform.node().encode("utf-8", "replace"), digest_size=2).hexdigest()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from .arrays import Array
+if TYPE_CHECKING:
+    from .arrays import Array  # not at run time: front ends need a Reporter before they need OpenCV
 
-FacePair = tuple[Array, Array]  # a face as cut out and as restored, both (512, 512, 3) BGR
+FacePair: TypeAlias = "tuple[Array, Array]"  # a face as cut out and as restored, both (512, 512, 3) BGR
 
 
 def _ignore(pairs: Sequence[FacePair]) -> None:
@@ -27,7 +29,7 @@ class Listener:
 
 
 # What the pipelines take: a frame, and whom to tell, to a frame.
-Restorer = Callable[[Array, Listener], Array]
+Restorer: TypeAlias = "Callable[[Array, Listener], Array]"
 
 
 class Reporter:

@@ -1,4 +1,4 @@
-"""Threads that hand work on through short queues and stop together. Knows nothing of pictures."""
+"""Threads that pass work on through short queues and stop together. Knows nothing of pictures."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-STARTING_S = 5.0  # a thread that Ctrl-C kept from starting has no number by then
-POLL_S = 0.1  # how soon a waiting thread notices that everything is to stop
+STARTING_S = 5.0  # a thread without a number by then was kept from starting by Ctrl-C
+POLL_S = 0.1  # how soon a waiting thread notices that all are to stop
 
 T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """Ends a thread whose work is no longer wanted. Raised by Crew.check and by waiting on a Channel."""
+    """Ends a thread whose work is no longer wanted; raised by `Crew.check` and while waiting on a `Channel`."""
 
 
 def run_in_own_thread(work: Callable[[], T]) -> T:
-    """Run `work` in a thread of its own, wait until that has ended, and give what it gives or raise what it raises.
+    """Run `work` in a new thread, wait for it, and return its result or raise its exception.
 
-    For what torch computes before the threads that are to compute start. Each thread that computes gets a team of
-    OpenMP threads; where all teams together are more than there are processors, they no longer wait awake for each
-    other between two steps of a network, but sleep and are woken: a picture of 64×64 takes a fifth longer. A thread
-    that ends takes its team with it.
+    Use for torch work done before the worker threads start. Every thread that computes keeps a team of OpenMP threads
+    until it ends. If all teams together outnumber the processors, OpenMP no longer spins between two steps of a network
+    but sleeps, and a 64×64 picture takes a fifth longer.
     """
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(work).result()
 
 
 class Channel(Generic[T]):
-    """A queue of bounded length from `producers` threads; it ends for its readers when each of them has closed it."""
+    """A bounded queue filled by `producers` threads; iterating ends when each of them has closed it."""
 
     def __init__(self, length: int, stop: threading.Event, producers: int) -> None:
         self._queue: queue.Queue[T] = queue.Queue(length)
@@ -41,7 +40,7 @@ class Channel(Generic[T]):
         self._lock = threading.Lock()
 
     def put(self, item: T) -> None:
-        """Hand `item` on, waiting while the queue is full."""
+        """Add `item`, waiting while the queue is full."""
         while not self._stop.is_set():
             try:
                 return self._queue.put(item, timeout=POLL_S)
@@ -50,13 +49,13 @@ class Channel(Generic[T]):
         raise Stopped
 
     def close(self) -> None:
-        """Say that one producer has no more."""
+        """One producer is done."""
         with self._lock:
             self._open -= 1
 
     def __iter__(self) -> Iterator[T]:
         while not self._stop.is_set():
-            closed = self._open == 0  # asked first: what was put before closing must still be found
+            closed = self._open == 0  # read first: what was put before closing must still be found
             try:
                 yield self._queue.get(timeout=0 if closed else POLL_S)
             except queue.Empty:
@@ -66,14 +65,14 @@ class Channel(Generic[T]):
 
 
 class Crew:
-    """Runs functions in threads. When one of them raises, or the caller is interrupted, all stop.
+    """Runs functions in threads; when one of them raises, or the caller is interrupted, all stop.
 
-    Use as a context manager: leaving it waits for the threads, then raises what the first failing one raised.
+    Use as a context manager: on leaving, it waits for the threads, then raises the first exception of any of them.
     """
 
     def __init__(self) -> None:
         self.stop = threading.Event()
-        self._threads: list[tuple[threading.Thread, threading.Event]] = []  # each with what tells that it has ended
+        self._threads: list[tuple[threading.Thread, threading.Event]] = []  # each with the event that it has ended
         self._crashes: list[BaseException] = []
 
     def channel(self, length: int, producers: int = 1) -> Channel[T]:
@@ -87,11 +86,11 @@ class Crew:
     def start(self, name: str, work: Callable[[], None]) -> None:
         ended = threading.Event()
         thread = threading.Thread(target=self._guard, args=(work, ended), name=name)
-        # Before it starts: Ctrl-C may come while it does, and then nobody would wait for it.
+        # Registered before it starts: Ctrl-C may come in between, and then nobody would wait for it.
         self._threads.append((thread, ended))
         try:
             thread.start()
-        except RuntimeError:  # the system has no more threads to give
+        except RuntimeError:  # out of threads
             self._threads.pop()
             raise
 
@@ -114,14 +113,14 @@ class Crew:
             if error is None:
                 self._wait()
         finally:
-            self.stop.set()  # does nothing where all ended by themselves
+            self.stop.set()  # no effect if all have ended by themselves
             self._wait()
         if self._crashes and error is None:
             raise self._crashes[0]
 
     def _wait(self) -> None:
-        # Not by Thread.join alone: interrupted by Ctrl-C it takes a running thread for dead (bpo-46726), and the
-        # process ends under it. Not without a timeout: Ctrl-C would not get through on Windows.
+        # Not Thread.join alone: interrupted by Ctrl-C, it takes a running thread for dead (bpo-46726), and the process
+        # ends under it. Not without a timeout: on Windows Ctrl-C would not get through.
         for thread, ended in self._threads:
             never_started_after = time.monotonic() + STARTING_S
             while not ended.wait(POLL_S):

@@ -13,19 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from . import arrays
-from .archs.specs import UNSHUFFLE
 from .arrays import Array, Mode
 from .engine import tensors
 from .engine.assembly import Assembly
 from .engine.device import as_device, default_device, describe
 from .engine.engine import Engine
-from .engine.planning import Plan
+from .engine.planning import PUBLISHED_MULTIPLES, Plan
 from .engine.progress import WorkMeter
 from .engine.tiling import DEFAULT_TILE_PAD, Box
 from .errors import UsageError, WeightsError
 from .model_zoo import MODELS, find_model
+from .weights.download import Report
 from .weights.load import load_network
-from .weights.store import Report, local_file, obtain
+from .weights.store import local_file, obtain
 
 AlphaUpsampler = Literal["realesrgan", "bicubic"]
 
@@ -223,7 +223,7 @@ class RealESRGANer:
 
         As published, `.scale` 2 or 1 sets `.mod_scale`, which otherwise stays what it was set to.
         """
-        self.mod_scale = UNSHUFFLE.get(self.scale, 1) if self.scale in (1, 2) else self.mod_scale
+        self.mod_scale = PUBLISHED_MULTIPLES.get(self.scale, self.mod_scale)
         self._size = img.shape[:2]
         self.img = tensors.to_tensor(self._pad(np.asarray(img, np.float32)), self.device).to(self.engine.input_dtype)
 
@@ -309,11 +309,9 @@ def load_upsampler(
         paths: list[str | Path] = [model_path]
     elif model is None:
         raise UsageError("give a `model_name`, or weights as `model_path`")
-    elif model.weak_denoise is None or denoise_strength == 1:
-        paths = [found.path for found in obtain([model.weights], report)]
     else:
-        paths = [found.path for found in obtain(model.files, report)]
-        shares = [denoise_strength, 1 - denoise_strength]
+        paths = [found.path for found in obtain(model.files_for(denoise_strength), report)]
+        shares = [denoise_strength, 1 - denoise_strength] if len(paths) > 1 else None
     upsampler = RealESRGANer(
         None,
         paths,

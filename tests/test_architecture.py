@@ -16,7 +16,7 @@ PACKAGE = PROJECT / "realesrgan"
 # From left to right; rooms in one layer may use each other, but not in circles.
 LAYERS = (
     ("errors",),
-    ("arrays", "restorer", "threads", "outputs"),
+    ("arrays", "restorer", "threads", "outputs", "words"),
     ("archs",),
     ("families",),
     ("model_zoo",),
@@ -34,8 +34,9 @@ LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 THIRD_PARTIES: dict[str, set[str]] = {
     "errors": set(),
     "arrays": {"cv2", "numpy"},
-    "restorer": {"numpy"},
-    "outputs": set(),
+    "restorer": set(),
+    "outputs": {"psutil"},
+    "words": set(),
     "threads": set(),
     "model_zoo": set(),
     "families": {"torch"},

@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from realesrgan.archs.precision import cast_convolutions
-from realesrgan.archs.specs import NetworkSpec, RRDBNetSpec, SRVGGNetCompactSpec
+from realesrgan.families import cast_convolutions, family_of
+from realesrgan.families.family import NetworkSpec
+from realesrgan.families.rrdbnet import RRDBNetSpec
+from realesrgan.families.srvgg import SRVGGNetCompactSpec
 from realesrgan.model_zoo import MODELS
 
 # The keys and shapes of the published checkpoints in their order, under the names of the models that have them.
@@ -225,7 +227,9 @@ def test_casting_keeps_the_full_precision_layers_to_the_last_bit(spec):
     network = with_random_weights(spec.build())
     before = copy.deepcopy(network)
     cast_convolutions(network, torch.bfloat16)
-    kept = {id(parameter) for layer in network.full_precision_layers for parameter in layer.parameters()}
+    kept = {
+        id(parameter) for layer in family_of(network).full_precision_layers(network) for parameter in layer.parameters()
+    }
     assert 0 < len(kept) < len(list(network.parameters()))
     for (name, parameter), original in zip(network.named_parameters(), before.parameters(), strict=True):
         wanted = original if id(parameter) in kept else original.to(torch.bfloat16)
@@ -233,7 +237,7 @@ def test_casting_keeps_the_full_precision_layers_to_the_last_bit(spec):
         assert torch.equal(parameter, wanted), name
 
 
-def test_a_network_without_full_precision_layers_is_left_as_it_is():
+def test_casting_leaves_a_network_of_no_family_as_it_is():
     network = cast_convolutions(nn.Sequential(nn.Conv2d(3, 3, 3)), torch.bfloat16)
     assert network[0].weight.dtype == torch.float32
 
@@ -252,7 +256,8 @@ def test_what_was_measured_to_matter_keeps_full_precision():
         (long, ["conv_first", "body.0", "body.15", "conv_body", "conv_last"]),
         (SRVGGNetCompactSpec(3, 3, 4, 4).build(), ["body.0", "body.1"]),
     ):
-        assert [name for name, layer in network.named_modules() if layer in network.full_precision_layers] == wanted
+        kept = family_of(network).full_precision_layers(network)
+        assert [name for name, layer in network.named_modules() if layer in kept] == wanted
 
 
 def test_the_residual_stream_of_a_mixed_rrdbnet_is_fp32_and_its_convolutions_are_not():

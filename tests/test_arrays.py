@@ -202,3 +202,47 @@ def test_what_lies_hidden_has_no_influence_on_the_bled_picture():
 def test_bleeding_changes_nothing_where_all_or_nothing_is_hidden(level):
     colour = picture(5, 4, 3)
     assert np.array_equal(arrays.bleed_colour(colour, np.full((5, 4), level, np.uint8)), colour)
+
+
+SIZES = [((7, 9), (28, 36)), ((12, 10), (30, 25)), ((9, 13), (14, 13)), ((8, 8), (6, 5)), ((1, 1), (4, 4))]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("before", "after"), SIZES)
+@pytest.mark.parametrize("radius", [1, 2, 4])
+def test_alpha_is_kept_exactly_where_it_is_constant_all_around_and_nowhere_else(dtype, before, after, radius):
+    random = np.random.default_rng(0)
+    peak = np.iinfo(dtype).max
+    alpha = np.zeros(before, dtype)
+    alpha[before[0] // 2 :, before[1] // 3 :] = peak
+    alpha[0, 0] = peak // 3
+    enlarged = random.integers(0, peak, after).astype(dtype)
+    given = enlarged.copy()
+    kept = arrays.keep_constant_alpha(alpha, enlarged, radius)
+    assert kept.dtype == dtype
+    assert np.array_equal(enlarged, given)
+    for y, x in np.ndindex(after):
+        row, column = int((y + 0.5) * before[0] / after[0]), int((x + 0.5) * before[1] / after[1])
+        around = alpha[max(0, row - radius) : row + radius + 1, max(0, column - radius) : column + radius + 1]
+        assert kept[y, x] == (around.flat[0] if (around == around.flat[0]).all() else enlarged[y, x])
+
+
+@pytest.mark.parametrize("value", [0, 1, 77, 255])
+def test_alpha_that_is_the_same_everywhere_comes_back_as_it_was(value):
+    off = np.full((4 * 300, 8), 3, np.uint8)
+    assert (arrays.keep_constant_alpha(np.full((300, 2), value, np.uint8), off) == value).all()
+
+
+def test_alpha_without_constant_areas_is_what_the_network_makes_of_it():
+    alpha = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    enlarged = np.kron(alpha, np.ones((4, 4), np.uint16)) + 1
+    assert np.array_equal(arrays.keep_constant_alpha(alpha, enlarged), enlarged)
+
+
+def test_alpha_of_a_picture_taken_as_a_view_is_read_in_place():
+    picture = np.zeros((20, 20, 4), np.uint8)
+    picture[:10, :, 3] = 255
+    kept = arrays.keep_constant_alpha(picture[..., 3], np.full((80, 80), 9, np.uint8))
+    assert (kept[0] == 255).all()
+    assert (kept[-1] == 0).all()
+    assert (kept[40] == 9).all()

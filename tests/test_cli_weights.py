@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from realesrgan import model_zoo
-from realesrgan.archs.specs import SRVGGNetCompactSpec
 from realesrgan.cli.main import main as command
 from realesrgan.cli.weights import main
+from realesrgan.families.srvgg import SRVGGNetCompactSpec
 from realesrgan.model_zoo import FACE_MODELS, MODELS, Model, WeightFile
 from realesrgan.weights import store
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
@@ -17,7 +19,7 @@ from tiny import picture
 
 from realesrgan.arrays import Array
 from realesrgan.errors import ImageFileError
-from realesrgan.image import files
+from realesrgan.image import files, formats, vips
 from realesrgan.image.files import Metadata, Picture
 
 MAKER = b"Acme\0"
@@ -28,7 +30,7 @@ EXPOSURE, PIXEL_WIDTH, PIXEL_HEIGHT, MAKE, ORIENTATION, EXIF_IFD = 0x829A, 0xA00
 
 
 def needs(extension: str) -> None:
-    if extension not in files.writable_formats():
+    if extension not in formats.writable_formats():
         pytest.skip(f"this libvips was built without a codec for {extension}")
 
 
@@ -427,7 +429,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 
     if moment == "encoding":
         monkeypatch.setattr(cv2, "imencode", refuse)
-        monkeypatch.setattr(files, "_to_vips", refuse)
+        monkeypatch.setattr(vips, "from_array", refuse)
     elif moment == "writing":
         fill_up_after(monkeypatch, 40)
     else:
@@ -466,8 +468,8 @@ def test_what_a_format_cannot_hold_is_refused_and_one_pixel_less_is_not(
 ) -> None:
     needs(extension)
     thin = np.zeros((8, longest + 1, 3), np.uint8)
-    assert files.too_large_for(tmp_path / f"a.{extension}", 8, longest + 1) is not None
-    with pytest.raises(ImageFileError, match=rf"a\.{extension}: .*{longest + 1}×8.*--ext png"):
+    assert formats.too_large_for(tmp_path / f"a.{extension}", 8, longest + 1) is not None
+    with pytest.raises(ImageFileError, match=rf"a\.{extension}: .*{longest + 1}×8.*ext png"):
         files.write(tmp_path / f"a.{extension}", Picture(thin))
     files.write(tmp_path / f"a.{extension}", Picture(thin[:, :-1]))
     header = files.probe(tmp_path / f"a.{extension}")
@@ -481,6 +483,70 @@ def test_an_unknown_extension_is_refused_with_those_that_are_known(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_without_metadata_gets_no_orientation_but_upright(tmp_path: Path) -> None:
-    files.write(tmp_path / "a.jpg", Picture(gradient(), Metadata()))
-    assert pyvips.Image.new_from_file(str(tmp_path / "a.jpg")).get("orientation") == 1
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "avif", "tiff"])
+def test_nothing_is_made_up_for_a_picture_that_says_nothing(tmp_path: Path, extension: str) -> None:
+    needs(extension)
+    files.write(tmp_path / f"a.{extension}", Picture(gradient()))
+    assert files.read(tmp_path / f"a.{extension}").metadata == Metadata()
+    told = pyvips.Image.new_from_file(str(tmp_path / f"a.{extension}"))
+    assert not [name for name in told.get_fields() if name.startswith(("exif", "xmp", "icc", "iptc"))]
+    assert not told.get_typeof("orientation") or told.get("orientation") == 1
+
+
+RESUME = (  # a PNG of 4×4 pixels with a text whose keyword, "Résumé", is Latin-1, as the standard has it
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x04\0\0\0\x04\x08\x02\0\0\0&\x93\t)\0\0\0\x08tEXtR\xe9sum\xe9\0x\xf0\x14\xa7|"
+    b"\0\0\0\x0cIDATx\xdac` \x1d\0\0\x004\0\x01H\xa3}o\0\0\0\0IEND\xaeB`\x82"
+)
+
+
+def test_a_png_keyword_that_is_not_ascii_is_read_and_written_again(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(RESUME)
+    assert files.probe(tmp_path / "a.png") == files.Header(4, 4, 3, 8, False)
+    files.write(tmp_path / "b.png", files.read(tmp_path / "a.png"))
+    assert b"tEXtR\xe9sum\xe9\0x" in (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tiff", "bmp", "avif"])
+def test_a_name_that_is_not_utf_8_is_no_hindrance(tmp_path: Path, extension: str) -> None:
+    needs(extension)
+    path = tmp_path / os.fsdecode(b"caf\xe9.%s" % extension.encode())
+    files.write(path, Picture(gradient()))
+    assert os.listdir(os.fsencode(tmp_path)) == [os.fsencode(path.name)]
+    assert difference(files.read(path).pixels, gradient()) < 4
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ImageFileError, match="damaged|cut short"):
+        files.read(path)
+    (tmp_path / "whole.png").write_bytes(RESUME)  # nothing of the failure sticks to the next
+    assert files.read(tmp_path / "whole.png").pixels.shape == (4, 4, 3)
+
+
+def test_importing_and_reading_leave_the_process_as_it_is(tmp_path: Path) -> None:
+    """Other parts of the same program may want OpenCV's messages, or libvips's cache."""
+    program = (
+        "import cv2, pyvips, sys; from pathlib import Path; level = cv2.utils.logging.getLogLevel();"
+        "cache = pyvips.vips_lib.vips_cache_get_max();"
+        "from realesrgan.image import files, pipeline; files.read(Path(sys.argv[1]));"
+        "assert (cv2.utils.logging.getLogLevel(), pyvips.vips_lib.vips_cache_get_max()) == (level, cache);"
+        "assert 'torch' not in sys.modules"
+    )
+    files.write(tmp_path / "a.bmp", Picture(gradient()))
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.bmp")], check=True)
+
+
+def test_a_message_of_libvips_that_is_not_utf_8_makes_no_noise(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(RESUME.replace(b"\xf0\x14\xa7|", b"\xf0\x14\xa7}"))  # a wrong CRC: a warning
+    program = (
+        "import sys; from pathlib import Path; from realesrgan.image import files, vips; vips.prepare_process();"
+        "files.read(Path(sys.argv[1]))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.png")], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("length", [250, 255])
+@pytest.mark.parametrize("letter", ["x", "画"])
+def test_a_name_as_long_as_the_system_allows_can_be_written(tmp_path: Path, letter: str, length: int) -> None:
+    stem = letter * ((length - len(".png")) // len(letter.encode()))
+    files.write(tmp_path / f"{stem}.png", Picture(gradient()))
+    assert [path.name for path in tmp_path.iterdir()] == [f"{stem}.png"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 from tiny import picture
 
 from realesrgan.errors import UsageError
-from realesrgan.image import files, jobs
+from realesrgan.image import files, formats, jobs
 from realesrgan.image.files import Picture
 from realesrgan.image.jobs import Naming, Plan
+from realesrgan.outputs import part_of
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +27,7 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def make(*names: str, channels: int = 3) -> None:
     for name in names:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
-        format_name = files.format_of(Path(name)) or "png"
+        format_name = formats.format_of(Path(name)) or "png"
         written = Path(name).with_name(f"made.{format_name}")
         files.write(written, Picture(picture(4, 5, channels)))
         written.rename(name)
@@ -163,9 +165,9 @@ def test_one_picture_given_in_several_ways_is_done_once() -> None:
 @pytest.mark.parametrize("missing", ["nowhere.png", "nowhere/", "*.nothing"])
 def test_an_input_that_does_not_exist_is_refused_by_name(missing: str) -> None:
     make("a.png")
-    with pytest.raises(UsageError, match=r"-i .*there is no such file") as refused:
+    with pytest.raises(UsageError, match=r"input .*there is no such file") as refused:
         plan("a.png", missing)
-    assert f"-i {missing}:" in str(refused.value)
+    assert f"input {missing}:" in str(refused.value)
 
 
 def test_recursion_keeps_the_tree() -> None:
@@ -183,7 +185,7 @@ def test_without_recursion_sub_folders_are_passed_over_and_named() -> None:
     assert sources(planned) == ["pics/a.png"]
     assert len(planned.passed_over) == 1
     assert str(Path("pics/x")) in planned.passed_over[0]
-    assert "--recursive" in planned.passed_over[0]
+    assert "`recursive`" in planned.passed_over[0]
     assert planned.failures == []
 
 
@@ -287,3 +289,89 @@ def test_a_batch_into_its_own_folder_can_be_finished(tmp_path: Path) -> None:
     assert [job.source.name for job in found.jobs] == ["b.png"]
     assert found.done_before == 1
     assert found.passed_over == [f"{tmp_path / 'a_out.png'}: the result of {tmp_path / 'a.png'}"]
+
+
+# Entries that the system has something against.
+
+no_links = pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+
+
+@no_links
+@pytest.mark.parametrize("given", ["pics", "pics/me", "pics/*"])
+def test_a_link_to_itself_fails_alone(given: str) -> None:
+    make("pics/a.png")
+    Path("pics/me").symlink_to("me")
+    planned = plan(given)
+    assert sources(planned) == ([] if given == "pics/me" else ["pics/a.png"])
+    assert [line for line in planned.failures if "pics/me: cannot be read" in line] == planned.failures
+    assert len(planned.failures) == 1
+
+
+@no_links
+def test_a_link_to_itself_as_a_place_for_results_is_no_traceback() -> None:
+    make("pics/a.png")
+    Path("me").symlink_to("me")
+    assert targets(plan("pics", output="me", skip_existing=True)) == ["me/a_out.png"]
+
+
+@no_links
+def test_a_link_to_nothing_fails_alone() -> None:
+    make("pics/a.png")
+    Path("pics/gone.png").symlink_to("nowhere.png")
+    planned = plan("pics")
+    assert sources(planned) == ["pics/a.png"]
+    assert len(planned.failures) == 1
+    assert "gone.png" in planned.failures[0]
+
+
+@pytest.mark.parametrize("given", ["pics", "pics/locked/x.png", "pics/locked/*.png"])
+@pytest.mark.parametrize("recursive", [False, True])
+def test_what_may_not_be_entered_fails_alone(monkeypatch: pytest.MonkeyPatch, given: str, recursive: bool) -> None:
+    """As for a folder of mode r--, which the super-user, who may run these tests, can enter all the same."""
+    make("pics/a.png", "pics/locked/x.png")
+    stat = Path.stat
+
+    def guarded(path: Path, **how: Any) -> os.stat_result:
+        if path.parent.name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **how)
+
+    monkeypatch.setattr(Path, "stat", guarded)
+    planned = plan("pics/a.png", given, recursive=recursive)
+    assert sources(planned) == ["pics/a.png"]
+    if given != "pics" or recursive:
+        assert len(planned.failures) == 1
+        assert "locked" in planned.failures[0]
+        assert ".png: cannot be read (Permission denied)" in planned.failures[0]
+
+
+def test_a_word_too_long_for_a_name_is_an_input_that_does_not_exist() -> None:
+    with pytest.raises(UsageError, match="there is no such file"):
+        plan("x" * 300)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count letters, or have other limits")
+@pytest.mark.parametrize("skip_existing", [False, True])
+def test_a_result_whose_name_would_be_too_long_fails_before_anything_is_computed(skip_existing: bool) -> None:
+    make("pics/a.png", f"pics/{'x' * 248}.png", f"pics/{'y' * 247}.png", "results/other.png")
+    planned = plan("pics", skip_existing=skip_existing)
+    assert sources(planned) == ["pics/a.png", f"pics/{'y' * 247}.png"]
+    assert len(planned.failures) == 1
+    assert "xxx.png: the name of its result would be longer than 255 bytes" in planned.failures[0]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
+def test_a_name_that_is_not_utf_8_is_a_name(tmp_path: Path) -> None:
+    make("pics/a.png", "pics/b.png")
+    Path("pics/b.png").rename(Path(os.fsdecode(b"pics/caf\xe9.png")))
+    Path(os.fsdecode(b"pics/caf\xe9.txt")).write_text("no picture")
+    planned = plan("pics")
+    assert [os.fsencode(job.target) for job in planned.jobs] == [b"results/a_out.png", b"results/caf\xe9_out.png"]
+    assert len(planned.passed_over) == 1
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_what_is_still_being_written_is_no_input(recursive: bool) -> None:
+    make("pics/a.png", "pics/b.png")
+    Path("pics/b.png").rename(part_of(Path("pics/c.png")))
+    assert sources(plan("pics", recursive=recursive)) == sources(plan("pics/*")) == ["pics/a.png"]

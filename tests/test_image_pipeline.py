@@ -6,10 +6,13 @@ import _thread
 import errno
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -20,12 +23,13 @@ import pytest
 from tiny import picture
 
 from realesrgan.arrays import Array
-from realesrgan.errors import DeviceError, ImageFileError
+from realesrgan.errors import Cancelled, DeviceError, ImageFileError
 from realesrgan.image import compare, files, pipeline
 from realesrgan.image.files import Metadata, Picture
 from realesrgan.image.jobs import Job
-from realesrgan.image.pipeline import Restorer, restore_all
-from realesrgan.restorer import FacePair, Listener
+from realesrgan.image.pipeline import restore_all
+from realesrgan.outputs import part_of
+from realesrgan.restorer import FacePair, Listener, Reporter, Restorer
 
 PATIENCE_S = 20  # longer than anything here takes; only a test that fails waits for it
 HANDFUL = 12  # pictures in memory: two short queues, and one in each thread
@@ -34,7 +38,7 @@ HANDFUL = 12  # pictures in memory: two short queues, and one in each thread
 SILENT = Listener(lambda share: None)
 
 
-class Log:
+class Log(Reporter):
     """A reporter that remembers."""
 
     def __init__(self) -> None:
@@ -43,17 +47,32 @@ class Log:
         self.errors: dict[str, str] = {}
         self.faces: dict[str, int] = {}
 
-    def restored_faces(self, job: Job, pairs: Sequence[FacePair]) -> None:
-        self.faces[job.source.name] = len(pairs)
+        self.totals: dict[str, int] = {}
+        self.facts: dict[str, str] = {}
+        self.warnings: list[str] = []
+        self.remarks: list[str] = []
 
-    def progressed(self, job: Job, share: float) -> None:
-        self.shares.setdefault(job.source.name, []).append(share)
+    def remark(self, message: str) -> None:
+        self.remarks.append(message)
 
-    def finished(self, job: Job, result: Array, seconds: float) -> None:
-        self.done.append(job.source.name)
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
 
-    def failed(self, job: Job, reason: str) -> None:
-        self.errors[job.source.name] = reason
+    def started(self, source: Path, total: int, done: int = 0) -> None:
+        self.totals[source.name] = total
+
+    def restored_faces(self, source: Path, frame: int | None, pairs: Sequence[FacePair]) -> None:
+        self.faces[source.name] = len(pairs)
+
+    def progressed(self, source: Path, done: float) -> None:
+        self.shares.setdefault(source.name, []).append(done / self.totals[source.name])
+
+    def finished(self, source: Path, target: Path, facts: str) -> None:
+        self.done.append(source.name)
+        self.facts[source.name] = facts
+
+    def failed(self, source: Path, reason: str) -> None:
+        self.errors[source.name] = reason
 
 
 @pytest.fixture
@@ -65,7 +84,9 @@ def log() -> Log:
 def no_thread_outlives_a_batch() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    assert set(threading.enumerate()) <= before
+    # Not counting what Python notes of libvips's own threads when they log something.
+    started = [thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)]
+    assert set(started) <= before
 
 
 @pytest.fixture
@@ -373,7 +394,7 @@ def test_a_result_that_fits_is_written_though_another_filled_the_disk_beside_it(
     attempts: list[str] = []
     write = files.write
 
-    def write_to_tiny_disk(path: Path, image: Picture, quality: int = files.DEFAULT_QUALITY) -> None:
+    def write_to_tiny_disk(path: Path, image: Picture, quality: int = files.DEFAULT_QUALITY) -> tuple[str, ...]:
         attempts.append(path.name)
         if path == too_large:
             filling.set()
@@ -383,7 +404,7 @@ def test_a_result_that_fits_is_written_though_another_filled_the_disk_beside_it(
         if not refused.is_set():
             refused.set()
             raise disk_full(path)
-        write(path, image, quality)
+        return write(path, image, quality)
 
     def disk_full(path: Path) -> ImageFileError:
         error = ImageFileError(f"{path}: cannot be written")
@@ -437,10 +458,10 @@ def test_reading_restoring_and_writing_overlap(tmp_path: Path, log: Log, monkeyp
             second_is_restored.set()
         return twice(frame, listener)
 
-    def writing(path: Path, result: Picture, quality: int) -> None:
+    def writing(path: Path, result: Picture, quality: int) -> tuple[str, ...]:
         if path == jobs[0].target:
             assert second_is_restored.wait(PATIENCE_S), "the second is not restored while the first is written"
-        write(path, result, quality)
+        return write(path, result, quality)
 
     monkeypatch.setattr(files, "read", reading)
     monkeypatch.setattr(files, "write", writing)
@@ -476,16 +497,127 @@ def test_memory_holds_a_handful_of_pictures_however_slow_what_follows_is(
             hold()
         return twice(frame, listener)
 
-    def writing(path: Path, result: Picture, quality: int) -> None:
+    def writing(path: Path, result: Picture, quality: int) -> tuple[str, ...]:
         if stuck == "writing":
             hold()
-        write(path.with_name(f"{threading.get_ident()}.png"), result, quality)
+        return write(path.with_name(f"{threading.get_ident()}.png"), result, quality)
 
     monkeypatch.setattr(files, "read", reading)
     monkeypatch.setattr(files, "write", writing)
     restore_all(jobs, [restoring], log)
     assert not too_many.is_set()
     assert len(log.done) == 40
+
+
+def test_memory_that_runs_out_fails_its_picture_only(tmp_path: Path, log: Log) -> None:
+    def restorer(frame: Array, listener: Listener) -> Array:
+        if frame.shape[1] == 8:
+            raise MemoryError
+        return twice(frame, listener)
+
+    jobs = make_jobs(tmp_path, 3)
+    restore_all(jobs, [restorer], log)
+    assert list(log.errors) == ["in1.png"]
+    assert "memory" in log.errors["in1.png"]
+    assert written(jobs) == ["in0.png", "in2.png"]
+
+
+def test_memory_that_runs_out_while_reading_fails_its_picture_only(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = make_jobs(tmp_path, 3)
+    read = files.read
+
+    def reading(path: Path) -> Picture:
+        if path == jobs[0].source:
+            raise MemoryError
+        return read(path)
+
+    monkeypatch.setattr(files, "read", reading)
+    restore_all(jobs, [twice], log)
+    assert written(jobs) == ["in1.png", "in2.png"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("moment", [1, 4, 9, 30])
+def test_a_reporter_can_cancel_at_any_time_and_nothing_half_written_stays(
+    tmp_path: Path, moment: int, workers: int
+) -> None:
+    class Cancelling(Log):
+        asked = 0
+
+        def check(self) -> None:
+            self.asked += 1
+            if self.asked >= moment:
+                raise Cancelled
+
+    log = Cancelling()
+    jobs = make_jobs(tmp_path, 12)
+    with pytest.raises(Cancelled):
+        restore_all(jobs, [twice] * workers, log)
+    assert log.errors == {}
+    assert sorted(written(jobs)) == sorted(log.done)
+    assert [path for path in tmp_path.rglob("*") if "part" in path.name] == []
+    for job in jobs:
+        assert not job.target.exists() or np.array_equal(
+            files.read(job.target).pixels, twice(files.read(job.source).pixels, SILENT)
+        )
+
+
+def test_a_picture_can_be_cancelled_half_way(tmp_path: Path) -> None:
+    class Cancelling(Log):
+        def check(self) -> None:
+            if self.totals:
+                raise Cancelled
+
+    def restorer(frame: Array, listener: Listener) -> Array:
+        work_until_cancelled(listener)
+        return frame
+
+    with pytest.raises(Cancelled):
+        restore_all(make_jobs(tmp_path, 3), [restorer], Cancelling())
+
+
+def test_progress_is_in_pixels_of_the_input_and_facts_say_size_faces_and_time(tmp_path: Path, log: Log) -> None:
+    def with_faces(frame: Array, listener: Listener) -> Array:
+        listener.restored_faces([(frame, frame)] * (frame.shape[1] - 6))
+        return twice(frame, listener)
+
+    jobs = make_jobs(tmp_path, 3)
+    restore_all(jobs, [with_faces], log)
+    assert log.totals == {"in0.png": 6 * 7, "in1.png": 6 * 8, "in2.png": 6 * 9}
+    facts = [log.facts[job.source.name].rsplit(", ", 1)[0] for job in jobs]
+    assert facts == ["14×12, 1 face", "16×12, 2 faces", "18×12, 3 faces"]
+    assert all(text.endswith(" s") for text in log.facts.values())
+    restore_all(jobs, [twice], log)
+    assert log.facts["in1.png"].startswith("16×12, 0.")
+
+
+def test_what_reading_and_writing_have_to_say_reaches_the_reporter_with_the_name(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = make_jobs(tmp_path, 1)
+    read = files.read
+
+    def reading(path: Path) -> Picture:
+        return replace(read(path), warnings=("is damaged",), remarks=("holds 3 frames",))
+
+    monkeypatch.setattr(files, "read", reading)
+    monkeypatch.setattr(files, "write", lambda *_: ("lost its title",))
+    restore_all([job], [twice], log)
+    assert log.remarks == [f"{job.source}: holds 3 frames"]
+    assert log.warnings == [f"{job.source}: is damaged", f"{job.source}: lost its title"]
+
+
+def test_parts_left_by_a_process_that_was_killed_are_removed(tmp_path: Path, log: Log) -> None:
+    jobs = make_jobs(tmp_path, 2)
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    mine = part_of(jobs[0].target)
+    mine.parent.mkdir()
+    mine.with_name(mine.name.replace(f"-{os.getpid()}.", f"-{process.pid}.")).touch()
+    restore_all(jobs, [twice], log)
+    assert sorted(os.listdir(mine.parent)) == ["out0.png", "out1.png"]
 
 
 class Counted(Picture):

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from realesrgan.archs.specs import RRDBNetSpec, SRVGGNetCompactSpec
 from realesrgan.errors import UsageError
+from realesrgan.families.rrdbnet import RRDBNetSpec
+from realesrgan.families.srvgg import SRVGGNetCompactSpec
 from realesrgan.model_zoo import MODELS, find_model, published_file
 
 RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
@@ -49,16 +50,6 @@ PUBLISHED_FILES = {
     ),
 }
 
-FILES = {
-    "RealESRGAN_x4plus.pth": ("v0.1.0", 67040989, "4fa0d389", "9d682f1"),
-    "RealESRNet_x4plus.pth": ("v0.1.1", 67040989, "a820b9bd", "0aa81df"),
-    "RealESRGAN_x4plus_anime_6B.pth": ("v0.2.2.4", 17938799, "f872d837", "f155e99da"),
-    "RealESRGAN_x2plus.pth": ("v0.2.1", 67061725, "49fafd45", "fa266abb"),
-    "realesr-animevideov3.pth": ("v0.2.5.0", 2504012, "b8a83768", "0018b75d"),
-    "realesr-general-x4v3.pth": ("v0.2.5.0", 4885111, "8dc7edb9", "ece96292"),
-    "realesr-general-wdn-x4v3.pth": ("v0.2.5.0", 4885111, "1641f8c4", "ee269dca"),
-}
-
 FILES = {file.name: file for model in MODELS.values() for file in model.files}
 
 
@@ -94,6 +85,19 @@ def test_every_model_comes_from_the_file_of_its_name():
 def test_only_the_general_model_has_a_twin_to_blend_with():
     twins = {name: model.weak_denoise.name for name, model in MODELS.items() if model.weak_denoise}
     assert twins == {"realesr-general-x4v3": "realesr-general-wdn-x4v3.pth"}
+
+
+def test_at_full_strength_only_the_first_of_two_files_is_needed():
+    for model in MODELS.values():
+        assert model.files_for(1) == (model.weights,)
+        assert model.files_for(0) == model.files_for(0.5) == model.files
+    assert len(MODELS["realesr-general-x4v3"].files) == 2
+
+
+def test_the_models_for_drawings_are_those_of_anime():
+    assert {name for name, model in MODELS.items() if model.for_drawings} == {
+        name for name in MODELS if "anime" in name
+    }
 
 
 @pytest.mark.parametrize("name", PUBLISHED_FILES)

@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from realesrgan.archs.precision import cast_convolutions
 from realesrgan.archs.rrdbnet_arch import RRDBNet
-from realesrgan.archs.specs import RRDBNetSpec, SRVGGNetCompactSpec
 from realesrgan.archs.srvgg_arch import SRVGGNetCompact
 from realesrgan.engine.streaming import bytes_per_column, can_stream, stream
-from realesrgan.families.row_graph import Signal
+from realesrgan.families import cast_convolutions
+from realesrgan.families.rrdbnet import RRDBNetSpec
+from realesrgan.families.signal import Signal
+from realesrgan.families.srvgg import SRVGGNetCompactSpec
 
 # Heights and widths of the body, and strips.
 SHAPES = list(itertools.product(range(1, 13), (1, 2, 7), (1, 2, 3, 5, 64)))

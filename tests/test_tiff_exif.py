@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -58,10 +60,48 @@ def test_a_damaged_exif_block_leaves_the_tiff_as_it_is(tmp_path: Path) -> None:
     before = (tmp_path / "a.tiff").read_bytes()
     block = exif_block("<")
     for damaged in (b"", b"Exif\0\0", block[:30], block[:60], block.replace(struct.pack("<I", 66), b"\xff" * 4)):
-        tiff_exif.insert(tmp_path / "a.tiff", damaged, 7, 5)
+        tiff_exif.complete(tmp_path / "a.tiff", damaged, 7, 5, has_density=True)
         assert (tmp_path / "a.tiff").read_bytes() == before
 
 
 def test_a_tiff_without_exif_has_none(tmp_path: Path) -> None:
     files.write(tmp_path / "a.tiff", Picture(picture(5, 7)))
     assert tiff_exif.extract(tmp_path / "a.tiff") is None
+
+
+def crowded_tiff(entries: int, value_bytes: int, tag: int = 270) -> bytes:
+    """A small file whose first directory has very many entries, which all point to the same bytes."""
+    at = 8 + 2 + 12 * entries + 4
+    directory = b"".join(struct.pack("<HHII", tag, 7, value_bytes, at) for _ in range(entries))
+    return b"II*\0" + struct.pack("<IH", 8, entries) + directory + bytes(4) + bytes(value_bytes)
+
+
+def nested_tiff(entries: int) -> bytes:
+    """A directory all whose entries are sub-directories that point back to itself."""
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, 8) for tag in tiff_exif.SUB_DIRECTORIES * (entries // 3))
+    return b"II*\0" + struct.pack("<IH", 8, len(directory) // 12) + directory + bytes(4)
+
+
+@pytest.mark.parametrize("content", [crowded_tiff(900, 1 << 20), crowded_tiff(60000, 40000), nested_tiff(900)])
+def test_a_directory_that_stands_for_gigabytes_takes_neither_memory_nor_time(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.tiff").write_bytes(content)
+    tracemalloc.start()
+    began = time.process_time()
+    exif = tiff_exif.extract(tmp_path / "a.tiff")
+    seconds, peak = time.process_time() - began, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert exif is None or len(exif) < 65536
+    assert peak < 10e6
+    assert seconds < 5
+
+
+def test_what_is_too_large_for_exif_is_left_out_and_the_rest_is_kept(tmp_path: Path) -> None:
+    large = struct.pack("<HHII", 270, 2, 100_000, 50)
+    maker = struct.pack("<HHI4s", 271, 2, 4, b"Me.\0")
+    (tmp_path / "a.tiff").write_bytes(
+        b"II*\0" + struct.pack("<IH", 8, 2) + large + maker + bytes(4) + bytes(16) + b"x" * 100_000
+    )
+    exif = tiff_exif.extract(tmp_path / "a.tiff")
+    assert exif is not None
+    assert b"Me." in exif
+    assert b"xxx" not in exif

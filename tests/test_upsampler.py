@@ -22,8 +22,8 @@ from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
 from torch import nn
 
 from benchmarks import textbook
-from realesrgan.archs.specs import SRVGGNetCompactSpec
 from realesrgan.errors import UsageError, WeightsError
+from realesrgan.families.srvgg import SRVGGNetCompactSpec
 from realesrgan.model_zoo import MODELS
 from realesrgan.upsampler import RealESRGANer, load_upsampler
 from realesrgan.weights import store

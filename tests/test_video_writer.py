@@ -69,8 +69,8 @@ class Run:
         codec: str = "libx264",
         crf: int | None = 1,
         excerpt: Excerpt | None = None,
-        target: Path | None = None,
         rate: Fraction | None = None,
+        target: Path | None = None,
     ) -> None:
         self.source: VideoSource = probe(path, rate)
         self.encoding: Encoding = choose_encoding(codec, crf, None, None, self.source.depth_bits, self.source.hdr)

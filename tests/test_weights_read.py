@@ -8,6 +8,7 @@ import re
 import struct
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,13 +19,15 @@ from safetensors.torch import save_file
 from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
 from torch import Tensor, nn
 
-from realesrgan.archs.specs import NetworkSpec, RRDBNetSpec, SRVGGNetCompactSpec
 from realesrgan.errors import UsageError, WeightsError
+from realesrgan.families import recognise, rename_old_keys
+from realesrgan.families.family import NetworkSpec
+from realesrgan.families.rrdbnet import RRDBNetSpec
+from realesrgan.families.srvgg import SRVGGNetCompactSpec
 from realesrgan.model_zoo import MODELS
 from realesrgan.weights import store
-from realesrgan.weights.load import build_network, load_network
+from realesrgan.weights.load import load_network
 from realesrgan.weights.read import blend, read_weights
-from realesrgan.weights.recognise import recognise, rename_old_keys
 
 StateDict = dict[str, Tensor]
 
@@ -48,7 +51,10 @@ def saved(content: object, path: Path) -> Path:
 # PyTorch's files and safetensors.
 
 
-@pytest.mark.parametrize("container", ["params_ema", "params", "state_dict", None])
+CONTAINERS = ["params_ema", "g_ema", "ema", "params", "net_g", "generator", "model", "state_dict", None]
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
 def test_a_pth_file_gives_its_tensors_whatever_holds_them(container, tmp_path):
     network = tiny_rrdbnet()
     path = save_weights(network, tmp_path / "net.pth", container)
@@ -67,11 +73,31 @@ def test_what_else_a_checkpoint_holds_is_passed_over(tmp_path):
     assert_same(read_weights(path), small_state())
 
 
+PREFIXES = ["module.", "_orig_mod.", "net.", "model.", "generator.", "module._orig_mod.", "_orig_mod.module.net."]
+
+
 @pytest.mark.parametrize("container", ["params", None])
-def test_the_prefix_of_parallel_training_is_dropped(container, tmp_path):
-    prefixed = {f"module.{key}": value for key, value in small_state().items()}
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_what_training_puts_before_every_key_is_dropped(container, prefix, tmp_path):
+    prefixed = {f"{prefix}{key}": value for key, value in small_state().items()}
     path = saved(prefixed if container is None else {container: prefixed}, tmp_path / "net.pth")
     assert_same(read_weights(path), small_state())
+
+
+def test_a_container_that_holds_no_tensors_is_passed_over(tmp_path):
+    content = {"ema": {"decay": 0.999}, "model": "RRDBNet", "generator": {}, "params": small_state()}
+    assert_same(read_weights(saved(content, tmp_path / "net.pth")), small_state())
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".bin", ".ckpt", ".safetensor", ".SAFETENSORS", ""])
+def test_the_format_is_told_from_the_content_whatever_the_name(suffix, tmp_path):
+    path = tmp_path / f"net{suffix}"
+    save_file(small_state(), tmp_path / "safe")
+    (tmp_path / "safe").rename(path)
+    if suffix != ".bin":  # which is ncnn's as well
+        assert read_weights(path).keys() == small_state().keys()
+    if suffix != ".SAFETENSORS":
+        assert_same(read_weights(saved(small_state(), path)), small_state())
 
 
 def test_a_file_from_before_zip_archives_is_read(tmp_path):
@@ -192,14 +218,12 @@ RECOGNISABLE: list[NetworkSpec] = [
     for scale in (1, 2, 4)
     for feat, block, grow in ((8, 1, 4), (6, 3, 2))
 ]
-RECOGNISABLE += [RRDBNetSpec(num_in_ch=1, num_out_ch=1, scale=scale, num_feat=4, num_block=1) for scale in (1, 2, 4)]
 RECOGNISABLE += [
     SRVGGNetCompactSpec(num_feat=feat, num_conv=conv, upscale=upscale, act_type=act)
     for act in ("prelu", "relu")
     for upscale in (1, 2, 3, 4)
     for feat, conv in ((8, 1), (5, 3))
 ]
-RECOGNISABLE += [SRVGGNetCompactSpec(num_in_ch=1, num_out_ch=1, num_feat=4, num_conv=2)]
 RECOGNISABLE += list(dict.fromkeys(model.network for model in MODELS.values()))
 
 
@@ -271,6 +295,14 @@ class OwnNetwork(nn.Module):
         self.model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1))
 
 
+class OwnWrapper(nn.Module):
+    """All of its keys begin with "model."."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.ModuleDict({"first": nn.Conv2d(3, 3, 1)})
+
+
 class OwnOldESRGAN(nn.Module):
     """What the original ESRGAN code builds, as far as its names go."""
 
@@ -281,7 +313,7 @@ class OwnOldESRGAN(nn.Module):
         self.HRconv = nn.Conv2d(4, 4, 3)
 
 
-@pytest.mark.parametrize("kind", [OwnNetwork, OwnOldESRGAN])
+@pytest.mark.parametrize("kind", [OwnNetwork, OwnWrapper, OwnOldESRGAN])
 def test_a_network_of_ones_own_gets_its_weights_under_its_own_names(kind, tmp_path):
     trained, fresh = kind(), kind()
     path = save_weights(trained, tmp_path / "own.pth", "params")
@@ -306,10 +338,9 @@ def test_weights_of_another_network_do_not_fit_the_one_brought_along(srvgg_file)
         load_network([srvgg_file], model=tiny_rrdbnet())
 
 
-def test_building_takes_the_tensors_and_draws_no_random_numbers():
-    spec, state = SRVGGNetCompactSpec(num_feat=8, num_conv=2), small_state()
+def test_loading_draws_no_random_numbers(srvgg_file):
     before = torch.get_rng_state()
-    assert_same(build_network(spec.build, state).state_dict(), state)
+    load_network([srvgg_file])
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -356,14 +387,29 @@ def test_no_weights_file_can_be_read_without_its_end(suffix, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text",
-    [b"<!DOCTYPE html>\n<html>Not Found</html>", b'{"error": 404}', b"version https://git-lfs.github.com/spec/v1\n"],
+    ("text", "what"),
+    [
+        (b"\n<!DOCTYPE html>\n<html>Not Found</html>", "a web page, saved in place of the weights"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"),
+        (b'{"error": 404}', "a text file"),
+        (b"7767517\n999 999\n", "the .param file of ncnn weights under another name"),
+    ],
 )
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_text_is_refused_as_no_weights_file(text, suffix, tmp_path):
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ""])
+def test_text_is_refused_as_what_it_is(text, what, suffix, tmp_path):
     path = tmp_path / f"net{suffix}"
     path.write_bytes(text)
-    assert re.search(r"not a PyTorch weights file|not a readable \.safetensors file", refusal(path))
+    assert f": {what}" in refusal(path)
+
+
+def test_an_archive_of_something_else_is_refused_as_one(tmp_path):
+    with zipfile.ZipFile(tmp_path / "net.pth", "w") as archive:
+        archive.writestr("RealESRGAN_x4plus.pth", b"weights")
+    assert "a zip archive, but not one of PyTorch's; if weights are in it, unpack it" in refusal(tmp_path / "net.pth")
+    with zipfile.ZipFile(tmp_path / "net.pth", "w") as archive:
+        archive.writestr("net/constants.pkl", b"")
+        archive.writestr("net/data.pkl", b"")
+    assert "a TorchScript program; wanted is the state_dict" in refusal(tmp_path / "net.pth")
 
 
 class RunsACommand:
@@ -392,7 +438,9 @@ def test_code_in_a_file_is_refused_and_not_executed(zipped, container, tmp_path)
 def test_a_plain_pickle_is_refused_and_not_executed(protocol, tmp_path):
     path = tmp_path / "net.pth"
     path.write_bytes(pickle.dumps(RunsACommand(tmp_path / "proof"), protocol))
-    assert re.search("would execute code|not a PyTorch weights file", refusal(path))
+    message = refusal(path)
+    assert "would execute code stored in it (" in message or protocol < 2  # before that, pickles were text
+    assert "mkdir" in message or protocol < 2
     assert not (tmp_path / "proof").exists()
     pickle.loads(path.read_bytes())
     assert (tmp_path / "proof").exists(), "the file would have proved nothing"
@@ -407,6 +455,7 @@ def test_a_plain_pickle_is_refused_and_not_executed(protocol, tmp_path):
         ({0: torch.zeros(1)}, "found: 0"),
         ([torch.zeros(1)], "found: list"),
         (torch.zeros(1), "found: Tensor"),
+        ({"x" * 100_000: 1}, f"found: {'x' * 60}…)"),
     ],
 )
 def test_a_file_without_weights_is_refused_with_what_it_holds(content, found, tmp_path):
@@ -422,6 +471,15 @@ def test_a_file_one_may_not_read_is_not_called_damaged(tmp_path, monkeypatch):
     path = save_weights(tiny_srvgg(), tmp_path / "net.pth")
     monkeypatch.setattr(torch, "load", forbidden)
     assert "cannot be read (Permission denied)" in refusal(path)
+
+
+def test_ncnn_files_in_capitals_are_read(tmp_path):
+    network = random_network(NCNN_SPECS[2])
+    path = write_ncnn(network, tmp_path, half=False)
+    for suffix in (".param", ".bin"):
+        path.with_suffix(suffix).rename(path.with_suffix(suffix.upper()))
+    for suffix in (".PARAM", ".BIN"):
+        assert_same(read_weights(path.with_suffix(suffix)), network.state_dict())
 
 
 @pytest.mark.parametrize("missing", [".param", ".bin"])
@@ -492,6 +550,19 @@ def test_a_network_of_another_kind_is_refused_by_its_name(keys, named, tmp_path)
     assert "wanted is RRDBNet or SRVGGNetCompact" in message
 
 
+@pytest.mark.parametrize(("taken", "given"), [(1, 1), (2, 2), (4, 4), (6, 6), (4, 3), (6, 3), (2, 3)])
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_a_generator_of_other_channels_is_refused_with_their_number(taken, given, scale, tmp_path):
+    specs: list[NetworkSpec] = [RRDBNetSpec(taken, given, scale, num_feat=4, num_block=1)]
+    if taken == given:
+        specs.append(SRVGGNetCompactSpec(taken, given, num_feat=4, num_conv=2, upscale=scale))
+    for spec in specs:
+        message = refusal(saved(spec.build().state_dict(), tmp_path / "net.pth"))
+        assert "only networks for RGB pictures, 3 in and 3 out, can be used" in message
+        if taken == given:
+            assert f"pictures of {given} channel{'s' if given > 1 else ''} in and {given} out" in message
+
+
 UNKNOWN_NETWORKS = {
     "linear": {"layers.0.weight": torch.zeros(4, 4), "layers.0.bias": torch.zeros(4)},
     "no dots": {"weight": torch.zeros(4, 4)},
@@ -508,11 +579,146 @@ def test_an_unknown_network_is_refused_with_how_its_tensors_begin(state, tmp_pat
     assert f"neither RRDBNet nor SRVGGNetCompact (its {len(state)} tensors begin with {next(iter(state))} " in message
 
 
-def test_a_generator_with_one_tensor_too_many_or_too_few_is_refused_with_the_nearest(tmp_path):
-    state = tiny_rrdbnet().state_dict()
-    for almost in ({**state, "extra.weight": torch.zeros(1)}, {key: state[key] for key in list(state)[:-1]}):
+@pytest.mark.parametrize("network", [tiny_rrdbnet(), tiny_srvgg()], ids=["RRDBNet", "SRVGGNetCompact"])
+def test_a_generator_with_other_tensors_is_refused_with_the_nearest_and_where_it_differs(network, tmp_path):
+    state = network.state_dict()
+    nearest = str(recognise(state, "net.pth")[0])
+    last, wider = list(state)[-1], list(state)[4]
+    for almost, difference in (
+        ({**state, "extra.weight": torch.zeros(7)}, "the file has in addition extra.weight (7,)"),
+        ({**state, "x" * 100_000: torch.zeros(7)}, f"the file has in addition {'x' * 60}… (7,)"),
+        ({key: state[key] for key in state if key != last}, f"the file lacks {last} {tuple(state[last].shape)}"),
+        ({**state, wider: torch.zeros(5)}, f"the file has in another shape {wider} (5,)"),
+        ({**state, **{f"extra.{i}": torch.zeros(1) for i in range(9)}}, "extra.2 (1,) and 6 more"),
+    ):
         message = refusal(saved({"params": almost}, tmp_path / "net.pth"))
-        assert "nearest is RRDBNet ×4, 1 blocks, 8 features" in message
+        assert f"nearest is {nearest}, but " in message
+        assert message.endswith(difference)
+        assert len(message) < 500
+
+
+def as_sequential_esrgan(upsamplings: int) -> Callable[[str], str]:
+    """Key names of the first ESRGAN with so many upsamplings, for those of an RRDBNet of two blocks with as many."""
+    places = {"conv_first": 0, "conv_hr": 3 * upsamplings + 2, "conv_last": 3 * upsamplings + 4}
+    places |= {f"conv_up{i}": 3 * i for i in range(1, upsamplings + 1)}
+
+    def rename(key: str) -> str:
+        layer, _, kind = key.rpartition(".")
+        return f"model.{places[layer]}.{kind}" if layer in places else as_sequential(key, blocks=2)
+
+    return rename
+
+
+ESRGAN_NAMES: dict[str, Callable[[int], Callable[[str], str]]] = {
+    "first release": lambda _: lambda key: re.sub(r"^conv_up(\d)", r"upconv\1", as_first_release(key)),
+    "sequential": as_sequential_esrgan,
+    "today": lambda _: lambda key: key,
+}
+
+
+@pytest.mark.parametrize("names", ESRGAN_NAMES.values(), ids=ESRGAN_NAMES)
+@pytest.mark.parametrize("upsamplings", [0, 1, 3, 4])
+def test_an_esrgan_of_another_scale_is_refused_with_it(names, upsamplings, tmp_path):
+    state = RRDBNetSpec(num_feat=4, num_block=2, num_grow_ch=2).build().state_dict()
+    up = [(key, state.pop(key)) for key in list(state) if key.startswith("conv_up")][:2]
+    for i in range(1, upsamplings + 1):
+        state |= {key.replace("1", str(i)): value for key, value in up}
+    renamed = {names(upsamplings)(key): tensor for key, tensor in state.items()}
+    assert len(renamed) == len(state)
+    path = saved(renamed, tmp_path / "esrgan.pth")
+    with pytest.raises(WeightsError, match=f"this is an ESRGAN that enlarges ×{2**upsamplings}; only those that enl"):
+        load_network([path])
+
+
+# Files made to do harm.
+
+
+@pytest.mark.parametrize("key", ["body.3000000.rdb1.conv1.weight", "body.99999999.weight", "body.99999999.bias"])
+@pytest.mark.parametrize("network", [tiny_rrdbnet(), tiny_srvgg()], ids=["RRDBNet", "SRVGGNetCompact"])
+def test_a_huge_number_in_a_key_costs_nothing(network, key, tmp_path, monkeypatch):
+    built: list[int] = []
+    init = nn.Conv2d.__init__
+    monkeypatch.setattr(nn.Conv2d, "__init__", lambda *args, **kwargs: [init(*args, **kwargs), built.append(1)][0])
+    for value in (torch.zeros(8, 8, 3, 3), torch.zeros(8)):
+        assert key in refusal(saved({**network.state_dict(), key: value}, tmp_path / "net.pth"))
+    assert len(built) < 200
+
+
+def test_an_archive_that_unpacks_to_more_than_itself_is_refused_before_it_is(tmp_path):
+    path = saved({"params": {"conv_first.weight": torch.zeros(1_000_000)}}, tmp_path / "large.pth")
+    with zipfile.ZipFile(path) as stored, zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name in stored.namelist():
+            bomb.writestr(name, stored.read(name))
+    assert re.search(r"refused, because its \d+ bytes would unpack to 40\d{5}", refusal(tmp_path / "bomb.pth"))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_that_repeat_what_the_file_has_once_are_refused(zipped, tmp_path):
+    large = torch.zeros(1).expand(20_000, 20_000, 3, 3)
+    path = tmp_path / "net.pth"
+    torch.save({"body.0.weight": large}, path, _use_new_zipfile_serialization=zipped)
+    assert path.stat().st_size < 5000
+    assert "refused, because its tensors hold more numbers than the file has bytes" in refusal(path)
+
+
+@pytest.mark.parametrize("key", ["conv_last.weight", "conv_first.weight", "body.0.rdb1.conv1.weight"])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_tensor_without_values_is_refused_by_name(key, suffix, tmp_path):
+    state = tiny_rrdbnet().state_dict() | {key: torch.zeros(0, 3, 3, 3)}
+    path = tmp_path / f"net{suffix}"
+    save_file(state, path) if suffix == ".safetensors" else saved(state, path)
+    assert f"damaged, {key} (0, 3, 3, 3) has no values" in refusal(path)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 3, 3), (3, 0, 3, 3), (8,), ()])
+def test_a_first_or_last_layer_of_an_odd_shape_is_refused(shape, tmp_path):
+    for network, keys in ((tiny_srvgg(), ("body.0.weight", "body.6.weight")), (tiny_rrdbnet(), ("conv_last.weight",))):
+        for key in keys:
+            assert refusal(saved(network.state_dict() | {key: torch.zeros(shape)}, tmp_path / "net.pth"))
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, about what is being made here
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8), "quantised"),
+        (lambda x: x.to_sparse(), "sparse"),
+        (lambda x: x.to("meta"), "meta"),
+        (lambda x: x.to(torch.complex64), "complex"),
+    ],
+)
+def test_tensors_of_a_special_kind_are_refused_as_such(make, kind, tmp_path):
+    state = tiny_srvgg().state_dict()
+    message = refusal(saved(state | {"body.2.weight": make(state["body.2.weight"])}, tmp_path / "net.pth"))
+    assert f"body.2.weight is a {kind} tensor" in message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_values_that_are_no_numbers_are_found_before_anything_is_computed(value, dtype, tmp_path):
+    state = {key: tensor.to(dtype) for key, tensor in tiny_srvgg().state_dict().items()}
+    state["body.4.weight"][1, 2, 0, 1] = value
+    message = refusal(saved(state, tmp_path / "net.pth"))
+    assert "body.4.weight holds values that are not finite numbers" in message
+
+
+def test_large_values_are_numbers(tmp_path):
+    state = small_state() | {"body.4.weight": torch.full((8, 8, 3, 3), 3e38)}
+    assert_same(read_weights(saved(state, tmp_path / "net.pth")), state)
+
+
+@pytest.mark.parametrize("count", ["9" * 20, "-1", "-99", str(2**31), "1e3"])
+@pytest.mark.parametrize("option", ["0", "6"])
+def test_an_ncnn_layer_of_an_odd_size_is_refused(count, option, tmp_path):
+    path = write_ncnn(tiny_srvgg(), tmp_path)
+    text = path.read_text()
+    path.write_text(re.sub(rf" {option}=\d+", f" {option}={count}", text, count=1))
+    assert path.read_text() != text
+    assert "damaged, or not the ncnn form" in refusal(path)
+
+
+def test_a_name_too_long_for_any_file_is_a_file_that_is_not_there(tmp_path):
+    assert "there is no such weights file" in refusal(tmp_path / f"{'x' * 300}.pth")
 
 
 # Blending.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from realesrgan.errors import WeightsError
 from realesrgan.model_zoo import MODELS, WeightFile
 from realesrgan.weights import store
-from realesrgan.weights.store import cache_folder, defect_of, find, obtain, search_folders, sha256_of
+from realesrgan.weights.check import defect_of, identity_of, sha256_of
+from realesrgan.weights.store import cache_folder, find, obtain, search_folders
 
 CONTENT = b"weights " * 1000
 FILE = WeightFile(
@@ -95,10 +98,21 @@ def test_the_project_is_the_one_this_package_lies_in():
 def test_the_cache_is_the_users_unless_the_variable_moves_it(monkeypatch):
     monkeypatch.setenv("REALESRGAN_CACHE", "~/models")
     assert cache_folder() == Path.home() / "models"
+    monkeypatch.setenv("REALESRGAN_CACHE", "~no_such_user/models")
+    assert cache_folder() == Path("~no_such_user/models")  # as a shell leaves it
     monkeypatch.delenv("REALESRGAN_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert "realesrgan" in cache_folder().parts
     assert cache_folder().is_relative_to(Path.home())
+
+
+@pytest.mark.parametrize("folder", ["~no_such_user/x", "x" * 5000], ids=["no user", "long"])
+def test_a_cache_that_cannot_be_hinders_only_what_must_be_downloaded(places, monkeypatch, folder):
+    put(places["weights folder"])
+    places["weights folder"].with_name("README.md").touch()
+    monkeypatch.setenv("REALESRGAN_CACHE", folder)
+    assert obtain([FILE])[0].origin == "weights folder"
+    assert find(WeightFile("other.pth", "https://example.org/other.pth")) is None
 
 
 # With the machine offline, as every test here runs.
@@ -178,3 +192,47 @@ def test_the_hash_covers_files_larger_than_one_piece(tmp_path):
     large = bytes(range(256)) * 10_000
     (tmp_path / "large").write_bytes(large)
     assert sha256_of(tmp_path / "large") == hashlib.sha256(large).hexdigest()
+
+
+# What weights hold, for jobs that go on later.
+
+
+def test_the_same_content_has_the_same_identity_wherever_it_lies(tmp_path):
+    first, second = put(tmp_path / "a" / "net.pth"), put(tmp_path / "b" / "other.pth")
+    assert identity_of([first]) == identity_of([second])
+    assert re.fullmatch("[0-9a-f]{16}", identity_of([first]))
+    second.write_bytes(CONTENT + b"!")
+    assert identity_of([first]) != identity_of([second])
+
+
+def test_the_order_and_the_number_of_files_count(tmp_path):
+    first, second = put(tmp_path / "net.pth"), put(tmp_path / "other.pth")
+    second.write_bytes(CONTENT[1:])
+    identities = {identity_of(paths) for paths in ([first], [second], [first, second], [second, first], [first, first])}
+    assert len(identities) == 5
+
+
+@pytest.mark.parametrize("suffixes", [(".param", ".bin"), (".PARAM", ".BIN")])
+def test_both_files_of_an_ncnn_pair_count_and_either_stands_for_them(tmp_path, suffixes):
+    param, binary = (put(tmp_path / f"net{suffix}") for suffix in suffixes)
+    before = identity_of([param])
+    assert identity_of([binary]) == before
+    for path in (param, binary):
+        path.write_bytes(b"changed")
+        assert identity_of([param]) == identity_of([binary]) != before
+        path.write_bytes(CONTENT)
+
+
+def test_a_bin_file_of_pytorch_stands_for_itself(tmp_path):
+    binary = tmp_path / "pytorch_model.bin"
+    torch.save({}, binary)
+    copy = tmp_path / "copy.pth"
+    copy.write_bytes(binary.read_bytes())
+    assert identity_of([binary]) == identity_of([copy])
+
+
+def test_a_missing_file_has_no_identity(tmp_path):
+    put(tmp_path / "net.param")
+    for path in (tmp_path / "none.pth", tmp_path / "net.param"):
+        with pytest.raises(WeightsError, match=path.name):
+            identity_of([path])

@@ -1,9 +1,11 @@
 """How a network computes in two precisions at once.
 
 Convolutions compute in the type of their own weights; what flows between them, the residual stream, keeps the type of
-the network's input. So a network cast with `cast_convolutions` and fed fp32 sums its residuals in fp32, and one cast
+the network's input. So a network cast with `cast_except` and fed fp32 sums its residuals in fp32, and one cast
 with plain `.half()` and fed fp16 behaves as published.
 """
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +17,8 @@ def conv_in_own_dtype(conv: nn.Module, x: Tensor) -> Tensor:
     return result
 
 
-def cast_convolutions(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Cast `network` in place to `dtype`, but for the convolutions it lists as `full_precision_layers`.
-
-    Those read the picture, close the trunk and write the picture; they are little work, and rounding them costs more
-    accuracy than all others together. A network without that list is not known to keep its residual stream apart, and
-    is left as it is.
-    """
-    kept = getattr(network, "full_precision_layers", None)
-    if kept is None:
-        return network
+def cast_except(network: nn.Module, kept: Iterable[nn.Module], dtype: torch.dtype) -> nn.Module:
+    """Cast `network` in place to `dtype`, but for the layers `kept` in the precision they have."""
     whole = {part for layer in kept for part in layer.modules()}
     for layer in network.modules():
         # Layer by layer: casting all and then some of them back would leave those rounded.

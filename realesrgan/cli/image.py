@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..model_zoo import Model
+from ..restorer import FacePair, Reporter
 from . import console, models
 from .options import ImageOptions, parse
 
 # Torch, OpenCV and libvips are imported where they are needed, so that --help and wrong usage answer at once.
 if TYPE_CHECKING:
-    from ..arrays import Array
     from ..image.files import Header
     from ..image.jobs import Job, Plan
-    from ..restorer import FacePair
 
 DEFAULT_MODEL = "RealESRGAN_x4plus"
 MEMORY_SHARE = 0.8  # of what is free may be planned for one picture and its result
@@ -37,13 +36,15 @@ def main(argv: Sequence[str] | None = None, prog: str = "inference_realesrgan.py
     """Run the command with `argv` (by default the process's) and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     options = parse(ImageOptions, argv, prog, DESCRIPTION, EPILOG % {"prog": prog})
-    return console.run(lambda: _restore(options))
+    return console.run(lambda: _restore(options), prints_results=options.dry_run)
 
 
 def _restore(options: ImageOptions) -> int:
     model = _check(options)
-    from ..image import jobs
+    from ..image import jobs, vips
     from ..image.pipeline import restore_all
+
+    vips.prepare_process()
 
     plan = jobs.plan(
         options.input,
@@ -86,7 +87,7 @@ def _check(options: ImageOptions) -> Model | None:
     model = models.check(options, DEFAULT_MODEL)
     models.check_range("--quality", options.quality, 1, 100)
     if options.ext != "auto":
-        from ..image.files import writable_formats
+        from ..image.formats import writable_formats
 
         if options.ext not in writable_formats():
             raise UsageError(f"--ext {options.ext}: not in this installation; it has {', '.join(writable_formats())}")
@@ -98,7 +99,7 @@ def _refusal(outscale: float, scale: int) -> Callable[[Header, Path], str | None
     import psutil
 
     from ..arrays import final_size
-    from ..image.files import too_large_for
+    from ..image.formats import too_large_for
 
     free = psutil.virtual_memory().available
 
@@ -117,25 +118,32 @@ def _refusal(outscale: float, scale: int) -> Callable[[Header, Path], str | None
     return refuse
 
 
-class _Report:
+class _Report(Reporter):
     """Shows the pipeline's progress: one bar for all pictures, which also moves inside a picture."""
 
     def __init__(self, jobs: Sequence[Job], options: ImageOptions) -> None:
         self.options = options
         self._bar = console.progress_bar(sum(job.header.area for job in jobs), "px")
-        self._count = len(jobs)
-        self._shares: dict[Path, float] = {}
+        self._jobs = {job.source: job for job in jobs}
+        self._done: dict[Path, float] = {}
         self._faces: dict[Path, int] = {}
         self._lock = threading.Lock()
         self.finished_count = 0
         self.failed_count = 0
 
-    def progressed(self, job: Job, share: float) -> None:
+    def remark(self, message: str) -> None:
+        console.say(message)
+
+    def warn(self, message: str) -> None:
+        console.say(f"warning: {message}")
+
+    def progressed(self, source: Path, done: float) -> None:
         with self._lock:
-            self._bar.update(job.header.area * max(0.0, share - self._shares.get(job.source, 0.0)))
-            self._shares[job.source] = max(share, self._shares.get(job.source, 0.0))
+            before = self._done.get(source, 0.0)
+            self._bar.update(max(0.0, done - before))
+            self._done[source] = max(done, before)
             self._bar.set_description_str(
-                f"{self.finished_count + self.failed_count + 1}/{self._count} {job.source.name}", refresh=False
+                f"{self.finished_count + self.failed_count + 1}/{len(self._jobs)} {source.name}", refresh=False
             )
 
     @property
@@ -146,25 +154,25 @@ class _Report:
     def face_count(self) -> int:
         return sum(self._faces.values())
 
-    def restored_faces(self, job: Job, pairs: Sequence[FacePair]) -> None:
+    def restored_faces(self, source: Path, frame: int | None, pairs: Sequence[FacePair]) -> None:
         with self._lock:
-            self._faces[job.source] = len(pairs)
+            self._faces[source] = len(pairs)
         if self.options.save_faces is not None:
-            folder = Path(self.options.save_faces) / job.target.parent.relative_to(self.options.output)
-            models.save_faces(folder, job.target.stem, pairs)
+            target = self._jobs[source].target
+            folder = Path(self.options.save_faces) / target.parent.relative_to(self.options.output)
+            models.save_faces(folder, target.stem, pairs)
 
-    def finished(self, job: Job, result: Array, seconds: float) -> None:
-        self.progressed(job, 1.0)
+    def finished(self, source: Path, target: Path, facts: str) -> None:
+        self.progressed(source, self._jobs[source].header.area)
         with self._lock:
             self.finished_count += 1
-        faces = f"  {console.count(self._faces[job.source], 'face')}" if job.source in self._faces else ""
-        console.announce(f"{job.target}  {result.shape[1]}×{result.shape[0]}{faces}  {console.duration(seconds)}")
+        console.announce(f"{target}  {facts}")
 
-    def failed(self, job: Job, reason: str) -> None:
-        self.progressed(job, 1.0)
+    def failed(self, source: Path, reason: str) -> None:
+        self.progressed(source, self._jobs[source].header.area)
         with self._lock:
             self.failed_count += 1
-        console.say(f"failed: {reason if str(job.source) in reason else f'{job.source}: {reason}'}")
+        console.say(f"failed: {reason if str(source) in reason else f'{source}: {reason}'}")
 
     def close(self) -> None:
         self._bar.close()

@@ -6,6 +6,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from . import interrupts
+
 COMMANDS = {
     "image": "restore pictures (the same as inference_realesrgan.py)",
     "video": "restore videos (the same as inference_realesrgan_video.py)",
@@ -13,13 +15,28 @@ COMMANDS = {
 }
 
 
+def image() -> int:
+    """Run the picture command as inference_realesrgan.py does."""
+    return _run("image", sys.argv[1:], "inference_realesrgan.py")
+
+
+def video() -> int:
+    """Run the video command as inference_realesrgan_video.py does."""
+    return _run("video", sys.argv[1:], "inference_realesrgan_video.py")
+
+
+def _run(name: str, argv: Sequence[str], prog: str) -> int:
+    with interrupts.starting():
+        command = importlib.import_module(f".{name}", __package__)
+        code: int = command.main(argv, prog=prog)
+        return code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `realesrgan COMMAND …` with `argv` (by default the process's) and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in COMMANDS:
-        command = importlib.import_module(f".{argv[0]}", __package__)
-        code: int = command.main(argv[1:], prog=f"realesrgan {argv[0]}")
-        return code
+        return _run(argv[0], argv[1:], f"realesrgan {argv[0]}")
     if argv and argv[0] in ("-V", "--version"):
         from .. import __version__
 

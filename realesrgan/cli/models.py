@@ -54,8 +54,8 @@ def check(options: ModelOptions, default_model: str) -> Model | None:
 
 def face_model(options: ModelOptions, model: Model | None) -> FaceModel | None:
     """Which version of GFPGAN is to restore faces, if any: it knows real faces, and would put them into drawings."""
-    is_anime = model is not None and "anime" in model.name
-    return FACE_MODELS[options.face_model] if options.face_enhance and not is_anime else None
+    for_drawings = model is not None and model.for_drawings
+    return FACE_MODELS[options.face_model] if options.face_enhance and not for_drawings else None
 
 
 def check_range(flag: str, value: float, least: float, most: float = math.inf) -> None:
@@ -69,7 +69,7 @@ def published_files(options: ModelOptions, model: Model | None) -> list[WeightFi
     """The published weight files that a job needs: the model's, unless a file was given for it, and those for faces."""
     own: tuple[WeightFile, ...] = ()
     if model is not None and options.model_path is None:
-        own = (model.weights,) if options.denoise_strength == 1 else model.files
+        own = model.files_for(options.denoise_strength)
     faces = face_model(options, model)
     return [*own, *(faces.files if faces else ())]
 

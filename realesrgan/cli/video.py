@@ -44,7 +44,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "inference_realesrgan_vi
 
 
 def _restore_all(options: VideoOptions) -> int:
+    from ..image import vips
+
     model = models.check(options, DEFAULT_MODEL)
+    vips.prepare_process()
     if options.num_process_per_gpu is not None:
         models.check_range("--num_process_per_gpu", options.num_process_per_gpu, 1)
     excerpt = _excerpt(options)

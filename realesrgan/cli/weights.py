@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import WeightsError
+from ..errors import WeightsError, spell
 from ..model_zoo import FACE_MODELS, MODELS, FaceModel, Model, WeightFile, find_any_model
 from . import console
 from .options import WeightsOptions, parse
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "realesrgan weights") ->
     argv = sys.argv[1:] if argv is None else argv
     options = parse(WeightsOptions, argv, prog, DESCRIPTION)
     actions = {"list": _list, "fetch": _fetch, "verify": _verify}
-    return console.run(lambda: actions[options.action](options))
+    return console.run(lambda: actions[options.action](options), prints_results=options.action != "fetch")
 
 
 def _models(options: WeightsOptions) -> list[Model | FaceModel]:
@@ -38,7 +38,7 @@ def _list(options: WeightsOptions) -> int:
     from ..weights.store import find
 
     for model in _models(options):
-        console.announce(f"{model.name}: {model.summary}")
+        console.announce(f"{model.name}: {spell(model.summary, lambda option: f'--{option}')}")
         for file in model.files:
             found = find(file)
             size = f"{(file.size_bytes or 0) / 1e6:.1f} MB"
@@ -67,7 +67,8 @@ def _fetch(options: WeightsOptions) -> int:
 
 def _verify(options: WeightsOptions) -> int:
     """Check every copy that lies in one of the search folders; the wheel's copies are pip's to check."""
-    from ..weights.store import defect_of, search_folders
+    from ..weights.check import defect_of
+    from ..weights.store import search_folders
 
     folders = [Path(options.to)] if options.to else [folder for folder, _ in search_folders()]
     copies = {

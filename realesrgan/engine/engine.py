@@ -14,10 +14,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ..archs.precision import cast_convolutions
-from ..archs.specs import NetworkSpec
 from ..arrays import Array
 from ..errors import RealESRGANError
+from ..families import cast_convolutions, family_of
+from ..families.family import NetworkSpec
 from .device import Precision, choose_precision, is_out_of_memory
 from .planning import Plan, Planner
 from .progress import WorkMeter, count_convolutions, counting
@@ -63,7 +63,7 @@ class Engine:
         self.scale = scale
         self.device = device
         self.precision = choose_precision(device, reduced=reduced)
-        self._keeps_stream = hasattr(network, "full_precision_layers")
+        self._keeps_stream = family_of(network) is not None
         if self.precision is Precision.MIXED_BF16 and not self._keeps_stream:
             self.precision = Precision.FP32  # an unknown network: all of it in bf16 would be visible
         self.network = self._cast(network.to(device))

@@ -10,8 +10,8 @@ import psutil
 import torch
 from torch import nn
 
-from ..archs.specs import UNSHUFFLE, NetworkSpec, RRDBNetSpec
 from ..errors import DeviceError
+from ..families.family import NetworkSpec
 from .device import Precision, free_memory_bytes
 from .streaming import bytes_per_column, can_stream
 from .tiling import Tile, columns, whole
@@ -35,6 +35,7 @@ SMALLEST_BLOCK = 32  # columns; if a strip of one row and this width does not fi
 # An unknown network cannot be streamed, so it sees tiles with this much context: within 1.4 levels of the uncut result
 # (measured on a photograph with RealESRGAN_x4plus); the published 10 leaves up to 49.
 UNASKED_TILE_PAD = 64
+PUBLISHED_MULTIPLES = {2: 2, 1: 4}  # by scale: what the published program pads the input of any network to
 SMALLEST_TILE = 32  # if even this does not fit, nothing will
 
 
@@ -85,11 +86,11 @@ class Planner:
         self.spec = spec
         self.scale = scale
         self.device = device
-        self.precision = precision
+        self._feature_itemsize = precision.dtype.itemsize
         self.input_dtype = input_dtype
         self.max_memory = max_memory
         self.workers = 1  # that compute on the device at the same time and share its memory
-        self.size_multiple = spec.size_multiple if spec is not None else UNSHUFFLE.get(scale, 1)
+        self.size_multiple = spec.size_multiple if spec is not None else PUBLISHED_MULTIPLES.get(scale, 1)
         self._streams = spec is not None and can_stream(network)
         self._used_at_first = _bytes_in_use(device)
         self._largest_tile: int | None = None  # learnt when memory ran out, as are these two
@@ -141,7 +142,7 @@ class Planner:
             return False
         if self.spec is None:
             return self._largest_tile is None
-        needed = area * bytes_per_pixel(self.spec, self.precision)
+        needed = area * self.spec.bytes_per_pixel(self._feature_itemsize)
         if self._streams and self.device.type == "cpu" and needed > WHOLE_ON_CPU_BYTES:
             return False
         return budget is None or needed <= budget
@@ -196,7 +197,7 @@ class Planner:
         """The side of tiles for a network that cannot be streamed; 0 if one holds all."""
         sides = [self._largest_tile] if self._largest_tile else []
         if budget is not None and self.spec is not None:
-            affordable = budget / bytes_per_pixel(self.spec, self.precision)
+            affordable = budget / self.spec.bytes_per_pixel(self._feature_itemsize)
             if height * width > affordable:
                 sides.append(max(SMALLEST_TILE, int(affordable**0.5) - 2 * UNASKED_TILE_PAD))
         side = max(1, min(sides) // self.size_multiple) * self.size_multiple if sides else 0
@@ -272,15 +273,3 @@ def _bytes_in_use(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.memory_allocated(device))
     return int(psutil.Process().memory_info().rss)
-
-
-def bytes_per_pixel(spec: NetworkSpec, precision: Precision) -> float:
-    """Roughly what one forward pass holds at its peak for each input pixel.
-
-    RRDBNet peaks at the last convolution, at 16 times the area of its body: the features it reads in their own type
-    and in fp32, and its result. SRVGGNetCompact holds two layers' features and the enlarged picture.
-    """
-    feature_bytes = spec.num_feat * (4 if precision is Precision.FP32 else 2)
-    if isinstance(spec, RRDBNetSpec):
-        return 16 * (feature_bytes + spec.num_feat * 4 + 24) / spec.size_multiple**2
-    return 3 * feature_bytes + 12 * spec.num_out_ch * spec.scale**2

@@ -16,7 +16,8 @@ from ..arrays import Array
 from ..engine.device import default_device
 from ..errors import UsageError
 from ..model_zoo import FACE_DETECTOR, FACE_MODELS, FACE_PARSER
-from ..weights.store import Report, local_file, obtain
+from ..weights.download import Report
+from ..weights.store import local_file, obtain
 from .alignment import FACE_SIDE, back_into, cut_out, into_frame, paste, soft_mask
 from .detector import Face
 from .networks import FaceNetworks, load_face_networks

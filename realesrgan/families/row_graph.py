@@ -1,108 +1,34 @@
-"""Layers that work down a picture a few rows at a time, each row once.
+"""A network as layers that work down a picture a few rows at a time, each row once.
 
-Knows signals and 3×3 convolutions, but no network.
+All layers look at most one row up and one row down, so a layer that keeps the last rows of what it reads can go on
+where it stopped. Knows signals and 3×3 convolutions, but no network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .signal import Signal
+
 Emit = Callable[[int, Tensor, list[Tensor]], None]
 
 
 @dataclass(frozen=True)
 class Activation:
-    """`into` applies it to its first argument and writes into the second; if it `copies`, by way of another tensor."""
+    """`into(x, out)` writes the activation of `x` into `out`; `copies` says that it needs a temporary tensor."""
 
     into: Callable[[Tensor, Tensor], object]
     copies: bool = False
 
 
-class Signal:
-    """What flows between layers: of `height` rows the first `done` exist, and those still needed are kept.
-
-    The zeros that a convolution sees around the picture are kept with them, as row -1 and row `height`.
-    """
-
-    def __init__(self, channels: int, height: int, width: int, dtype: torch.dtype) -> None:
-        self.channels, self.height, self.width, self.dtype = channels, height, width, dtype
-        self.done = 0
-        self.reader: Layer | None = None  # the last one in order, so the one that is furthest behind
-        self.first_window_reader: Layer | None = None
-        self.window_reader: Layer | None = None  # the last one whose convolution reads it
-        self._kept: Tensor | None = None  # (N, channels, kept rows, width)
-        self._store: Tensor | None = None  # where they lie between steps
-        self._top = -1  # the row of the picture that is the first in `_kept`
-        self._converted: Tensor | None = None  # kept rows in the type of the convolutions, where that is another
-        self._converted_top = -1
-
-    @property
-    def row_bytes(self) -> int:
-        return self.channels * self.width * self.dtype.itemsize
-
-    @property
-    def bytes_held(self) -> int:
-        return sum(rows.nbytes for rows in (self._kept, self._converted) if rows is not None)
-
-    def append_rows(self, rows: int, like: Tensor) -> Tensor:
-        """Where the next rows must now be written: (N, channels, rows, width), N and the device as those of `like`."""
-        start = self._kept.shape[2] if self._kept is not None else int(self.done == 0)
-        end = start + rows
-        self.done += rows
-        complete = self.done == self.height
-        shape = (like.shape[0], self.channels, end + int(complete), self.width)
-        grown = torch.empty(shape, dtype=self.dtype, device=like.device, memory_format=torch.channels_last)
-        if start:
-            grown[:, :, :start] = 0 if self._kept is None else self._kept
-        if complete:
-            grown[:, :, end] = 0
-        self._kept, self._converted = grown, None
-        return grown[:, :, start:end]
-
-    def rows(self, top: int, bottom: int) -> Tensor:
-        """Rows [top, bottom) as (N, channels, rows, width)."""
-        assert self._kept is not None
-        return self._kept[:, :, top - self._top : bottom - self._top]
-
-    def rows_as(self, dtype: torch.dtype, top: int, bottom: int) -> Tensor:
-        """`rows` for a convolution in `dtype`, the same for all that read this signal; converted once for them."""
-        if dtype == self.dtype:
-            return self.rows(top, bottom)
-        if self._converted is None:
-            assert self._kept is not None
-            assert self.window_reader is not None
-            self._converted_top = self.window_reader.first_row_needed(self)
-            self._converted = self._kept[:, :, self._converted_top - self._top :].to(dtype)
-        return self._converted[:, :, top - self._converted_top : bottom - self._converted_top]
-
-    def trim(self, reader: Layer) -> None:
-        """Free what nobody will need any more, now that `reader` has gone on."""
-        if reader is self.window_reader:
-            self._converted = None
-        if reader is not self.reader or self._kept is None:
-            return
-        needed = reader.first_row_needed(self)
-        gone = needed - self._top
-        self._kept = self._stored(self._kept[:, :, gone:]) if gone < self._kept.shape[2] else None
-        self._top = needed
-
-    def _stored(self, rows: Tensor) -> Tensor:
-        """A copy, since a view would hold the whole strip; and always in the same place: hundreds of small blocks that
-        come and go between large ones would keep the large ones' memory from being used again."""
-        count = rows.shape[2]
-        if self._store is not None and rows.untyped_storage().data_ptr() == self._store.untyped_storage().data_ptr():
-            return rows  # nothing new came since the last time
-        if self._store is None or self._store.shape[2] < count:
-            self._store = torch.empty_like(rows, memory_format=torch.channels_last)
-        return self._store[:, :, :count].copy_(rows)
-
-    def clear(self) -> None:
-        self._kept = self._store = self._converted = None
+def leaky_relu(slope: float) -> Activation:
+    """LeakyReLU, written where its result goes without a copy."""
+    return Activation(lambda x, out: torch.ops.aten.leaky_relu.out(x, slope, out=out))
 
 
 class Layer:
@@ -211,3 +137,103 @@ class Layer:
         for signal, scale in self.residuals:
             torch.add(signal.rows(top, top + room.shape[2]), result, alpha=scale, out=room)
             result = room  # is overwritten by its own sum, element by element
+
+
+class Graph:
+    """The layers of a network, in the order in which they read from each other.
+
+    Args:
+        channels, height, width, dtype: of what the first layers read, after any folding of pixels into channels.
+    """
+
+    def __init__(self, channels: int, height: int, width: int, dtype: torch.dtype) -> None:
+        self.picture = Signal(channels, height, width, dtype)
+        self._layers: list[Layer] = []
+
+    def add(
+        self,
+        conv: nn.Conv2d,
+        *sources: Signal,
+        dtype: torch.dtype | None = None,
+        enlarge: int = 1,
+        activation: Activation | None = None,
+        residuals: tuple[tuple[Signal, float], ...] = (),
+        not_ahead_of: Signal | None = None,
+        emit: Emit | None = None,
+    ) -> Signal:
+        """Append a layer and return its output, in `dtype` or else in that of the convolution. See Layer."""
+        height, width = sources[0].height * enlarge, sources[0].width * enlarge
+        out = Signal(conv.out_channels, height, width, dtype or conv.weight.dtype)
+        layer = Layer(
+            conv,
+            sources,
+            out,
+            enlarge=enlarge,
+            activation=activation,
+            residuals=residuals,
+            not_ahead_of=not_ahead_of,
+            emit=emit,
+        )
+        self._layers.append(layer)
+        return out
+
+    @property
+    def finished(self) -> bool:
+        last = self._layers[-1].out
+        return last.done == last.height
+
+    def feed(self, rows: Tensor) -> None:
+        """Take the next rows of the (folded) picture, (N, channels, rows, width)."""
+        self.picture.append_rows(rows.shape[2], rows).copy_(rows)
+
+    def advance(self, strip: int, on_work: Callable[[int], None] | None) -> Iterator[None]:
+        """Let each layer compute up to `strip` of the rows it can, enlarged ones until they can no more.
+
+        Pauses after each step that may have given rows of the result, so that they can be taken before there are more.
+        """
+        tail = [layer for layer in self._layers if self._is_enlarged(layer)]
+        for layer in self._layers:
+            if not self._is_enlarged(layer):
+                _run(layer, strip, on_work)
+        yield
+        while sum(_run(layer, strip, on_work) for layer in tail):
+            yield
+
+    def clear(self) -> None:
+        """Free what an interrupted picture left; layers and signals refer to each other and would keep it for long."""
+        for signal in self._signals():
+            signal.clear()
+
+    def peak_bytes(self, strip: int) -> int:
+        """Roughly what `advance` holds at its peak, far from the top and the bottom of a picture.
+
+        For a graph made to ask this: rows that nobody computed are marked as done.
+        """
+        self.picture.done = self.picture.height // 2
+        for layer in self._layers:
+            layer.out.done = layer.rows_ready()
+        held = sum(signal.bytes_between_steps for signal in self._signals()) + self.picture.bytes_to_grow(strip)
+        peak = held
+        for layer in self._layers:
+            converted = [(signal, signal.bytes_to_convert(layer.dtype, strip)) for signal in layer.sources]
+            held += sum(size for signal, size in converted if layer is signal.first_window_reader)
+            if layer.emit is None:
+                held += layer.out.bytes_to_grow(strip)
+            peak = max(peak, held + layer.working_bytes(strip))
+            held -= sum(size for signal, size in converted if layer is signal.window_reader)
+            held -= sum(signal.bytes_to_grow(strip) for signal in layer.inputs if layer is signal.reader)
+        return peak
+
+    def _signals(self) -> list[Signal]:
+        return [self.picture, *(layer.out for layer in self._layers if layer.emit is None)]
+
+    def _is_enlarged(self, layer: Layer) -> bool:
+        return layer.out.height > self.picture.height
+
+
+def _run(layer: Layer, strip: int, on_work: Callable[[int], None] | None) -> int:
+    work = layer.run(strip)
+    # A layer with a `not_ahead_of` repeats what another has done already, which is no progress.
+    if work and layer.not_ahead_of is None and on_work is not None:
+        on_work(work)
+    return work

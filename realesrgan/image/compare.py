@@ -9,15 +9,15 @@ from ..arrays import Array
 
 LABEL_HEIGHT = 32  # pixels
 GAP = 8  # pixels between the two pictures
-LONGEST_SIDE = 32000  # of the whole, so that JPEG can hold it
+LONGEST_SIDE = 32000  # pixels, of the whole; JPEG holds 65500
 _PAPER, _INK = (255, 255, 255), (32, 32, 32)
 _CHECKER_PX, _CHECKER_LEVELS = 8, (255, 204)
 
 
 def side_by_side(before: Array, after: Array, label: str) -> Array:
-    """Put `before`, enlarged pixel by pixel to the size of `after`, to the left of it; both labelled with their sizes.
+    """`before`, enlarged to the size of `after` without smoothing, on the left of `after`, each with a label above.
 
-    Takes (H, W), BGR or BGRA of 8 or 16 bits, gives 8-bit BGR; transparency shows as a checkerboard.
+    Takes (H, W), (H, W, 3) BGR or (H, W, 4) BGRA of 8 or 16 bits; returns 8-bit BGR, transparency as a checkerboard.
     """
     height, width = after.shape[:2]
     shrink = min(1.0, LONGEST_SIDE / max(2 * width + GAP, height + LABEL_HEIGHT))
@@ -38,7 +38,7 @@ def _labelled(picture: Array, text: str) -> Array:
     bar = np.full((LABEL_HEIGHT, picture.shape[1], 3), _PAPER, np.uint8)
     (text_width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.6, 1)
     scale = min(0.6, 0.6 * (picture.shape[1] - 8) / text_width)
-    if scale > 0.1:  # narrower pictures go without
+    if scale > 0.1:  # narrower pictures get no label
         cv2.putText(bar, text, (4, 22), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
     return np.vstack((bar, picture))
 

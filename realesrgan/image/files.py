@@ -5,10 +5,8 @@ libvips does the formats; OpenCV reads and writes the few it lacks (BMP, PNM, JP
 
 from __future__ import annotations
 
-import os
-import re
-from dataclasses import dataclass, field
-from io import FileIO
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,57 +16,31 @@ import pyvips
 
 from ..arrays import Array
 from ..errors import ImageFileError
-from . import tiff_exif
-
-# OpenCV would print a line of its own about each damaged file.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-pyvips.cache_set_max(0)  # every file is read once: a cache of operations would only hold memory
-
-# What to give libvips for each extension. PNG: level 3 with the Sub filter is smaller and faster than OpenCV's default.
-_SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "png": ("pngsave", {"compression": 3, "filter": "sub"}),
-    "jpg": ("jpegsave", {"optimize_coding": True}),
-    "webp": ("webpsave", {}),
-    "tiff": ("tiffsave", {"compression": "deflate", "predictor": "horizontal"}),
-    "avif": ("heifsave", {"compression": "av1", "effort": 3}),
-}
-_SAME_FORMAT = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tif": "tiff"}
-_LOSSY = ("jpg", "webp", "avif")
-_SIXTEEN_BIT = ("png", "tiff", "avif")
-_WITH_ALPHA = ("png", "webp", "tiff", "avif", "bmp")
-_LONGEST_SIDE = {"jpg": 65500, "webp": 16383, "avif": 16384}
-DEFAULT_QUALITY = 95
-
-# Names files of pictures usually have: one of these that cannot be read is reported, any other file is passed over.
-PICTURE_EXTENSIONS = frozenset(
-    ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "tif", "tiff", "bmp", "dib"]
-    + ["gif", "avif", "heic", "heif", "jp2", "ppm", "pgm", "pbm", "pnm"]
-)
+from ..outputs import part_of
+from . import extras, metadata, png_chunks, tiff_exif, vips
+from .beginning import Beginning, jfif
+from .formats import DEFAULT_QUALITY, LOSSY, PICTURE_EXTENSIONS, SAVERS, SIXTEEN_BIT, format_of, too_large_for
+from .formats import writable_formats as writable_formats
+from .metadata import Metadata as Metadata
 
 # How BMP and JPEG 2000 files begin, whatever they are called: what OpenCV reads and libvips may not.
 _OPENCV_SIGNATURES = (b"BM", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
-
-# What libvips would also open: text files of numbers, and drawings, which are better rendered larger.
-_NOT_FOR_PICTURES = (b"VipsForeignLoadMatrix", b"VipsForeignLoadSvg", b"VipsForeignLoadPdf")
-
-_METADATA_PREFIXES = ("exif-", "xmp-data", "icc-profile-data", "iptc-data")
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What a file says besides its pixels, as libvips names it; `gray_alpha` remembers a file of gray and alpha."""
-
-    fields: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    pixels_per_mm: tuple[float, float] = (1.0, 1.0)
-    gray_alpha: bool = False
+_UPRIGHT = 1  # EXIF orientation; 5 to 8 swap height and width
+_SIDEWAYS = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels as OpenCV has them, (H, W) or (H, W, 3) BGR or (H, W, 4) BGRA of uint8 or uint16, and the metadata."""
+    """A picture file in memory.
+
+    `pixels` are (H, W) or (H, W, 3) BGR or (H, W, 4) BGRA of uint8 or uint16, as OpenCV has them. `warnings` say what
+    was damaged, `remarks` what else is in the file; one line each, without its name.
+    """
 
     pixels: Array
     metadata: Metadata = field(default_factory=Metadata)
+    warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +63,7 @@ class Header:
 
 
 def probe(path: Path) -> Header | None:
-    """Read the header of a picture file, or return None if `path` is no picture by its content.
+    """Read the header of a picture file, or return None if its content is not a picture.
 
     Raises:
         ImageFileError: the file cannot be opened, is empty, or is a picture with a damaged header.
@@ -101,7 +73,7 @@ def probe(path: Path) -> Header | None:
         return None
     if isinstance(image, pyvips.Image):
         width, height = image.width, image.height
-        if _is_sideways(image):
+        if _orientation(image) in _SIDEWAYS:
             width, height = height, width
         return Header(width, height, image.bands, 16 if image.format == "ushort" else 8, bool(image.hasalpha()))
     height, width = image.shape[:2]
@@ -112,122 +84,109 @@ def probe(path: Path) -> Header | None:
 def read(path: Path) -> Picture:
     """Read a picture, set upright by its EXIF orientation; CMYK and Lab become sRGB, palettes their colours.
 
+    Of animations and files of several pages this is the first; `remarks` say so.
+
     Raises:
-        ImageFileError: the file cannot be opened, is no picture, is damaged or cut short, or has samples that are
+        ImageFileError: the file cannot be opened, is not a picture, is damaged or cut short, or has samples that are
             neither 8 nor 16 bit.
     """
-    image = _open(path)
-    if image is None:
-        raise ImageFileError(f"{path}: not a picture this program can read, or a damaged one")
-    if not isinstance(image, pyvips.Image):
-        return Picture(image)
     try:
-        return _decode(image, path)
-    except pyvips.Error as error:
-        raise ImageFileError(f"{path}: damaged or cut short{_detail(error)}") from error
+        return _read(path)
+    except _Damaged as damaged:
+        if not damaged.is_jpeg:
+            raise
+    # A JPEG with a damaged scan is still a picture, if it has its end: what is missing is gray, or what went before.
+    picture = _read(path, tolerant=True)
+    line = "its data is damaged, and part of the picture may be wrong"
+    return replace(picture, warnings=(line, *picture.warnings))
 
 
-def _open(path: Path) -> Any:
+class _Damaged(ImageFileError):
+    """A picture that cannot be decoded as it is. `is_jpeg`: it may be, by a tolerant decoder."""
+
+    def __init__(self, path: Path, error: Exception, is_jpeg: bool = False) -> None:
+        super().__init__(f"{path}: damaged or cut short{vips.detail(error)}")
+        self.is_jpeg = is_jpeg
+
+
+def _read(path: Path, *, tolerant: bool = False) -> Picture:
+    image = _open(path, tolerant=tolerant)
+    if image is None:
+        raise ImageFileError(f"{path}: not a picture that can be read here, or a damaged one")
+    if not isinstance(image, pyvips.Image):
+        return Picture(image, remarks=extras.remarks(path, "", 1))
+    loader = vips.loader_of(image)
+    try:
+        return _decode(image, path, loader)
+    except vips.ERRORS as error:
+        raise _Damaged(path, error, is_jpeg=loader == "jpeg" and not tolerant) from error
+    except OSError as error:
+        raise ImageFileError(f"{path}: cannot be read{vips.detail(error)}") from error
+
+
+def _open(path: Path, *, tolerant: bool = False) -> Any:
     """A libvips image, not yet decoded, or an array where only OpenCV knows the format, or None."""
     try:
         if path.stat().st_size == 0:
             raise ImageFileError(f"{path}: an empty file")
         with path.open("rb") as file:
-            beginning = file.read(8)
+            beginning = file.read(12)
+        claimed = extras.look_into(path).largest_side if beginning[4:8] == b"ftyp" else 0
     except OSError as error:
         raise ImageFileError(f"{path}: cannot be opened ({error.strerror})") from error
-    source = pyvips.Source.new_from_file(str(path))  # unlike a file name, this is never parsed for options in [ ]
-    loader = pyvips.vips_lib.vips_foreign_find_load_source(source.pointer)
-    if loader == pyvips.ffi.NULL or pyvips.ffi.string(loader).startswith(_NOT_FOR_PICTURES):
+    if claimed > extras.LONGEST_SIDE:  # libvips would find out, but GLib prints lines of its own
+        raise ImageFileError(f"{path}: damaged: it claims to be {claimed} pixels long")
+    try:
+        image = vips.open_image(path, tolerant=tolerant)
+    except vips.ERRORS as error:
+        raise _Damaged(path, error) from error
+    if image is None:
         named_so = path.suffix.lower()[1:] in PICTURE_EXTENSIONS
         return _read_by_opencv(path) if named_so or beginning.startswith(_OPENCV_SIGNATURES) else None
-    try:
-        return pyvips.Image.new_from_source(source, "", access="sequential", fail_on="truncated")
-    except pyvips.Error as error:
-        raise ImageFileError(f"{path}: damaged or cut short{_detail(error)}") from error
+    return image
 
 
 def _read_by_opencv(path: Path) -> Array | None:
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a line of its own for each damaged file
     # Not cv2.imread: it cannot open names with non-ASCII letters on Windows.
     try:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ImageFileError(f"{path}: damaged, or too large ({error.err})") from error
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     return image if image is not None and image.dtype in (np.uint8, np.uint16) else None
 
 
-def _is_sideways(image: pyvips.Image) -> bool:
-    return "orientation" in image.get_fields() and image.get("orientation") in (5, 6, 7, 8)
+def _orientation(image: pyvips.Image) -> int:
+    return int(vips.value_of(image, "orientation", _UPRIGHT))
 
 
-def _decode(image: pyvips.Image, path: Path) -> Picture:
-    if image.get_fields().count("orientation") and image.get("orientation") > 1:
+def _decode(image: pyvips.Image, path: Path, loader: str) -> Picture:
+    header = image  # of the file: a copy set upright or made sRGB lacks some of what that says
+    if _orientation(image) > _UPRIGHT:
         image = image.copy_memory().autorot()  # turning needs all of the picture, so it is decoded first
-    image = _to_rgb_or_gray(image)
+    image = vips.to_rgb_or_gray(image)
     if image.format not in ("uchar", "ushort"):
         raise ImageFileError(f"{path}: has {image.format} samples; convert it to 8 or 16 bits first")
-    fields = {
-        name: (image.get_typeof(name), image.get(name))
-        for name in image.get_fields()
-        if name.startswith(_METADATA_PREFIXES)
-    }
-    if image.get("vips-loader").startswith("tiff") and (exif := tiff_exif.extract(path)):
+    fields, warnings = metadata.read_fields(image)
+    if loader == "tiff" and (exif := tiff_exif.extract(path)):
         fields["exif-data"] = (pyvips.GValue.blob_type, exif)
-    metadata = Metadata(
-        fields,
-        (image.xres, image.yres),
-        gray_alpha=image.bands == 2,
-    )
-    return Picture(_to_opencv_order(image.numpy()), metadata)
+    chunks = png_chunks.read(path) if loader == "png" else png_chunks.Contents()
+    density = (header.xres, header.yres) if chunks.has_density else metadata.density_of(header)
+    if density is not None and _orientation(header) in _SIDEWAYS:
+        density = density[::-1]
+    said = Metadata(fields, density, image.bands == 2, chunks.kept)
+    pages = max(chunks.frames, int(vips.value_of(header, "n-pages", 1)))
+    return Picture(vips.to_array(image), said, warnings, extras.remarks(path, loader, pages))
 
 
-def _to_rgb_or_gray(image: pyvips.Image) -> pyvips.Image:
-    if image.interpretation == "cmyk":
-        # By the file's own profile, or a common press profile; the sRGB profile of the result takes its place.
-        depth = 16 if image.format == "ushort" else 8
-        return image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=depth)
-    if image.interpretation in ("lab", "labs", "labq", "xyz", "yxy", "lch", "cmc", "scrgb", "hsv"):
-        return image.colourspace("srgb")
-    return image[:4] if image.bands > 4 else image
-
-
-def _to_opencv_order(array: Array) -> Array:
-    if array.ndim == 2 or array.shape[2] == 1:
-        return np.ascontiguousarray(array.reshape(array.shape[:2]))
-    if array.shape[2] == 2:
-        return np.ascontiguousarray(array[..., (0, 0, 0, 1)])
-    order = (2, 1, 0) if array.shape[2] == 3 else (2, 1, 0, 3)
-    return np.ascontiguousarray(array[..., order])
-
-
-def format_of(path: Path) -> str | None:
-    """The format `path` would be written in, by its extension: one of the names --ext knows, or None."""
-    extension = path.suffix.lower().lstrip(".")
-    extension = _SAME_FORMAT.get(extension, extension)
-    return extension if extension in writable_formats() else None
-
-
-def writable_formats() -> tuple[str, ...]:
-    """The formats this installation can write, as --ext names them."""
-    return (*(name for name, (saver, _) in _SAVERS.items() if pyvips.type_find("VipsOperation", saver)), "bmp")
-
-
-def too_large_for(path: Path, width: int, height: int) -> str | None:
-    """Say why the format of `path` cannot hold a picture of this size, or None if it can."""
-    longest = _LONGEST_SIDE.get(format_of(path) or "")
-    if longest is None or max(height, width) <= longest:
-        return None
-    return f"{width}×{height} is more than {format_of(path)} can hold ({longest} a side); try --ext png"
-
-
-def holds_alpha(format_name: str) -> bool:
-    return format_name in _WITH_ALPHA
-
-
-def write(path: Path, picture: Picture, quality: int = DEFAULT_QUALITY) -> None:
+def write(path: Path, picture: Picture, quality: int = DEFAULT_QUALITY) -> tuple[str, ...]:
     """Write a picture in the format of the extension of `path`; the file appears whole or not at all.
 
     16 bits stay 16 where the format has them, else they are rounded to 8. `quality` 1 to 100 is for the lossy formats.
+    Returns a line for each thing that the picture says and the file does not.
 
     Raises:
         ImageFileError: the format is not known or cannot hold a picture of this size, or the disk refuses.
@@ -238,99 +197,59 @@ def write(path: Path, picture: Picture, quality: int = DEFAULT_QUALITY) -> None:
     height, width = picture.pixels.shape[:2]
     if reason := too_large_for(path, width, height):
         raise ImageFileError(f"{path}: {reason}")
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = part_of(path)
+    lost: tuple[str, ...] = ()
     try:
-        _encode(part, picture, format_name, quality)
+        try:
+            _encode(part, picture, format_name, quality)
+        except vips.ERRORS:  # most likely metadata that a library behind libvips takes exception to
+            lost = ("its metadata (colour profile, EXIF and the like) cannot be written and is lost",)
+            _encode(part, Picture(picture.pixels), format_name, quality)
         part.replace(path)
-    except (pyvips.Error, OSError, cv2.error) as error:
-        raise ImageFileError(f"{path}: cannot be written{_detail(error)}") from error
+    except (*vips.ERRORS, OSError, cv2.error) as error:
+        raise ImageFileError(f"{path}: cannot be written{vips.detail(error)}") from error
     finally:
         part.unlink(missing_ok=True)
+    return lost or (() if format_name == "png" else picture.metadata.lost_without_png())
 
 
 def _encode(part: Path, picture: Picture, format_name: str, quality: int) -> None:
-    pixels = picture.pixels
-    if pixels.dtype == np.uint16 and format_name not in _SIXTEEN_BIT:
+    pixels, said = picture.pixels, picture.metadata
+    if pixels.dtype == np.uint16 and format_name not in SIXTEEN_BIT:
         pixels = np.rint(pixels / np.float32(257)).astype(np.uint8)
     with part.open("w+b", buffering=0) as file:
         if format_name == "bmp":
-            _write_all(file, cv2.imencode(".bmp", pixels)[1].data)
+            _write_all(file, cv2.imencode(".bmp", pixels)[1].tobytes())
         else:
-            saver, options = _SAVERS[format_name]
-            options = options | ({"Q": quality} if format_name in _LOSSY else {})
-            _save(_to_vips(pixels, picture.metadata), saver, options, file)
-    exif = picture.metadata.fields.get("exif-data")
-    if format_name == "tiff" and exif is not None:
-        tiff_exif.insert(part, exif[1], pixels.shape[1], pixels.shape[0])
+            _encode_by_vips(file, pixels, said, format_name, quality)
+    if format_name == "tiff":
+        exif = said.fields.get("exif-data")
+        tiff_exif.complete(
+            part,
+            exif[1] if exif else None,
+            pixels.shape[1],
+            pixels.shape[0],
+            has_density=said.pixels_per_mm is not None,
+        )
 
 
-def _save(image: pyvips.Image, saver: str, options: dict[str, Any], file: FileIO) -> None:
-    """Encode straight into `file`, through which, unlike from libvips itself, one hears why a disk refuses."""
-    refusals: list[OSError] = []
-
-    def write(chunk: bytes) -> int:
-        try:
-            _write_all(file, memoryview(chunk))
-        except OSError as error:
-            refusals.append(error)
-            return -1
-        return len(chunk)
-
-    target = pyvips.TargetCustom()
-    target.on_write(write)
-    target.on_seek(file.seek)  # TIFF goes back to fill in where things are
-    target.on_read(file.read)
-    try:
-        getattr(image, f"{saver}_target")(target, **options)
-    except pyvips.Error:
-        if refusals:
-            raise refusals[0] from None
-        raise
+def _encode_by_vips(file: Any, pixels: Array, said: Metadata, format_name: str, quality: int) -> None:
+    saver, options = SAVERS[format_name]
+    options = options | {"keep": said.keep} | ({"Q": quality} if format_name in LOSSY else {})
+    image = metadata.with_metadata(vips.from_array(pixels, gray_alpha=said.gray_alpha), said)
+    sink = partial(_write_all, file)
+    beginning = None
+    if format_name == "png":
+        known = said.pixels_per_mm is not None
+        beginning = Beginning(sink, partial(png_chunks.rewrite_beginning, chunks=said.png_chunks, keep_density=known))
+    elif format_name == "jpg" and "exif-data" not in said.fields:
+        beginning = Beginning(sink, partial(jfif, pixels_per_mm=said.pixels_per_mm))
+    vips.encode(image, saver, options, file, beginning.write if beginning else sink)
+    if beginning:
+        beginning.close()
 
 
-def _write_all(file: FileIO, content: memoryview) -> None:
-    while content:
-        content = content[file.write(content) :]
-
-
-def _to_vips(pixels: Array, metadata: Metadata) -> pyvips.Image:
-    pixels = np.ascontiguousarray(pixels)
-    height, width = pixels.shape[:2]
-    bands = 1 if pixels.ndim == 2 else pixels.shape[2]
-    wide = pixels.dtype == np.uint16
-    image = pyvips.Image.new_from_memory(pixels, width, height, bands, "ushort" if wide else "uchar")
-    if bands > 1:  # libvips turns BGR round as it reads; an array turned round would be a second one
-        order = (0, 3) if metadata.gray_alpha else (2, 1, 0, 3)[:bands]
-        image = image[order[0]].bandjoin([image[band] for band in order[1:]])
-    interpretation = ("grey16" if wide else "b-w") if image.bands < 3 else ("rgb16" if wide else "srgb")
-    image = image.copy(interpretation=interpretation, xres=metadata.pixels_per_mm[0], yres=metadata.pixels_per_mm[1])
-    for name, (kind, value) in metadata.fields.items():
-        image.set_type(kind, name, _with_size(value, width, height) if name == "xmp-data" else value)
-    # After the rest: the original EXIF block, set above, still carries the orientation the pixels came with.
-    image.set_type(pyvips.GValue.gint_type, "orientation", 1)
-    return image
-
-
-# EXIF sizes and orientation are set right by libvips as it writes; XMP repeats them in text, which it leaves alone.
-def _with_size(xmp: bytes, width: int, height: int) -> bytes:
-    """Set orientation and size in an XMP packet right, whether they stand in attributes or in elements."""
-    facts = {
-        "tiff:Orientation": 1,
-        "tiff:ImageWidth": width,
-        "tiff:ImageLength": height,
-        "exif:PixelXDimension": width,
-        "exif:PixelYDimension": height,
-    }
-    for name, fact in facts.items():
-        pattern = rb"(" + name.encode() + rb"\s*(?:=\s*[\"']|>))\s*\d+"
-        xmp = re.sub(pattern, rb"\g<1>%d" % fact, xmp)
-    return xmp
-
-
-def _detail(error: Exception) -> str:
-    """The cause in brackets, to go behind a message; libvips gathers several lines, or none, the last one is it."""
-    if isinstance(error, OSError):
-        return f" ({error.strerror or error})"
-    lines = [line.strip() for line in str(getattr(error, "detail", error)).splitlines()]
-    lines = [line for line in lines if any(letter.isalpha() for letter in line)]
-    return f" ({lines[-1]})" if lines else ""
+def _write_all(file: Any, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import glob
+import os
+import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ImageFileError, UsageError
-from ..outputs import refuse_overwrites
-from . import files
+from ..outputs import place_of, refuse_overwrites
+from . import files, formats
+
+LONGEST_NAME = 255  # bytes, on Linux's file systems
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,10 @@ class Job:
 
 @dataclass
 class Plan:
-    """All that a command line asks for: what to do, and what not and why (one line each)."""
+    """What is asked for: the jobs, and a line each for what is passed over or fails.
+
+    Lines name options in backticks (see `errors.spell`).
+    """
 
     jobs: list[Job] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
@@ -40,7 +49,7 @@ class Plan:
 class Naming:
     """How results are named: `{stem}_{suffix}.{extension}` below `folder`.
 
-    `extension` "auto" keeps the input's where it can be written. What has transparency goes into PNG, as published,
+    `extension` "auto" keeps the input's if it can be written. Pictures with transparency become PNG, as published,
     unless another format that holds it was asked for by name.
     """
 
@@ -50,10 +59,10 @@ class Naming:
 
     def target(self, relative: Path, header: files.Header) -> Path:
         extension = self.extension
-        if header.has_alpha and (extension == "auto" or not files.holds_alpha(extension)):
+        if header.has_alpha and (extension == "auto" or not formats.holds_alpha(extension)):
             extension = "png"
         elif extension == "auto":
-            extension = relative.suffix[1:] if files.format_of(relative) else "png"
+            extension = relative.suffix[1:] if formats.format_of(relative) else "png"
         stem = f"{relative.stem}_{self.suffix}" if self.suffix else relative.stem
         return self.folder / relative.parent / f"{stem}.{extension}"
 
@@ -69,10 +78,9 @@ def plan(
 ) -> Plan:
     """Find the pictures that `inputs` (files, folders, patterns) stand for.
 
-    `refuse` is given a picture's header and target and says why it cannot be done, or None. A file that is no picture
-    fails if it was named itself or is called like one; in a folder, other files are passed over.
-
-    With `compare`, the before/after pictures are counted among what would be written.
+    `refuse` is given a picture's header and target and returns why it cannot be restored, or None. A file that is not
+    a picture fails if it is one of `inputs` or has a picture's extension; other files in a folder are passed over, and
+    hidden ones are not looked at. With `compare`, before/after pictures count among what would be written.
 
     Raises:
         UsageError: an input does not exist or matches nothing, two pictures would be written to one file, or one
@@ -87,10 +95,10 @@ def plan(
             result.failures.append(str(error))
             continue
         if header is None:
-            looks_like_one = path.suffix.lower()[1:] in files.PICTURE_EXTENSIONS
+            looks_like_one = path.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS
             lines = result.failures if named_itself or looks_like_one else result.passed_over
             lines.append(f"{path}: {'damaged, or ' if looks_like_one else ''}not a picture")
-        elif reason := refuse(header, target := naming.target(relative, header)):
+        elif reason := _too_long(target := naming.target(relative, header)) or refuse(header, target):
             result.failures.append(f"{path}: {reason}")
         else:
             result.jobs.append(Job(path, header, target))
@@ -98,56 +106,92 @@ def plan(
         _leave_out_results(result)
     refuse_overwrites((job.source, (job.target, job.comparison) if compare else (job.target,)) for job in result.jobs)
     if skip_existing:
-        result.done_before = sum(job.target.exists() for job in result.jobs)
-        result.jobs = [job for job in result.jobs if not job.target.exists()]
+        done = [job for job in result.jobs if _is_there(job.target)]
+        result.done_before = len(done)
+        result.jobs = [job for job in result.jobs if job not in done]
     return result
 
 
+def _too_long(target: Path) -> str | None:
+    if sys.platform == "linux" and len(os.fsencode(target.name)) > LONGEST_NAME:
+        return f"the name of its result would be longer than {LONGEST_NAME} bytes; try a shorter `suffix`, or rename it"
+    return None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be entered: writing will say so
+        return False
+
+
 def _leave_out_results(result: Plan) -> None:
-    """Where results lie among the inputs, those of an earlier run are no inputs of this one."""
-    makers = {job.target.resolve(): job.source for job in result.jobs}
+    """Results of an earlier run that lie among the inputs are not restored again."""
+    makers = {place_of(job.target): job.source for job in result.jobs}
     for job in list(result.jobs):
-        if maker := makers.get(job.source.resolve()):
+        if maker := makers.get(place_of(job.source)):
             result.jobs.remove(job)
             result.passed_over.append(f"{job.source}: the result of {maker}")
 
 
 def _expand(inputs: Sequence[str], output: Path, recursive: bool, result: Plan) -> Iterator[tuple[Path, Path]]:
     """Yield each file with its path relative to the folder it was found through."""
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for word in inputs:
         for path, relative in _expand_one(word, output, recursive, result):
-            if path.resolve() not in seen:
-                seen.add(path.resolve())
+            if (place := place_of(path)) not in seen:
+                seen.add(place)
                 yield path, relative
 
 
 def _expand_one(word: str, output: Path, recursive: bool, result: Plan) -> Iterable[tuple[Path, Path]]:
     path = Path(word)
-    if path.is_dir():
-        return _walk(path, path, {output.resolve()}, recursive, result)
-    if path.exists():
-        return [(path, Path(path.name))]
+    try:
+        kind = path.stat().st_mode
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            return _matching(word, result)
+        # A circle of links, or a folder that may not be entered.
+        result.failures.append(f"{path}: cannot be read ({error.strerror})")
+        return ()
+    if stat.S_ISDIR(kind):
+        return _walk(path, path, {place_of(output)}, recursive, result)
+    return [(path, Path(path.name))]
+
+
+def _matching(word: str, result: Plan) -> Iterator[tuple[Path, Path]]:
     matches = sorted(Path(match) for match in glob.glob(word, recursive=True))
     if not matches:
-        raise UsageError(f"-i {word}: there is no such file or folder, and no file matches it")
-    return [(match, Path(match.name)) for match in matches if match.is_file()]
+        raise UsageError(f"`input` {word}: there is no such file or folder, and no file matches it")
+    for match in matches:
+        if _is_folder(match, result) is False:
+            yield match, Path(match.name)
 
 
-def _walk(folder: Path, root: Path, closed: Set[Path], recursive: bool, result: Plan) -> Iterator[tuple[Path, Path]]:
+def _is_folder(path: Path, result: Plan) -> bool | None:
+    """Whether `path` is a folder; None, and a failure, where the system does not say."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        result.failures.append(f"{path}: cannot be read ({error.strerror})")
+        return None
+
+
+def _walk(folder: Path, root: Path, closed: Set[str], recursive: bool, result: Plan) -> Iterator[tuple[Path, Path]]:
     """`closed` are the folders not to go into: the results, and those that links could lead back to."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         result.failures.append(f"{folder}: cannot be read ({error.strerror})")
         return
-    closed = closed | {folder.resolve()}
+    closed = closed | {place_of(folder)}
     for entry in entries:
-        if entry.name.startswith("."):
+        if entry.name.startswith("."):  # hidden: also what another program, or this one, is still writing
             continue
-        if not entry.is_dir():
+        is_folder = _is_folder(entry, result)
+        if is_folder is False:
             yield entry, entry.relative_to(root)
-        elif recursive and entry.resolve() not in closed:
+        elif is_folder and recursive and place_of(entry) not in closed:
             yield from _walk(entry, root, closed, recursive, result)
-        elif not recursive:
-            result.passed_over.append(f"{entry}: a folder; --recursive goes into it")
+        elif is_folder and not recursive:
+            result.passed_over.append(f"{entry}: a folder; `recursive` goes into it")

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 EXIF_HEADER = b"Exif\0\0"  # stands in front of the TIFF in JPEG files, and in libvips's "exif-data"
 SUB_DIRECTORIES = (34665, 34853, 40965)  # Exif, GPS, Interoperability: their value is an offset, they are copied whole
-# Tags of the first directory that tell of the picture and not of how this file stores it: description, maker, model,
+# Tags of the first directory that describe the picture and not how this file stores it: description, maker, model,
 # software, date, artist, copyright.
 _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)
+_WANTED = (*_DESCRIPTIVE, *SUB_DIRECTORIES)
+_RESOLUTION_UNIT = 296
 _LONG, _SHORT = 4, 3
+# What may be taken out of a file that nobody vouches for. All entries of a directory may point to the same bytes, so
+# that a small file could stand for gigabytes. A JPEG file holds 64 KB of EXIF in all.
+_MOST_BYTES = 60_000
+_MOST_ENTRIES = 1000  # of one directory
 # TIFF's value types: how many bytes a value has, and in which units its bytes are swapped.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}
@@ -38,73 +44,113 @@ _Directory = Mapping[int, _Value]
 
 def extract(path: Path) -> bytes | None:
     """The EXIF of a TIFF file as the block other formats embed, or None if it has none."""
-    parsed = _parse_file(path)
-    if parsed is None:
-        return None
-    told = {tag: value for tag, value in parsed.items() if tag in _DESCRIPTIVE or value.below is not None}
-    return EXIF_HEADER + struct.pack("<2sHI", b"II", 42, 8) + _serialise(told, 8) if told else None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        described = _parse_foreign(content)
+    return EXIF_HEADER + struct.pack("<2sHI", b"II", 42, 8) + _serialise(described, 8) if described else None
 
 
-def insert(path: Path, exif: bytes, width: int, height: int) -> None:
-    """Add what an EXIF block tells to the TIFF file at `path`; its pixel sizes become `width` and `height`.
+def complete(path: Path, exif: bytes | None, width: int, height: int, *, has_density: bool) -> None:
+    """Add what an EXIF block says to the TIFF file at `path`, its pixel sizes as `width` and `height`.
 
-    The file's own first directory is written anew at the end, with the additions; nothing else moves. A BigTIFF file
-    (over 4 GB) and a block that cannot be parsed leave it as it is.
+    Without `has_density` the file's resolution, which TIFF requires, becomes a mere ratio. The file's own first
+    directory is written anew at the end, with the changes; nothing else moves. A BigTIFF file (over 4 GB) is left as
+    it is, and a block that cannot be parsed adds nothing.
     """
-    own, told = _parse_file(path), _parse(exif.removeprefix(EXIF_HEADER))
-    if own is None or told is None:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        own = _parse(content)
+    added = _parse_foreign(exif.removeprefix(EXIF_HEADER)) if exif else None
+    if own is None or (not added and has_density):
         return
-    added = {tag: value for tag, value in told.items() if tag in _DESCRIPTIVE or value.below is not None}
-    if camera := added.get(SUB_DIRECTORIES[0]):
-        sizes = {40962: _long(width), 40963: _long(height)}
-        added[SUB_DIRECTORIES[0]] = _Value(camera.kind, camera.count, camera.data, {**(camera.below or {}), **sizes})
+    directory = {**_with_size(added or {}, width, height), **own}
+    if not has_density:
+        directory[_RESOLUTION_UNIT] = _Value(_SHORT, 1, struct.pack("<H", 1))  # 1: no unit
     at = path.stat().st_size
     at += at % 2  # directories begin at even offsets
-    with path.open("r+b") as file:
-        file.seek(at)
-        file.write(_serialise({**added, **own}, at))
-        file.seek(4)
-        file.write(struct.pack("<I", at))
+    with path.open("r+b") as output:
+        output.seek(at)
+        output.write(_serialise(directory, at))
+        output.seek(4)
+        output.write(struct.pack("<I", at))
+
+
+def _with_size(directory: _Directory, width: int, height: int) -> _Directory:
+    camera = directory.get(SUB_DIRECTORIES[0])
+    if camera is None:
+        return directory
+    below = {**(camera.below or {}), 40962: _long(width), 40963: _long(height)}
+    return {**directory, SUB_DIRECTORIES[0]: _Value(camera.kind, camera.count, camera.data, below)}
 
 
 def _long(number: int) -> _Value:
     return _Value(_LONG, 1, struct.pack("<I", number))
 
 
-def _parse_file(path: Path) -> _Directory | None:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return _parse(content)
-
-
 def _parse(content: bytes | mmap.mmap) -> _Directory | None:
-    """The first directory of a classic TIFF, or None if `content` is none or is damaged."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(content[:4])
-    if order is None:
-        return None
-    try:
-        return _parse_directory(content, struct.unpack_from(f"{order}I", content, 4)[0], order, depth=0)
-    except (struct.error, KeyError, ValueError):
-        return None
+    """The first directory of a classic TIFF of our own making, with all there is in it."""
+    return _Parser(content).first()
 
 
-def _parse_directory(content: bytes | mmap.mmap, at: int, order: str, depth: int) -> _Directory:
-    if depth > 2:
-        raise ValueError("directories nest deeper than EXIF's do")
-    directory = {}
-    (entries,) = struct.unpack_from(f"{order}H", content, at)
-    for entry in range(at + 2, at + 2 + 12 * entries, 12):
-        tag, kind, count = struct.unpack_from(f"{order}HHI", content, entry)
-        size = _SIZES[kind] * count
-        start = entry + 8 if size <= 4 else struct.unpack_from(f"{order}I", content, entry + 8)[0]
-        data = content[start : start + size]
-        if len(data) != size:
+def _parse_foreign(content: bytes | mmap.mmap) -> _Directory | None:
+    """What describes the picture in the first directory of anybody's classic TIFF, within the limits above."""
+    return _Parser(content, most_bytes=_MOST_BYTES, most_entries=_MOST_ENTRIES, wanted=_WANTED).first()
+
+
+class _Parser:
+    def __init__(
+        self,
+        content: bytes | mmap.mmap,
+        most_bytes: int | None = None,
+        most_entries: int | None = None,
+        wanted: Collection[int] | None = None,
+    ) -> None:
+        self._content = content
+        self._room = len(content) if most_bytes is None else most_bytes
+        self._most_entries = most_entries
+        self._wanted = wanted
+        self._order = {b"II*\0": "<", b"MM\0*": ">"}.get(content[:4])
+
+    def first(self) -> _Directory | None:
+        """The first directory, or None if this is not a TIFF, or a damaged one."""
+        if self._order is None:
+            return None
+        try:
+            (at,) = self._unpack("I", 4)
+            return self._directory(at, self._wanted, depth=0)
+        except (struct.error, KeyError, ValueError):
+            return None
+
+    def _unpack(self, fields: str, at: int) -> tuple[int, ...]:
+        return struct.unpack_from(f"{self._order}{fields}", self._content, at)
+
+    def _directory(self, at: int, wanted: Collection[int] | None, depth: int) -> _Directory:
+        if depth > 2:
+            raise ValueError("directories nest deeper than EXIF's do")
+        directory: dict[int, _Value] = {}
+        (entries,) = self._unpack("H", at)
+        if self._most_entries is not None and entries > self._most_entries:
+            raise ValueError("more entries than EXIF has")
+        for entry in range(at + 2, at + 2 + 12 * entries, 12):
+            tag, kind, count = self._unpack("HHI", entry)
+            if tag in directory or (wanted is not None and tag not in wanted):
+                continue
+            data = self._data(entry, _SIZES[kind] * count)
+            if data is None:
+                continue
+            below = None
+            if tag in SUB_DIRECTORIES:
+                below = self._directory(self._unpack("I", entry + 8)[0], None, depth + 1)
+            directory[tag] = _Value(kind, count, data if self._order == "<" else _swapped(data, _UNITS[kind]), below)
+        return directory
+
+    def _data(self, entry: int, size: int) -> bytes | None:
+        """The value of an entry, or None if all values together would be too large with it."""
+        start = entry + 8 if size <= 4 else self._unpack("I", entry + 8)[0]
+        if start + size > len(self._content):
             raise ValueError("a value lies outside the file")
-        below = None
-        if tag in SUB_DIRECTORIES:
-            offset = struct.unpack_from(f"{order}I", content, entry + 8)[0]
-            below = _parse_directory(content, offset, order, depth + 1)
-        directory[tag] = _Value(kind, count, data if order == "<" else _swapped(data, _UNITS[kind]), below)
-    return directory
+        if size > self._room:
+            return None
+        self._room -= size
+        return bytes(self._content[start : start + size])
 
 
 def _swapped(data: bytes, unit: int) -> bytes:
@@ -113,7 +159,7 @@ def _swapped(data: bytes, unit: int) -> bytes:
 
 def _serialise(directory: _Directory, at: int) -> bytes:
     """A little-endian directory that will stand at offset `at` of its file, with all it points to behind it."""
-    entries, behind = b"", b""
+    entries, behind = [], bytearray()
     behind_at = at + 2 + 12 * len(directory) + 4
     for tag in sorted(directory):
         value = directory[tag]
@@ -125,5 +171,5 @@ def _serialise(directory: _Directory, at: int) -> bytes:
             data = struct.pack("<I", behind_at + len(behind))
             behind += value.data
         behind += b"\0" * (len(behind) % 2)
-        entries += struct.pack("<HHI", tag, value.kind, value.count) + data.ljust(4, b"\0")
-    return struct.pack("<H", len(directory)) + entries + struct.pack("<I", 0) + behind
+        entries.append(struct.pack("<HHI", tag, value.kind, value.count) + data.ljust(4, b"\0"))
+    return struct.pack("<H", len(directory)) + b"".join(entries) + struct.pack("<I", 0) + bytes(behind)

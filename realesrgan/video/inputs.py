@@ -11,7 +11,7 @@ from pathlib import Path
 import pyvips
 
 from ..errors import VideoFileError
-from ..image import files
+from ..image import formats
 from .sources.folder import entries_of
 
 # Names that videos usually have; in a folder, files of other names are passed over. Animations count too, if they are.
@@ -50,7 +50,7 @@ def expand(path: Path) -> Expanded:
     videos = [entry for entry in entries if _is_video(entry)]
     if not videos:
         return Expanded((path,))
-    pictures = [entry for entry in entries if _extension(entry) in files.PICTURE_EXTENSIONS and entry not in videos]
+    pictures = [entry for entry in entries if _extension(entry) in formats.PICTURE_EXTENSIONS and entry not in videos]
     if series := _series(pictures, {video.stem for video in videos}):
         raise VideoFileError(
             f"{path}: holds both videos ({videos[0].name}) and what looks like frames of one ({series[0].name} … "

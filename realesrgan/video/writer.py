@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import heapq
-import os
 import stat
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from ..errors import VideoFileError
+from ..outputs import part_of
 from .containers import Treatment, describe
 from .copies import Copied, Copies, StreamRefused, kept
 from .output_plan import OutputPlan
@@ -44,7 +43,7 @@ def check_target(target: Path) -> None:
     Raises:
         VideoFileError: a folder has its name, its own folder does not exist or cannot be written, or it is too long.
     """
-    part = _part_of(target)
+    part = part_of(target)
     try:
         with suppress(FileNotFoundError):
             if stat.S_ISDIR(target.stat().st_mode):  # unlike is_dir, in any Python it fails where the name is too long
@@ -80,7 +79,7 @@ def assemble(
             f"{source.path}: was changed or removed while it was restored, so its sound may not belong to the picture; "
             f"the {workspace.frames_done} frames done stay in {workspace.folder}"
         )
-    part = _part_of(target)
+    part = part_of(target)
     span = Span(source.origin_s + Fraction(start_s), Fraction(start_s), _fraction(end_s))
     try:
         restarts = find_restarts(source) if source.others else ()
@@ -117,10 +116,6 @@ class _Assembly:
             return {"movflags": "+faststart", "video_track_timescale": clock, "movie_timescale": clock}
         # Sound may begin a little before the picture, and then both stay where they are.
         return {"avoid_negative_ts": "disabled"}
-
-
-def _part_of(target: Path) -> Path:
-    return target.with_name(f".{zlib.crc32(os.fsencode(target.name)):08x}.{os.getpid()}.part{target.suffix}")
 
 
 def _fraction(seconds: float | None) -> Fraction | None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import WeightsError
 from ..model_zoo import WeightFile
-from .store import Report, defect_of
+from .check import defect_of
 
 if TYPE_CHECKING:
     import requests
+
+Report = Callable[[WeightFile, int], None]  # a file, and how many of its bytes are here
 
 MIRROR_VARIABLE = "REALESRGAN_MIRROR"
 OFFLINE_VARIABLE = "REALESRGAN_OFFLINE"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ..archs.specs import NetworkSpec
+from ..archs.meta_network import meta_network
 from ..errors import UsageError, WeightsError
-from .meta_network import meta_network
+from ..families import recognise, rename_old_keys
+from ..families.differences import difference
+from ..families.family import NetworkSpec
 from .read import StateDict, blend, read_weights
-from .recognise import recognise, rename_old_keys
 
 
 def load_network(
@@ -39,7 +40,7 @@ def load_network(
 
 def _read_blended(paths: Sequence[Path], shares: Sequence[float] | None, own_keys: Set[str] | None) -> StateDict:
     """Old key names are renamed, unless they are `own_keys`: those of a network the caller brought along."""
-    states = [read_weights(path) for path in paths]
+    states = [read_weights(path, own_keys) for path in paths]
     states = [state if state.keys() == own_keys else rename_old_keys(state) for state in states]
     if len(states) == 1 and shares is None:
         return states[0]
@@ -55,15 +56,6 @@ def _spec_if_known(state: StateDict, source: str) -> NetworkSpec | None:
         return None
 
 
-def build_network(build: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
-    """Build a network around the tensors of `state`, in evaluation mode and without initialising twice.
-
-    Raises:
-        RuntimeError: names or shapes differ from the network's.
-    """
-    return _filled(meta_network(build), state)
-
-
 def _filled(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     network.load_state_dict(dict(state), strict=True, assign=True)
     return network.requires_grad_(False).eval()
@@ -76,8 +68,11 @@ def load_as(build: Callable[[], nn.Module], path: Path, what: str) -> nn.Module:
         WeightsError: the file cannot be read, or holds something else.
     """
     state = read_weights(path)
-    try:
-        return build_network(build, state)
-    except RuntimeError as error:
-        shown = ", ".join(list(state)[:3])
-        raise WeightsError(f"{path}: does not hold {what} (its {len(state)} tensors begin with {shown})") from error
+    network = meta_network(build)
+    if differing := difference(_shapes(state), _shapes(network.state_dict())):
+        raise WeightsError(f"{path}: does not hold {what}: {differing}")
+    return _filled(network, state)
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(tensor.shape) for key, tensor in state.items()}

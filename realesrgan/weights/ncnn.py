@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import families
 from ..errors import WeightsError
 
 PARAM_MAGIC = "7767517"
@@ -27,27 +28,26 @@ class _Layer:
     options: dict[str, str]
 
 
-def read_ncnn(path: Path) -> dict[str, Tensor]:
-    """Read `path` (.param or .bin; the other must lie beside it) into a state dict with PyTorch's names.
+def read_ncnn(path: Path, param: Path, binary: Path) -> dict[str, Tensor]:
+    """Read a pair of ncnn files into a state dict with PyTorch's names; errors name `path`, the one that was given.
 
     Raises:
-        WeightsError: one of the pair is missing or damaged, or the network is none this project knows.
+        WeightsError: one of the pair is missing or damaged, or the network is of no known family.
     """
-    param, binary = path.with_suffix(".param"), path.with_suffix(".bin")
     for part in (param, binary):
         if not part.is_file():
             raise WeightsError(f"{path}: ncnn weights are a pair of files, and {part.name} is not beside it")
     try:
         layers = _parse_param(param.read_text(encoding="ascii"))
         contents = _read_numbers(layers, binary.read_bytes())
-    except (ValueError, KeyError, IndexError) as error:
+    except (ValueError, KeyError, IndexError, OverflowError) as error:
         raise WeightsError(f"{path}: damaged, or not the ncnn form of a Real-ESRGAN network ({error})") from error
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
     count = len(contents)
-    names = _srvgg_names(count) if any(layer.kind == "PixelShuffle" for layer in layers) else _rrdb_names(count)
-    if len(names) != count:
-        raise WeightsError(f"{path}: its {count} layers with weights fit neither RRDBNet nor SRVGGNetCompact")
+    names = families.ncnn_names(count, {layer.kind for layer in layers})
+    if names is None:
+        raise WeightsError(f"{path}: its {count} layers with weights fit neither {families.family_names('nor')}")
     named = zip(names, contents, strict=True)
     return {f"{name}.{kind}": tensor for name, content in named for kind, tensor in content.items()}
 
@@ -67,6 +67,8 @@ def _read_numbers(layers: list[_Layer], binary: bytes) -> list[dict[str, Tensor]
 
     def take(dtype: str, count: int, *shape: int) -> Tensor:
         nonlocal at
+        if count < 0:  # to NumPy that is "all there is"
+            raise ValueError(f"a layer has {count} numbers")
         values = np.frombuffer(binary, dtype, count, at)
         at += -(-values.nbytes // 4) * 4  # everything is padded to 4 bytes
         return torch.from_numpy(values.astype(np.float32).reshape(shape or count))
@@ -85,13 +87,3 @@ def _read_numbers(layers: list[_Layer], binary: bytes) -> list[dict[str, Tensor]
     if at != len(binary):
         raise ValueError(f"the .bin file has {len(binary)} bytes, its .param describes {at}")
     return contents
-
-
-def _rrdb_names(layer_count: int) -> list[str]:
-    blocks = (layer_count - 6) // 15  # 3 dense blocks of 5 convolutions in each RRDB, and 6 outside them
-    body = [f"body.{block}.rdb{rdb}.conv{i}" for block in range(blocks) for rdb in (1, 2, 3) for i in range(1, 6)]
-    return ["conv_first", *body, "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"]
-
-
-def _srvgg_names(layer_count: int) -> list[str]:
-    return [f"body.{i}" for i in range(layer_count)]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
-import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -16,77 +13,72 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import WeightsError
+from ..families.differences import shortened
+from .check import ncnn_pair
 from .ncnn import read_ncnn
+from .torch_file import described, read_torch
 
 StateDict = dict[str, Tensor]
 
-# Under which key a checkpoint keeps its tensors, the averaged ones first; `None` is a bare state dict.
-_CONTAINERS = ("params_ema", "params", "state_dict", None)
+# Under which key a checkpoint may keep the generator, averaged weights first; `None` is a bare state dict.
+_CONTAINERS = ("params_ema", "g_ema", "ema", "params", "net_g", "generator", "model", "state_dict", None)
+# What training programs and torch.compile put in front of every key.
+_PREFIXES = ("module.", "_orig_mod.", "net.", "model.", "generator.")
 
-# How torch.load names the class or function it refuses to call.
-_GLOBAL_REFUSED = re.compile(r"GLOBAL (\S+) (?:was not an allowed|whose module)")
 
+def read_weights(path: Path, own_keys: Set[str] | None = None) -> StateDict:
+    """Read `path` into fp32 CPU tensors, all of them finite.
 
-def read_weights(path: Path) -> StateDict:
-    """Read `path`, a .pth, .safetensors, or ncnn (.param or .bin, the other beside it) file, into fp32 CPU tensors.
+    The format is told from the content: PyTorch's, safetensors, or ncnn's (either file of the pair). Prefixes that all
+    keys have in common, as training programs add them, are dropped, unless the keys are `own_keys` as they stand.
 
     Raises:
         WeightsError: the file is missing, damaged, of another format, or would execute code.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # which, unlike Path.is_file, says False of names that are too long
         raise WeightsError(f"{path}: there is no such weights file")
-    if path.suffix in (".param", ".bin"):
-        state: StateDict = read_ncnn(path)
-    elif path.suffix == ".safetensors":
-        state = _read_safetensors(path)
-    else:
-        state = _unwrap(_read_torch(path), path)
-    return {key.removeprefix("module."): tensor.float() for key, tensor in state.items()}
+    try:
+        if pair := ncnn_pair(path):
+            return _checked(read_ncnn(path, *pair), path)
+        state = _read_safetensors(path) if _is_safetensors(path) else _unwrap(read_torch(path), path)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return _checked(state if state.keys() == own_keys else _without_prefixes(state), path)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether the content is, or the name says so: eight bytes of length, then JSON."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{" or path.suffix.lower() == ".safetensors"
 
 
 def _read_safetensors(path: Path) -> StateDict:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a readable .safetensors file, or cut short ({error})") from error
-
-
-def _read_torch(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols and archive kinds: the errors below say what matters
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except PermissionError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # damage makes torch.load raise nearly any kind
-        if isinstance(error, pickle.UnpicklingError) and (asked_for := _GLOBAL_REFUSED.search(str(error))):
-            raise WeightsError(
-                f"{path}: refused, because reading this file would execute code stored in it ({asked_for[1]}); "
-                "ask its author for plain tensors or a .safetensors file"
-            ) from error
-        raise WeightsError(_unreadable(path)) from error
-
-
-def _unreadable(path: Path) -> str:
-    size = path.stat().st_size
-    if size == 0:
-        return f"{path}: an empty file; delete it and fetch it again"
-    with path.open("rb") as file:
-        start = file.read(4)
-        file.seek(-min(size, 1 << 16), os.SEEK_END)
-        end = file.read()
-    if start == b"PK\x03\x04" and b"PK\x05\x06" not in end:  # an archive without the directory that closes it
-        return f"{path}: cut short at {size} bytes, as an interrupted download is; delete it and fetch it again"
-    return f"{path}: not a PyTorch weights file, or a damaged one; wanted are .pth, .safetensors, or ncnn .param + .bin"
+        with path.open("rb") as file:
+            what = described(file.read(512))
+        reason = what or f"not a readable .safetensors file, or cut short ({error})"
+        raise WeightsError(f"{path}: {reason}") from error
 
 
 def _unwrap(content: Any, path: Path) -> StateDict:
     for container in _CONTAINERS:
         state = content if container is None else _get(content, container)
         if _is_state_dict(state):
+            # Tensors may repeat what the file has once, in no time filling memory when they are copied.
+            if sum(tensor.numel() for tensor in state.values()) > path.stat().st_size:
+                raise WeightsError(f"{path}: refused, because its tensors hold more numbers than the file has bytes")
             return dict(state)
-    found = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
-    raise WeightsError(f"{path}: holds no network weights (found: {found or 'nothing'})")
+    raise WeightsError(f"{path}: holds no network weights (found: {_contents(content)})")
+
+
+def _contents(content: Any) -> str:
+    if not isinstance(content, Mapping):
+        return type(content).__name__
+    keys = (shortened(str(key)) if isinstance(key, str | int) else type(key).__name__ for key in list(content)[:5])
+    return ", ".join(keys) or "nothing"
 
 
 def _is_state_dict(content: Any) -> bool:
@@ -99,11 +91,39 @@ def _get(content: Any, key: str) -> Any:
     return content.get(key) if isinstance(content, Mapping) else None
 
 
+def _without_prefixes(state: StateDict) -> StateDict:
+    while prefix := next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in state)), None):
+        bare = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+        if any(key[:1].isdigit() for key in bare):
+            break  # the layers of an nn.Sequential have no other name, as in ESRGAN's first release
+        state = bare
+    return state
+
+
+def _checked(state: StateDict, path: Path) -> StateDict:
+    """`state` in fp32, if its tensors are plain ones with plain values."""
+    for key, tensor in state.items():
+        if defect := next(_defects(tensor), None):
+            raise WeightsError(f"{path}: {shortened(key)} {defect}")
+    return {key: tensor.float() for key, tensor in state.items()}
+
+
+def _defects(tensor: Tensor) -> Iterator[str]:
+    kinds = {"a meta": tensor.is_meta, "a sparse": tensor.layout != torch.strided}
+    kinds |= {"a quantised": tensor.is_quantized, "a complex": tensor.is_complex()}
+    for kind, is_of_it in kinds.items():
+        if is_of_it:
+            yield f"is {kind} tensor; wanted are plain ones, of real numbers"
+    # The sum says it in one pass; only what overflows it is looked at number by number.
+    if not torch.isfinite(tensor.float().sum()) and not torch.isfinite(tensor.float()).all():
+        yield "holds values that are not finite numbers: the file is damaged, or its training went wrong"
+
+
 def blend(strong: StateDict, weak: StateDict, strength: float) -> StateDict:
     """Interpolate two checkpoints of the same network, key by key.
 
     `strength` is the share of `strong`: 1.0 returns it unchanged. This is deep network interpolation
-    (Wang et al., arXiv:1811.10515), which users know as --denoise_strength.
+    (Wang et al., arXiv:1811.10515), which users know as `denoise_strength`.
 
     Raises:
         WeightsError: the two checkpoints differ in keys or shapes.

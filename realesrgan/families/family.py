@@ -1,0 +1,101 @@
+"""What the project may ask about a family of networks, and about the numbers of one network. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from .row_graph import Graph
+
+Shapes = Mapping[str, tuple[int, ...]]  # of a checkpoint's tensors, by key
+Write = Callable[[int, "Tensor"], None]  # takes a top row of the result, and (N, C, rows, W·scale) from there down
+
+RGB_CHANNELS = 3
+
+
+class Unsupported(Exception):
+    """The checkpoint belongs to the family, but not to a network that can be used; the message says what it is."""
+
+
+class NetworkSpec(Protocol):
+    """The constructor arguments of one network and what follows from them. Two specs are equal if the networks are."""
+
+    @property
+    def num_in_ch(self) -> int: ...
+
+    @property
+    def num_out_ch(self) -> int: ...
+
+    @property
+    def scale(self) -> int:
+        """How many times larger the network makes a picture."""
+        ...
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width of the input must be multiples of this."""
+        ...
+
+    @property
+    def multiply_adds(self) -> float:
+        """Work per input pixel."""
+        ...
+
+    @property
+    def receptive_radius(self) -> int:
+        """How many input pixels to each side a pixel of the result can depend on."""
+        ...
+
+    def bytes_per_pixel(self, feature_itemsize: int) -> float:
+        """Roughly what one forward pass holds at its peak for each input pixel, with features of so many bytes each."""
+        ...
+
+    def build(self) -> nn.Module:
+        """The network, freshly initialised."""
+        ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """All that is known of one family of networks.
+
+    Functions that take a network take one of `network_class`, which callers make sure of with `families.family_of`.
+
+    Attributes:
+        name: what users know the family as.
+        spec_of: tells the numbers of a network from the shapes of its tensors; None if it is of another family.
+            It may be wrong about other families' checkpoints that resemble this one, so build it and compare.
+            Raises Unsupported.
+        rename_old_keys: gives tensors under key names of older releases today's names; all others pass unchanged.
+        ncnn_names: names the layers with weights in an ncnn file, in their order, given their number and the kinds of
+            all layers; None if the family has no network like that.
+        network_class: imports and returns the class.
+        full_precision_layers: the layers that stay in fp32 in mixed precision, because rounding their weights costs
+            more accuracy than they take time.
+        fold: the side of the squares of pixels that the network folds into channels before its first layer.
+        row_graph: the network's layers for streaming, given the folded height and width, the type of the input, and
+            a function that takes the rows of the result.
+    """
+
+    name: str
+    spec_of: Callable[[Shapes], NetworkSpec | None]
+    rename_old_keys: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    ncnn_names: Callable[[int, Set[str]], list[str] | None]
+    network_class: Callable[[], type[nn.Module]]
+    full_precision_layers: Callable[[Any], tuple[nn.Module, ...]]
+    fold: Callable[[Any], int]
+    row_graph: Callable[[Any, int, int, torch.dtype, Write], Graph]
+
+
+def check_rgb(name: str, num_in_ch: int, num_out_ch: int) -> None:
+    """Raise Unsupported unless a network takes and gives pictures of three channels."""
+    if not num_in_ch == num_out_ch == RGB_CHANNELS:
+        raise Unsupported(
+            f"this is {name} for pictures of {num_in_ch} channel{'s'[: num_in_ch - 1]} in and {num_out_ch} out; "
+            f"only networks for RGB pictures, {RGB_CHANNELS} in and {RGB_CHANNELS} out, can be used"
+        )

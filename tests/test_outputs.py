@@ -1,0 +1,77 @@
+"""Results appear whole: what is being written has a name of its own, and what is left over is cleared away."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from realesrgan import outputs
+from realesrgan.outputs import part_of, place_of, remove_stale_parts
+
+
+def dead_process() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def as_of(part: Path, pid: int) -> Path:
+    """The name another process of this machine would have given."""
+    return part.with_name(part.name.replace(f"-{os.getpid()}.", f"-{pid}."))
+
+
+@pytest.mark.parametrize("name", ["a.png", "x" * 251 + ".png", "画" * 80 + ".jpeg", ".hidden.tiff", "noextension"])
+def test_a_part_is_hidden_short_beside_its_target_and_of_the_same_format(name: str) -> None:
+    target = Path("some", "folder", name)
+    part = part_of(target)
+    assert part.parent == target.parent
+    assert part.suffix == target.suffix or target.suffix == ""
+    assert part.name.startswith(".")
+    assert len(os.fsencode(part.name)) < 60
+    assert str(os.getpid()) in part.name
+
+
+def test_parts_of_different_targets_differ() -> None:
+    targets = [Path(name) for name in ("a.png", "b.png", "A.png", "a.jpg", "a_out.png")]
+    assert len({part_of(target) for target in targets}) == len(targets)
+
+
+def test_only_parts_of_processes_that_have_ended_are_removed(tmp_path: Path) -> None:
+    mine = part_of(tmp_path / "a.png")
+    stale = as_of(part_of(tmp_path / "b.png"), dead_process())
+    running = as_of(part_of(tmp_path / "c.png"), os.getppid())
+    elsewhere = stale.with_name(
+        re.sub(r"-[0-9a-f]{4}-", lambda found: "-0000-" if found[0] != "-0000-" else "-0001-", stale.name)
+    )
+    others = [tmp_path / name for name in (".realesrgan", "a.png", ".a.part.png", "realesrgan.part.png")]
+    for path in (mine, stale, running, elsewhere, *others):
+        path.touch()
+    remove_stale_parts([tmp_path, tmp_path / "missing", tmp_path])
+    assert set(tmp_path.iterdir()) == {mine, running, elsewhere, *others}
+
+
+def test_a_part_that_cannot_be_removed_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_of(part_of(tmp_path / "b.png"), dead_process()).mkdir()
+    remove_stale_parts([tmp_path])
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_a_place_is_the_same_through_links_and_different_for_circles(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    for name in ("me", "you"):
+        (tmp_path / name).symlink_to(name)
+    assert place_of(tmp_path / "link" / "a") == place_of(tmp_path / "folder" / "." / "a")
+    assert place_of(tmp_path / "me") != place_of(tmp_path / "you")
+
+
+def test_the_pattern_of_parts_knows_the_parts() -> None:
+    for name in ("a.png", "noextension", "b.tar.gz"):
+        assert outputs._PART.fullmatch(part_of(Path(name)).name)
