@@ -45,14 +45,6 @@ class _Restored:
     pixels: Array | None  # None: the same as the frame before
 
 
-def _resume(workspace: Workspace) -> tuple[int, int] | None:
-    """Index and pts of the first frame that `workspace` lacks."""
-    if not workspace.segments:
-        return None
-    last = workspace.segments[-1]
-    return workspace.frames_done, last.pts[-1] + last.durations[-1]
-
-
 def restore_frames(
     source: VideoSource,
     excerpt: Excerpt,
@@ -72,12 +64,13 @@ def restore_frames(
     length = frames_per_segment(multiply_adds_per_frame)
     tally = Tally(done_before=workspace.frames_done)
     tally.frames = tally.done_before
+    resume, damaged_before = workspace.resume_point, workspace.damaged_done
     with Crew() as crew:
         to_restore: Channel[Frame] = crew.channel(len(restorers) + 1)
         to_encode: Channel[_Restored] = crew.channel(2 * len(restorers) + 2, producers=1 + len(restorers))
 
         def read() -> None:
-            with source.frames(excerpt.start_s, excerpt.end_s, _resume(workspace)) as reading:
+            with source.frames(excerpt.start_s, excerpt.end_s, resume) as reading:
                 tally.losses = reading.losses
                 for frame in reading:
                     if frame.repeats:
@@ -85,6 +78,7 @@ def restore_frames(
                         to_encode.put(_Restored(frame, None))
                     else:
                         to_restore.put(frame)
+                reading.losses.concealed += damaged_before
             to_restore.close()
             to_encode.close()
 
@@ -105,7 +99,7 @@ def restore_frames(
                     if encoder is None:
                         size = (last.shape[1], last.shape[0])
                         encoder = SegmentEncoder(workspace, frame.index, source, encoding, size, source.rate)
-                    encoder.write(last, frame.pts, frame.duration)
+                    encoder.write(last, frame.pts, frame.duration, damaged=frame.damaged)
                     tally.frames = frame.index + 1
                     on_frame(tally.frames)
                     if tally.frames % length == 0:
