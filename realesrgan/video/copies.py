@@ -70,6 +70,8 @@ def add_stream(
         StreamRefused: the container does not hold it.
     """
     stream = original.streams[other.index]
+    if other.kind in ("audio", "subtitle", "video") and getattr(stream, "codec_context", None) is None:
+        raise StreamRefused(other.index, "this FFmpeg does not know its codec")
     if is_cover(stream) and not container.covers:
         raise StreamRefused(other.index, "it has no place for cover pictures")
     try:
