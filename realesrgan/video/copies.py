@@ -186,7 +186,7 @@ class Copies:
         try:
             for packet in packets:
                 yield index, packet
-        except (ValueError, av.error.FFmpegError) as error:
+        except (ValueError, ArithmeticError, av.error.FFmpegError) as error:
             raise StreamRefused(index, error_text(error)) from error
 
 
