@@ -124,8 +124,6 @@ def _assemble(job: Job, request: Request, tally: Tally, workspace: Workspace, re
     losses = _lost(job, tally)
     if losses and request.strict:
         raise VideoFileError(f"{source.path}: {losses} (`strict`); the work so far stays in {workspace.folder}")
-    if not source.unchanged():
-        raise VideoFileError(f"{source.path}: was changed while it was restored; run again to restore what it is now")
     copied = assemble(
         job.target,
         workspace,

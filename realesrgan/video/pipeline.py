@@ -76,13 +76,14 @@ def restore_frames(
     raised here; the segments finished by then stay.
     """
     tally = Tally(frames=workspace.frames_done, done_before=workspace.frames_done)
+    resume, damaged_before = workspace.resume_point, workspace.damaged_done
     with Crew() as crew:
         in_flight = Window(window, crew)
         to_restore: Channel[Frame] = crew.channel(window)
         to_encode: Channel[_Restored] = crew.channel(window, producers=1 + len(restorers))
 
         def read() -> None:
-            with source.frames(excerpt.start_s, excerpt.end_s, workspace.resume_point) as reading:
+            with source.frames(excerpt.start_s, excerpt.end_s, resume) as reading:
                 tally.losses = reading.losses
                 for frame in reading:
                     in_flight.enter()
@@ -91,6 +92,7 @@ def restore_frames(
                         to_encode.put(_Restored(frame, None))
                     else:
                         to_restore.put(frame)
+                reading.losses.concealed += damaged_before
             to_restore.close()
             to_encode.close()
 
@@ -142,7 +144,7 @@ class _Segments:
             self._encoder = SegmentEncoder(
                 self._workspace, frame.index, self._source, self._encoding, size, self._source.rate
             )
-        self._encoder.write(self._last, frame.pts, frame.duration)
+        self._encoder.write(self._last, frame.pts, frame.duration, damaged=frame.damaged)
         if (frame.index + 1) % self._length == 0:
             self.finish()
 
