@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import restore_images, restore_video
+    from .errors import Cancelled, RealESRGANError
     from .face.enhancer import GFPGANer, load_face_restorer
+    from .restorer import Reporter
     from .upsampler import RealESRGANer, load_upsampler
 
 __version__ = "0.1.0"
-__all__ = ["GFPGANer", "RealESRGANer", "__version__", "load_face_restorer", "load_upsampler"]
+__all__ = [
+    "Cancelled",
+    "GFPGANer",
+    "RealESRGANError",
+    "RealESRGANer",
+    "Reporter",
+    "__version__",
+    "load_face_restorer",
+    "load_upsampler",
+    "restore_images",
+    "restore_video",
+]
+
+# Torch takes a second or two to import: only those who ask for a network pay for it.
+_HOMES = {
+    "api": ("restore_images", "restore_video"),
+    "errors": ("Cancelled", "RealESRGANError"),
+    "face.enhancer": ("GFPGANer", "load_face_restorer"),
+    "restorer": ("Reporter",),
+    "upsampler": ("RealESRGANer", "load_upsampler"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Torch takes a second or two to import: only those who ask for a network pay for it.
-    if name in ("RealESRGANer", "load_upsampler"):
-        from . import upsampler
-
-        return getattr(upsampler, name)
-    if name in ("GFPGANer", "load_face_restorer"):
-        from .face import enhancer
-
-        return getattr(enhancer, name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f".{home}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

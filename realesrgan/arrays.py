@@ -9,14 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .errors import UsageError
-
 Array = npt.NDArray[Any]
 Mode = Literal["L", "RGB", "RGBA"]
-MOST_OUTSCALE = 64  # so that a slip of the finger does not ask for terabytes
 # ITU-R BT.601 luma of R, G, B: how OpenCV, and so the published code, turns a restored gray picture gray again.
 LUMA = (0.299, 0.587, 0.114)
-# How far around an edge the networks' own alpha is kept, in pixels of the source. Measured with animevideov3, x4plus
+# How far from an edge alpha is wholly the source's again, in pixels of the source. Measured with animevideov3, x4plus
 # and x4plus_anime_6B on hard, soft and two-pixel edges: from 4 pixels on, the error no longer depends on the edge.
 ALPHA_EDGE_PX = 4
 _BAND_ROWS = 256  # of a result, handled at a time
@@ -95,14 +92,6 @@ def final_size(height: int, width: int, outscale: float) -> tuple[int, int]:
     return max(1, int(height * outscale)), max(1, int(width * outscale))
 
 
-def check_outscale(outscale: float) -> None:
-    """Raise UsageError for an enlargement that is no number, not above 0, or beyond all pictures."""
-    is_number = isinstance(outscale, (int, float, np.number)) and not isinstance(outscale, bool)
-    if not (is_number and 0 < outscale <= MOST_OUTSCALE):
-        shown = f"{outscale:g}" if is_number else repr(outscale)
-        raise UsageError(f"`outscale` {shown}: must be a number above 0, at most {MOST_OUTSCALE}")
-
-
 def held_bytes(height: int, width: int, channels: int, depth_bits: int, final: tuple[int, int]) -> int:
     """What restoring a picture holds besides the network's own work: its pixels, a copy of them, and the result."""
     return (2 * height * width + final[0] * final[1]) * channels * depth_bits // 8
@@ -135,21 +124,33 @@ def bleed_colour(colour: Array, alpha: Array) -> Array:
 def keep_constant_alpha(alpha: Array, enlarged: Array, radius: int = ALPHA_EDGE_PX) -> Array:
     """Undo what a network made of alpha where there was nothing to restore.
 
-    Networks turn 0 into 1 and 255 into 254 or a few levels less. `enlarged` is the (H', W') result for the (H, W)
+    Networks turn 0 into 1 and 255 into 254, or up to 7 levels less. `enlarged` is the (H', W') result for the (H, W)
     source `alpha`, of the same type. Each of its pixels gets the value of the source exactly if the source is constant
-    within `radius` pixels (a square) of it, and stays as it is otherwise: edges are left to the network.
+    within `radius` pixels (a square) of it, and stays as it is if the source is not even constant within 1: edges are
+    left to the network. In between it goes over from one to the other, so that no line shows along the edges.
     """
-    side = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    # Beyond the border nothing counts: a constant picture is constant up to it.
-    constant = cv2.erode(alpha, side) == cv2.dilate(alpha, side)
-    if not constant.any():
+    depth = _constant_depth(alpha, radius)
+    if not depth.any():
         return enlarged
     rows, columns = (_nearest(after, before) for after, before in zip(enlarged.shape, alpha.shape, strict=True))
     result = enlarged.copy()
-    for top in range(0, len(rows), _BAND_ROWS):  # so that the enlarged mask and source never exist as a whole
-        band = rows[top : top + _BAND_ROWS]
-        np.copyto(result[top : top + _BAND_ROWS], alpha[band][:, columns], where=constant[band][:, columns])
+    for top in range(0, len(rows), _BAND_ROWS):  # so that the enlarged source never exists as a whole
+        band, out = rows[top : top + _BAND_ROWS], result[top : top + _BAND_ROWS]
+        share = depth[band][:, columns] / np.float32(radius)
+        out[...] = np.rint(out + share * (alpha[band][:, columns].astype(np.float32) - out))
     return result
+
+
+def _constant_depth(plane: Array, most: int) -> Array:
+    """How many pixels around each one of (H, W) have its value, as a square and counted up to `most`; (H, W) uint8."""
+    square = np.ones((3, 3), np.uint8)
+    depth = np.zeros(plane.shape, np.uint8)
+    low = high = plane
+    for _ in range(most):
+        # Beyond the border nothing counts: a constant plane is constant up to it.
+        low, high = cv2.erode(low, square), cv2.dilate(high, square)
+        depth += low == high
+    return depth
 
 
 def _nearest(after: int, before: int) -> Array:

@@ -25,12 +25,17 @@ class RealESRGANError(Exception):
 
     def spelled(self, spelling: Callable[[str], str]) -> str:
         """The message, with options as a front end spells them."""
-        return spell(super().__str__(), spelling)
+        return spell(self.message, spelling)
+
+    @property
+    def message(self) -> str:
+        """The message with options still in backticks, to be spelled later."""
+        return super().__str__()
 
     @property
     def option(self) -> str | None:
         """The first option the message names: the one to change."""
-        match = _OPTION.search(super().__str__())
+        match = _OPTION.search(self.message)
         return match[1] if match else None
 
 

@@ -161,6 +161,7 @@ _MODELS = (
     ),
 )
 
+DEFAULT_IMAGE_MODEL, DEFAULT_VIDEO_MODEL = "RealESRGAN_x4plus", "realesr-animevideov3"
 MODELS: dict[str, Model] = {model.name: model for model in _MODELS}
 
 FACE_DETECTOR = WeightFile(

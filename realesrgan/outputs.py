@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -47,6 +48,20 @@ def place_of(path: Path) -> str:
     except (OSError, RuntimeError):  # RuntimeError: a circle of links, before Python 3.13
         path = path.absolute()
     return os.path.normcase(path)
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Make sure, before anything is computed, that files can be written into the folder of `option`.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"`{option}` {folder}: cannot be written ({error.strerror})") from error
 
 
 def part_of(target: Path) -> Path:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from .arrays import Array  # not at run time: front ends need a Reporter before they need OpenCV
 
+AlphaUpsampler: TypeAlias = Literal["realesrgan", "bicubic"]  # how transparency is enlarged
 FacePair: TypeAlias = "tuple[Array, Array]"  # a face as cut out and as restored, both (512, 512, 3) BGR
 
 
@@ -65,3 +66,37 @@ class Reporter:
 
     def failed(self, source: Path, reason: str) -> None:
         """`source` could not be restored; the others go on."""
+
+
+class Relay(Reporter):
+    """Passes everything on to another reporter; for those who also want to hear some of it."""
+
+    def __init__(self, to: Reporter) -> None:
+        self.to = to
+
+    def check(self) -> None:
+        self.to.check()
+
+    def remark(self, message: str) -> None:
+        self.to.remark(message)
+
+    def warn(self, message: str) -> None:
+        self.to.warn(message)
+
+    def downloading(self, name: str, address: str, here_bytes: int, total_bytes: int | None) -> None:
+        self.to.downloading(name, address, here_bytes, total_bytes)
+
+    def started(self, source: Path, total: int, done: int = 0) -> None:
+        self.to.started(source, total, done)
+
+    def progressed(self, source: Path, done: float) -> None:
+        self.to.progressed(source, done)
+
+    def restored_faces(self, source: Path, frame: int | None, pairs: Sequence[FacePair]) -> None:
+        self.to.restored_faces(source, frame, pairs)
+
+    def finished(self, source: Path, target: Path, facts: str) -> None:
+        self.to.finished(source, target, facts)
+
+    def failed(self, source: Path, reason: str) -> None:
+        self.to.failed(source, reason)

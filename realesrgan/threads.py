@@ -128,3 +128,18 @@ class Crew:
                     break
             if thread.ident is not None:
                 thread.join()
+
+
+class Window:
+    """Lets so many items be under way at once: whoever brings one waits until there is room."""
+
+    def __init__(self, size: int, crew: Crew) -> None:
+        self._room = threading.Semaphore(size)
+        self._crew = crew
+
+    def enter(self) -> None:
+        while not self._room.acquire(timeout=POLL_S):
+            self._crew.check()
+
+    def leave(self) -> None:
+        self._room.release()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,11 +23,11 @@ from .engine.progress import WorkMeter
 from .engine.tiling import DEFAULT_TILE_PAD, Box
 from .errors import UsageError, WeightsError
 from .model_zoo import MODELS, find_model
+from .restorer import AlphaUpsampler
+from .values import check_outscale, check_whole_number
 from .weights.download import Report
 from .weights.load import load_network
 from .weights.store import local_file, obtain
-
-AlphaUpsampler = Literal["realesrgan", "bicubic"]
 
 
 class RealESRGANer:
@@ -67,10 +67,10 @@ class RealESRGANer:
         max_memory: int | None = None,
     ) -> None:
         for option, value in (("tile", tile), ("tile_pad", tile_pad), ("pre_pad", pre_pad)):
-            _check_whole_number(option, value, 0)
+            check_whole_number(option, value, 0)
         for option, number in (("scale", scale), ("max_memory", max_memory)):
             if number is not None:
-                _check_whole_number(option, number, 1)
+                check_whole_number(option, number, 1)
         paths = [model_path] if isinstance(model_path, (str, Path)) else list(model_path or ())
         if not paths or not all(isinstance(path, (str, Path)) for path in paths):
             raise UsageError(f"`model_path` {model_path!r}: give the path of a weights file, or of two to blend")
@@ -143,7 +143,7 @@ class RealESRGANer:
         height, width = img.shape[:2]
         final = (height * self.engine.scale, width * self.engine.scale)
         if outscale is not None:
-            arrays.check_outscale(outscale)
+            check_outscale(outscale)
             if outscale != self.engine.scale:
                 final = arrays.final_size(height, width, outscale)
         colour, alpha = planes.colour, planes.alpha
@@ -265,11 +265,6 @@ class RealESRGANer:
 
 def _to_rows(result: Tensor, *, gray: bool, depth: np.dtype[Any]) -> Iterator[Array]:
     return tensors.to_arrays(tensors.to_gray(result) if gray else result, depth)
-
-
-def _check_whole_number(option: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise UsageError(f"`{option}` {value!r}: must be a whole number from {least} upwards")
 
 
 def _choose_device(device: torch.device | str | None, gpu_id: int | None) -> torch.device:

@@ -16,7 +16,7 @@ PACKAGE = PROJECT / "realesrgan"
 # From left to right; rooms in one layer may use each other, but not in circles.
 LAYERS = (
     ("errors",),
-    ("arrays", "restorer", "threads", "outputs", "words"),
+    ("arrays", "restorer", "threads", "outputs", "values", "words"),
     ("archs",),
     ("families",),
     ("model_zoo",),
@@ -24,8 +24,9 @@ LAYERS = (
     ("engine",),
     ("upsampler", "utils", "face"),
     ("loading",),
-    ("image", "video"),
-    ("cli",),
+    ("image",),
+    ("video",),
+    ("api", "cli"),
     ("__init__", "__main__"),
 )
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -443,7 +443,7 @@ def test_a_tile_that_does_not_suit_the_network_says_which_does(capsys: pytest.Ca
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, small: list[str]) -> None:
     make("a.png")
-    monkeypatch.setattr(RealESRGANer, "enhance", lambda *_: 1 // 0)
+    monkeypatch.setattr(RealESRGANer, "enhance", lambda *_, **__: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         main(["-i", "a.png", *small])
 
@@ -611,9 +611,9 @@ def test_garbage_is_looked_for_while_pictures_are_restored_and_however_a_command
     states = []
     enhance = realesrgan.RealESRGANer.enhance
 
-    def watched(upsampler: realesrgan.RealESRGANer, *facts: Any) -> Any:
+    def watched(upsampler: realesrgan.RealESRGANer, *facts: Any, **more: Any) -> Any:
         states.append(gc.isenabled())
-        return enhance(upsampler, *facts)
+        return enhance(upsampler, *facts, **more)
 
     monkeypatch.setattr(realesrgan.RealESRGANer, "enhance", watched)
     main(["-i", "a.png", *small, *argv])

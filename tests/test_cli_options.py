@@ -54,11 +54,11 @@ PUBLISHED: dict[type[ModelOptions], dict[str, Flag]] = {
         "num_process_per_gpu": Flag(("--num_process_per_gpu",), None, "2", 2),
     },
 }
-OF_OURS = {"max_memory", "face_model", "face_weight", "only_center_face", "save_faces"}
+OF_OURS = {"skip_existing", "dry_run", "max_memory", "face_model", "face_weight", "only_center_face", "save_faces"}
 OURS: dict[type[ModelOptions], set[str]] = {
-    ImageOptions: OF_OURS | {"recursive", "skip_existing", "quality", "compare", "dry_run"},
+    ImageOptions: OF_OURS | {"recursive", "quality", "compare"},
     VideoOptions: OF_OURS
-    | {"start", "end", "codec", "crf", "preset", "pix_fmt", "strict", "keep_segments", "model_path"},
+    | {"start", "end", "codec", "crf", "preset", "pix_fmt", "strict", "repeat_damaged", "keep_segments", "model_path"},
 }
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,40 @@ def test_an_interruption_is_one_line_even_among_imports(program: str, name: str,
         out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, err) == (code, "interrupted\n")
     assert ("put in order" in out) == (program is WORKING)
+
+
+IN_ORDER = WORKING.replace("put in order", "in order").replace("    finally:", "    finally:\n        time.sleep(0.5)")
+
+
+@posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_the_same_interruption_twice_at_once_counts_once(name: str) -> None:
+    with run_python(IN_ORDER) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "working"
+        for _ in range(3):
+            process.send_signal(getattr(signal, name))
+            time.sleep(0.05)
+        out, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, err) == (130 if name == "SIGINT" else 143, "interrupted\n")
+    assert "in order" in out
+
+
+FORCED = IN_ORDER.replace("sleep(0.5)", "sleep(60)").replace(
+    "def command", "from realesrgan.cli import interrupts; interrupts.FORCE_AFTER_S = 0\ndef command"
+)
+
+
+@posix
+def test_another_interruption_later_ends_the_process_at_once() -> None:
+    with run_python(FORCED.replace("finally:\n", "finally:\n        print('waiting', flush=True)\n")) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "working"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline().strip() == "waiting"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, err) == (130, "interrupted\n")
 
 
 FILES = """

@@ -477,6 +477,13 @@ def test_what_a_format_cannot_hold_is_refused_and_one_pixel_less_is_not(
     assert (header.width, header.height) == (longest, 8)
 
 
+@pytest.mark.parametrize("extension", ["png", "bmp"])
+def test_a_file_in_a_folders_place_is_a_clear_error(tmp_path: Path, extension: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ImageFileError, match=rf"a\.{extension}: cannot be written"):
+        files.write(tmp_path / "file" / f"a.{extension}", Picture(gradient()))
+
+
 def test_an_unknown_extension_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
     with pytest.raises(ImageFileError, match=r"a\.xcf: .*png, jpg"):
         files.write(tmp_path / "a.xcf", Picture(gradient()))

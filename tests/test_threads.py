@@ -44,7 +44,7 @@ def test_a_thread_that_never_started_is_not_waited_for_long(
         crew.start("never", lambda: None)
 
 
-def test_what_is_done_apart_gives_or_raises_as_if_done_here_and_leaves_no_thread() -> None:
+def test_work_in_its_own_thread_returns_or_raises_as_if_done_here_and_leaves_no_thread() -> None:
     before = threading.enumerate()
     assert run_in_own_thread(lambda: threading.current_thread() in before) is False
     with pytest.raises(ZeroDivisionError):
@@ -57,7 +57,7 @@ import os, time
 from realesrgan.cli import models
 from realesrgan.cli.options import ImageOptions
 from realesrgan.model_zoo import find_model
-import realesrgan.upsampler, torch
+import numpy, realesrgan.upsampler, torch
 torch.set_num_threads(4)
 count = lambda: len(os.listdir("/proc/self/task"))
 before = count()
@@ -66,7 +66,7 @@ deadline = time.monotonic() + 10
 while count() > before and time.monotonic() < deadline:
     time.sleep(0.01)  # a thread that has ended is still listed for a moment
 assert count() == before, f"loading leaves {count() - before} threads behind"
-upsampler.engine.forward(torch.zeros(1, 3, 64, 64))
+upsampler.enhance(numpy.zeros((64, 64, 3), numpy.uint8))
 assert count() > before, "computing starts no threads: this test would see nothing"
 """
 

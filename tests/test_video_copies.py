@@ -17,9 +17,12 @@ from test_video_writer import Run
 
 from realesrgan.errors import VideoFileError
 from realesrgan.video import trial
-from realesrgan.video.clock import Restart, Span, StreamClock
+from realesrgan.video.encoding import choose_encoding
+from realesrgan.video.output_plan import plan_output
 from realesrgan.video.pipeline import Excerpt
+from realesrgan.video.probe import probe
 from realesrgan.video.sound import standard_layout
+from realesrgan.video.stream_clock import Restart, Span, StreamClock
 from realesrgan.video.stream_copy import RisingTimes
 
 
@@ -110,12 +113,19 @@ def test_files_joined_end_to_end_keep_all_their_sound_and_say_so(
     path = tmp_path / "joined.ts"
     path.write_bytes(part.read_bytes() + later.read_bytes())
     run = Run(path, extension=extension)
-    (line,) = run.copies.remarks
-    assert "its clock starts again at 0:00:01" in line
+    if overlap_s == 1:
+        (line,) = run.copies.remarks
+        assert "its clock starts again at 0:00:01" in line
+    elif codec == "aac":
+        (line,) = run.copies.remarks
+        assert "its clock stands or goes back at 0:00:01" in line
     (sound,) = packets_of(run.path, "audio")
-    assert sound[-1][0] == pytest.approx(2, abs=0.1)
     times = [when for when, _ in sound]
     assert times == sorted(times)
+    pictures = frame_times(run.path)
+    assert len(pictures) == 50
+    assert times[-1] == pytest.approx(float(pictures[-1]), abs=0.1)
+    assert times[-1] == pytest.approx(2, abs=0.1)
     if codec == "aac":
         assert len(sound) == len(packets_of(path, "audio")[0])
 
@@ -315,6 +325,19 @@ def test_sound_of_which_nothing_decodes_is_left_out_and_said(tmp_path: Path) -> 
     assert len(decoded(run.path)) == 25
 
 
+@pytest.mark.parametrize("extension", [None, "mp4"])
+def test_a_stream_of_unknown_codec_is_named_and_costs_nothing_else(tmp_path: Path, extension: str | None) -> None:
+    path = Clip(moving(25), sounds=[Sound("aac"), Sound("ac3")], subtitles=SRT).write(tmp_path / "a.mkv")
+    content = path.read_bytes().replace(b"S_TEXT/UTF8", b"S_TEXT/ABC8").replace(b"A_AAC", b"A_ZZZ")
+    path.write_bytes(content)
+    run = Run(path, extension=extension)
+    lost = [line.split(",")[0] for line in run.plan.warnings]
+    assert lost == ["left out: audio", "left out: subtitle"]
+    assert "does not know its codec" in run.plan.warnings[0]
+    assert run.copies.count == 1
+    assert len(packets_of(run.path, "audio")) == 1
+
+
 # What fails after all
 
 
@@ -346,6 +369,14 @@ def test_a_stream_that_fails_half_way_is_left_out_and_the_others_stay(
     assert run.copies.count == 1
     assert run.copies.warnings == ("left out: ac3 audio (ger) (Invalid argument)",)
     assert packets_of(run.path, "audio") == packets_of(path, "audio")[:1]
+
+
+def test_a_plan_for_a_file_that_is_gone_is_an_error_of_that_file(tmp_path: Path) -> None:
+    path = Clip(moving(5), sounds=[Sound()]).write(tmp_path / "a.mp4")
+    source = probe(path)
+    path.unlink()
+    with pytest.raises(VideoFileError, match=r"a\.mp4: cannot be read"):
+        plan_output(source, choose_encoding("libx264", None, None, None, 8), None)
 
 
 def test_a_cover_that_mov_has_no_place_for_is_named(tmp_path: Path) -> None:
@@ -383,12 +414,18 @@ def test_an_excerpt_does_not_claim_the_timecode_of_the_first_frame(tmp_path: Pat
         assert "timecode" not in result.streams.video[0].metadata
 
 
-def test_an_input_that_is_gone_at_the_end_is_named(tmp_path: Path) -> None:
-    path = Clip(moving(5), sounds=[Sound()]).write(tmp_path / "a.mp4")
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"another file")])
+def test_the_picture_of_one_file_never_gets_the_sound_of_another(tmp_path: Path, change: Any) -> None:
+    path = Clip(moving(5), sounds=[Sound()]).write(tmp_path / "a.mkv")
+    changed: list[int] = []
 
-    def vanish(frame: Any, listener: Any) -> Any:
-        path.unlink(missing_ok=True)
+    def restore(frame: Any, listener: Any) -> Any:
+        if not changed:
+            change(path)
+        changed.append(1)
         return frame
 
-    with pytest.raises(VideoFileError, match=r"a\.mp4: cannot be read any more .* the frames stay in "):
-        Run(path, vanish)
+    with pytest.raises(VideoFileError, match=r"a\.mkv: was changed or removed .*5 frames are safe in "):
+        Run(path, restore)
+    assert not (tmp_path / "result.mp4").exists()
+    assert (tmp_path / "work").exists()

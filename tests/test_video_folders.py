@@ -1,4 +1,4 @@
-"""Folders: of frames, of which none may be lost in silence; of videos, of which none may be passed over in silence."""
+"""No frame in a folder of frames, and no video in a folder of videos, is ever lost without a word."""
 
 from __future__ import annotations
 

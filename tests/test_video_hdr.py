@@ -1,4 +1,4 @@
-"""HDR stays HDR: depth, tags, the screen it was made on and its light levels, wherever the encoder can say them."""
+"""HDR stays HDR: depth, tags, mastering display and light levels, wherever the encoder can write them."""
 
 from __future__ import annotations
 

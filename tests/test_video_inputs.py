@@ -1,4 +1,4 @@
-"""Any kind of file with pictures that move, told by its content: every frame, at its time, as long as it was shown."""
+"""Every kind of moving picture, recognised by its content: each frame at its time, for as long as it was shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields become frames: as many as before, at their times, without combs; what is progressive is not touched."""
+"""Deinterlacing keeps every frame at its time and removes combs; progressive frames are not touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a video is gets found by looking into it: names say nothing, covers are no videos, errors are one sentence."""
+"""A video is recognised by its content: names mean nothing, covers are not videos, an error is one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames in = frames out, each at its time, upright and in its own colours; what is broken is stood in for."""
+"""Frames in = frames out, each at its time, upright and in its own colours; a broken one repeats the one before."""
 
 from __future__ import annotations
 

@@ -91,6 +91,11 @@ def test_what_lies_long_before_an_excerpt_is_not_decoded(
     assert len(seen) < 100
     whole, _ = read(path)
     assert np.array_equal(frames[0].pixels, whole[225].pixels)
+    seen.clear()
+    for index in (225, 300):
+        end = whole[index - 1].pts + whole[index - 1].duration
+        assert len(list(probe(path).frames(resume=(index, end)))) == 300 - index
+    assert len(seen) < 200
 
 
 def test_an_excerpt_of_a_truncated_file_is_that_part_too(tmp_path: Path) -> None:

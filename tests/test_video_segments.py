@@ -66,6 +66,7 @@ def run(clip: Path, workspace: Workspace, *restorers: Any, excerpt: Excerpt | No
         workspace,
         encoding,
         multiply_adds_per_frame=1.0,
+        window=8,
         on_frame=lambda count: None,
     )
 
@@ -121,15 +122,18 @@ def test_stopped_three_times_is_never_stopped(clip: Path, tmp_path: Path) -> Non
     assert same(finish(clip, again, "again.mkv"), finish(clip, whole, "whole.mkv"))
 
 
-def test_a_damaged_source_is_taken_up_again_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stopped_after", [2, 8, 12, 20])
+def test_a_damaged_source_is_taken_up_again_the_same(tmp_path: Path, stopped_after: int) -> None:
     options = {"crf": "10", "g": "5", "bf": "0", "preset": "ultrafast"}
     clip = corrupted(Clip(moving(25), options=options).write(tmp_path / "a.mkv"), 8)
     whole = opened(tmp_path / "whole")
     losses = run(clip, whole).losses
+    assert losses.concealed > 0
     with pytest.raises(Breakdown):
-        run(clip, opened(tmp_path / "work"), failing_after(12))
+        run(clip, opened(tmp_path / "work"), failing_after(stopped_after))
     again = opened(tmp_path / "work")
-    assert run(clip, again).losses == losses
+    later = run(clip, again).losses
+    assert (later.concealed, later.missing_s) == (losses.concealed, losses.missing_s)
     assert same(finish(clip, again, "again.mkv"), finish(clip, whole, "whole.mkv"))
 
 
@@ -148,7 +152,15 @@ def test_another_job_starts_anew_and_says_so(tmp_path: Path) -> None:
     assert not (tmp_path / "work" / "00000000.mkv").exists()
 
 
-SEGMENT = {"file": "00000000.mkv", "first": 0, "pts": [0], "durations": [1], "size_bytes": 1, "checksum": 0}
+SEGMENT = {
+    "file": "00000000.mkv",
+    "first": 0,
+    "pts": [0],
+    "durations": [1],
+    "size_bytes": 1,
+    "checksum": 0,
+    "damaged": 0,
+}
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from realesrgan.errors import VideoFileError
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.video.probe import probe
-from realesrgan.video.sources.source import Frame, Losses, VideoSource
+from realesrgan.video.sources.source import Frame, Losses, Shown, VideoSource, untagged_colour
 
 COUNT = 50
 X264 = {"crf": "15", "preset": "ultrafast", "g": "12", "bf": "2"}
@@ -190,6 +190,40 @@ def test_a_file_that_vanishes_is_an_error_that_names_it(own_source: VideoSource)
         path.unlink()
     with pytest.raises(VideoFileError, match=name if own_source.frame_count == 1 else r".*\w+\.\w+.*"):
         list(own_source.frames())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hesitant(VideoSource):
+    """Its clock shows 5 for three frames, so that the times it gives them depend on where reading began."""
+
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
+    def shown_from(self, pts: int, losses: Losses) -> Generator[Shown, None, None]:
+        last = -1
+        for number in range(max(pts - 1, 0), 20):
+            last = max(5 if number in (5, 6, 7) else number, last + 1)
+            if last + 1 > pts:
+                yield Shown(last, 1, np.full((2, 2, 3), number, np.uint8))
+
+
+def test_where_times_depend_on_what_came_before_it_is_read_again() -> None:
+    source = Hesitant(
+        path=Path("a"),
+        width=2,
+        height=2,
+        rate=Fraction(25),
+        time_base=Fraction(1, 25),
+        frame_count=20,
+        duration_s=0.8,
+        colour=untagged_colour(2),
+        stamps=(),
+    )
+    assert [shown.pts for shown in source.shown_from(7, Losses())] != list(range(7, 20))  # the frame at 7 gets lost
+    whole = list(source.frames())
+    assert [frame.pts for frame in whole] == list(range(20))
+    for index in range(20):
+        assert told(list(source.frames(resume=(index, index)))) == told(whole, from_index=index)
 
 
 def test_looking_into_videos_and_reading_them_loads_no_torch(tmp_path: Path) -> None:

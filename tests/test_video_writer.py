@@ -86,6 +86,7 @@ class Run:
             workspace,
             self.encoding,
             multiply_adds_per_frame=1e13,
+            window=8,
             on_frame=lambda count: None,
         )
         time_base = self.source.time_base

@@ -17,9 +17,6 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from ..errors import DeviceError, RealESRGANError, UsageError, spell
-from ..model_zoo import WeightFile
-from ..words import count as count
-from ..words import duration as duration
 from . import interrupts
 
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, interrupts.INTERRUPTED
@@ -109,10 +106,10 @@ def _run(command: Callable[[], int]) -> int:
     try:
         return command()
     except (UsageError, DeviceError) as error:
-        say(f"error: {error.spelled('`{}`'.format)}")
+        say(f"error: {error.message}")
         return WRONG_USAGE
     except RealESRGANError as error:
-        say(f"error: {error.spelled('`{}`'.format)}")
+        say(f"error: {error.message}")
         return SOME_FAILED
     except KeyboardInterrupt:
         say("interrupted")
@@ -147,22 +144,23 @@ def progress_bar(total: float, unit: str, description: str = "") -> tqdm[Any]:
 
 
 class DownloadBars:
-    """Shows one bar for each file that is being downloaded; give its `report` to whatever may download."""
+    """Shows one bar for each file that is being downloaded."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
-        self._file: WeightFile | None = None
-        self._lock = threading.Lock()
+        self._name = ""
+        self._lock = threading.RLock()
 
-    def report(self, file: WeightFile, here: int) -> None:
+    def report(self, name: str, address: str, here_bytes: int, total_bytes: int | None) -> None:
         with self._lock:
-            if self._bar is None or file != self._file:
+            if self._bar is None or name != self._name:
                 self.close()
-                say(f"downloading {file.name} from {file.url}")
-                self._bar, self._file = progress_bar(file.size_bytes or 0, "B", file.name), file
-            self._bar.update(here - self._bar.n)
+                say(f"downloading {name} from {address}")
+                self._bar, self._name = progress_bar(total_bytes or 0, "B", name), name
+            self._bar.update(here_bytes - self._bar.n)
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        with self._lock:
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
-from ..model_zoo import Model
-from ..restorer import FacePair, Reporter
-from . import console, models
-from .options import ImageOptions, parse
+from ..loading import Setup, prepare_process
+from ..words import count, duration
+from . import console
+from .options import ImageOptions, parse, settings_of
 
 # Torch, OpenCV and libvips are imported where they are needed, so that --help and wrong usage answer at once.
 if TYPE_CHECKING:
-    from ..image.files import Header
-    from ..image.jobs import Job, Plan
-
-DEFAULT_MODEL = "RealESRGAN_x4plus"
-MEMORY_SHARE = 0.8  # of what is free may be planned for one picture and its result
+    from ..image.batch import Batch, Outcome
+    from ..image.jobs import Plan
+    from .reporting import PictureReporter
 
 DESCRIPTION = "Restore pictures: enlarge them and remove noise, blur and compression."
 EPILOG = """\
@@ -39,179 +35,100 @@ def main(argv: Sequence[str] | None = None, prog: str = "inference_realesrgan.py
     return console.run(lambda: _restore(options), prints_results=options.dry_run)
 
 
-def _restore(options: ImageOptions) -> int:
-    model = _check(options)
-    from ..image import jobs, vips
-    from ..image.pipeline import restore_all
+def _batch(options: ImageOptions) -> Batch:
+    from ..image.batch import Batch
 
-    vips.prepare_process()
-
-    plan = jobs.plan(
-        options.input,
-        jobs.Naming(Path(options.output), options.suffix, options.ext),
+    return Batch(
+        input=options.input,
+        output=Path(options.output),
+        suffix=options.suffix,
+        ext=options.ext,
         recursive=options.recursive,
         skip_existing=options.skip_existing,
+        quality=options.quality,
         compare=options.compare,
-        refuse=_refusal(options.outscale, model.scale if model else 4),
+        save_faces=None if options.save_faces is None else Path(options.save_faces),
     )
-    for line in plan.passed_over:
+
+
+def _restore(options: ImageOptions) -> int:
+    prepare_process()
+    from ..image import batch as images
+    from ..image import vips
+    from ..loading import load
+    from ..outputs import make_folder
+    from .reporting import PictureReporter
+
+    vips.prepare_process()
+    batch = _batch(options)
+    found, setup = images.plan(batch, settings_of(options))
+    for line in found.passed_over:
         console.say(f"passed over: {line}")
-    for line in plan.failures:
+    for line in found.failures:
         console.say(f"failed: {line}")
     if options.dry_run:
-        return _describe(plan, options, model)
-    if not plan.jobs:
-        return _summarise(plan, _Report(plan.jobs, options), 0.0)
-    models.make_folder(Path(options.output))
-    upsamplers = models.load(options, model)
-    restorers = models.restorers(upsamplers, options, model)
-    console.started_up()
-    report = _Report(plan.jobs, options)
-    started = time.monotonic()
-    try:
-        label = models.label(options, model) if options.compare else None
-        restore_all(plan.jobs, restorers, report, quality=options.quality, compare_label=label)
-    except KeyboardInterrupt:
-        report.close()
-        console.say(
-            f"interrupted: {report.finished_count} of {len(plan.jobs)} pictures are done; "
-            "the same command with --skip_existing does the rest"
-        )
-        return console.INTERRUPTED
-    finally:
-        report.close()
-    return _summarise(plan, report, time.monotonic() - started)
-
-
-def _check(options: ImageOptions) -> Model | None:
-    model = models.check(options, DEFAULT_MODEL)
-    models.check_range("--quality", options.quality, 1, 100)
-    if options.ext != "auto":
-        from ..image.formats import writable_formats
-
-        if options.ext not in writable_formats():
-            raise UsageError(f"--ext {options.ext}: not in this installation; it has {', '.join(writable_formats())}")
-    return model
-
-
-def _refusal(outscale: float, scale: int) -> Callable[[Header, Path], str | None]:
-    """What makes a picture impossible: a result that its format or this machine's memory cannot hold."""
-    import psutil
-
-    from ..arrays import final_size
-    from ..image.formats import too_large_for
-
-    free = psutil.virtual_memory().available
-
-    def refuse(header: Header, target: Path) -> str | None:
-        network_bytes = header.area * header.channels * scale**2 * (4 if outscale != scale else header.depth_bits // 8)
-        result_bytes = header.area * header.bytes_per_pixel * outscale**2
-        needed = header.area * header.bytes_per_pixel + network_bytes + result_bytes
-        height, width = final_size(header.height, header.width, outscale)
-        if needed > MEMORY_SHARE * free:
-            return (
-                f"too large: {header.width}×{header.height} pixels enlarged {scale} times need {needed / 1e9:.0f} GB, "
-                f"and {free / 1e9:.0f} GB are free; cut or shrink the picture first"
+        return _describe(found, options, setup)
+    with PictureReporter({job.source: job.header.area for job in found.jobs}) as reporter:
+        if not found.jobs:
+            return _summarise(images.Outcome([], found.failures, found.done_before), reporter, options, 0.0)
+        make_folder(batch.output, "output")
+        loaded = load(setup, reporter)
+        console.started_up()
+        began = time.monotonic()
+        try:
+            outcome = images.restore(batch, found, loaded, reporter)
+        except KeyboardInterrupt:
+            reporter.close()
+            console.say(
+                f"interrupted: {reporter.finished_count} of {count(len(found.jobs), 'picture')} are done; "
+                "the same command with `skip_existing` does the rest"
             )
-        return too_large_for(target, width, height)
-
-    return refuse
-
-
-class _Report(Reporter):
-    """Shows the pipeline's progress: one bar for all pictures, which also moves inside a picture."""
-
-    def __init__(self, jobs: Sequence[Job], options: ImageOptions) -> None:
-        self.options = options
-        self._bar = console.progress_bar(sum(job.header.area for job in jobs), "px")
-        self._jobs = {job.source: job for job in jobs}
-        self._done: dict[Path, float] = {}
-        self._faces: dict[Path, int] = {}
-        self._lock = threading.Lock()
-        self.finished_count = 0
-        self.failed_count = 0
-
-    def remark(self, message: str) -> None:
-        console.say(message)
-
-    def warn(self, message: str) -> None:
-        console.say(f"warning: {message}")
-
-    def progressed(self, source: Path, done: float) -> None:
-        with self._lock:
-            before = self._done.get(source, 0.0)
-            self._bar.update(max(0.0, done - before))
-            self._done[source] = max(done, before)
-            self._bar.set_description_str(
-                f"{self.finished_count + self.failed_count + 1}/{len(self._jobs)} {source.name}", refresh=False
-            )
-
-    @property
-    def looked_for_faces(self) -> bool:
-        return bool(self._faces)
-
-    @property
-    def face_count(self) -> int:
-        return sum(self._faces.values())
-
-    def restored_faces(self, source: Path, frame: int | None, pairs: Sequence[FacePair]) -> None:
-        with self._lock:
-            self._faces[source] = len(pairs)
-        if self.options.save_faces is not None:
-            target = self._jobs[source].target
-            folder = Path(self.options.save_faces) / target.parent.relative_to(self.options.output)
-            models.save_faces(folder, target.stem, pairs)
-
-    def finished(self, source: Path, target: Path, facts: str) -> None:
-        self.progressed(source, self._jobs[source].header.area)
-        with self._lock:
-            self.finished_count += 1
-        console.announce(f"{target}  {facts}")
-
-    def failed(self, source: Path, reason: str) -> None:
-        self.progressed(source, self._jobs[source].header.area)
-        with self._lock:
-            self.failed_count += 1
-        console.say(f"failed: {reason if str(source) in reason else f'{source}: {reason}'}")
-
-    def close(self) -> None:
-        self._bar.close()
+            return console.INTERRUPTED
+    return _summarise(outcome, reporter, options, time.monotonic() - began)
 
 
-def _summarise(plan: Plan, report: _Report, seconds: float) -> int:
-    failed = len(plan.failures) + report.failed_count
-    parts = [f"{report.finished_count} restored"]
-    parts += [console.count(report.face_count, "face")] if report.looked_for_faces else []
+def _summarise(outcome: Outcome, reporter: PictureReporter, options: ImageOptions, seconds: float) -> int:
+    done, failed = len(outcome.written), len(outcome.failures)
+    parts = [f"{done} restored"]
+    parts += [count(reporter.faces, "face")] if reporter.faces is not None else []
     parts += [f"{failed} failed"] if failed else []
-    parts += [f"{plan.done_before} done before"] if plan.done_before else []
+    parts += [f"{outcome.done_before} done before"] if outcome.done_before else []
     how = ""
-    if report.finished_count and seconds > 0:
-        speed = sum(job.header.area for job in plan.jobs) / seconds / 1000
-        how = f" in {console.duration(seconds)} ({speed:.1f} kilopixels/s); they are in {report.options.output}"
-    if not (plan.jobs or failed or plan.done_before):
+    if done and seconds > 0:
+        speed = reporter.pixels_restored / seconds / 1000
+        how = f" in {duration(seconds)} ({speed:.1f} kilopixels/s); they are in {options.output}"
+    if not (done or failed or outcome.done_before):
         parts = ["no pictures found"]
     console.announce(f"{', '.join(parts)}{how}")
     return console.SOME_FAILED if failed else console.DONE
 
 
-def _describe(plan: Plan, options: ImageOptions, model: Model | None) -> int:
-    """Print what would be done; the estimate needs the weights, which are not downloaded for it."""
+def _describe(found: Plan, options: ImageOptions, setup: Setup) -> int:
+    """Print what would be done, and an estimate."""
     from ..arrays import final_size
-    from ..weights.store import find
 
-    for job in plan.jobs:
+    for job in found.jobs:
         height, width = final_size(job.header.height, job.header.width, options.outscale)
         console.announce(f"{job.source}  {job.header.width}×{job.header.height} → {job.target}  {width}×{height}")
-    megapixels = sum(job.header.area for job in plan.jobs) / 1e6
-    console.announce(f"{console.count(len(plan.jobs), 'picture')}, {megapixels:.2f} megapixels in, nothing written")
-    missing = [file.name for file in models.published_files(options, model) if find(file) is None]
+    megapixels = sum(job.header.area for job in found.jobs) / 1e6
+    console.announce(f"{count(len(found.jobs), 'picture')}, {megapixels:.2f} megapixels in, nothing written")
+    if found.jobs:
+        # Transparency takes a pass of its own.
+        announce_estimate(setup, sum(job.header.area * (2 if job.header.has_alpha else 1) for job in found.jobs))
+    return console.SOME_FAILED if found.failures else console.DONE
+
+
+def announce_estimate(setup: Setup, pixels: float) -> None:
+    """Print about how long so many pixels take; it needs the weights, which are not downloaded for it."""
+    from ..loading import load
+    from ..weights.store import find
+    from .reporting import ConsoleReporter
+
+    missing = [file.name for file in setup.published_files if find(file) is None]
     if missing:
         console.announce(f"no estimate of the time: {', '.join(missing)} would first be downloaded")
-    elif plan.jobs:
-        upsampler = models.load(options, model)[0]
-        speed = upsampler.engine.multiply_adds_per_second()
-        spec = upsampler.engine.spec
-        assert spec is not None
-        work = sum(job.header.area * (2 if job.header.has_alpha else 1) for job in plan.jobs) * spec.multiply_adds
-        console.announce(f"the network would take about {console.duration(work / speed)} on one {upsampler.device}")
-    return console.SOME_FAILED if plan.failures else console.DONE
+        return
+    with ConsoleReporter() as reporter:
+        loaded = load(setup, reporter)
+    seconds = duration(loaded.seconds_for(pixels))
+    console.announce(f"the network would take about {seconds} on one {loaded.upsamplers[0].device}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -13,7 +14,10 @@ from typing import Any
 INTERRUPTED, TERMINATED = 130, 143  # exit codes, as shells give them
 
 _Handler = Callable[[int, FrameType | None], Any] | int | None
+# `timeout` sends SIGTERM twice at once. Who presses Ctrl-C again later does not want to wait for files to become whole.
+FORCE_AFTER_S = 1.0
 _terminated = threading.Event()
+_first_at_s: list[float] = []  # when work was interrupted, by time.monotonic
 
 
 @contextmanager
@@ -25,6 +29,7 @@ def starting() -> Iterator[None]:
     """
     before = [(number, _replace(number, _end)) for number in (signal.SIGINT, signal.SIGTERM)]
     _terminated.clear()
+    _first_at_s.clear()
     try:
         yield
     finally:
@@ -34,7 +39,7 @@ def starting() -> Iterator[None]:
 
 
 def working() -> None:
-    """From here on there is work to be put in order when it is interrupted."""
+    """Call when there is work to be left in order when it is interrupted: the second interruption ends it at once."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is _end:
             signal.signal(number, _raise)
@@ -64,6 +69,10 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    if number == signal.SIGTERM:
-        _terminated.set()
-    raise KeyboardInterrupt
+    if not _first_at_s:
+        _first_at_s.append(time.monotonic())
+        if number == signal.SIGTERM:
+            _terminated.set()
+        raise KeyboardInterrupt
+    if time.monotonic() - _first_at_s[0] > FORCE_AFTER_S:
+        _end(number, frame)

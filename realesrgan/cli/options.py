@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NoReturn, TypeVar
 
 from ..engine.tiling import DEFAULT_TILE_PAD
+from ..loading import Settings
+from ..model_zoo import DEFAULT_IMAGE_MODEL, DEFAULT_VIDEO_MODEL
+from ..restorer import AlphaUpsampler
 
 PICTURE_FORMATS = ("png", "jpg", "webp", "tiff", "bmp", "avif")
 VIDEO_FORMATS = ("mp4", "mkv", "mov", "webm")
@@ -25,9 +28,13 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; --help lists the options\n")
 
 
-def option(default: Any, *flags: str, help: str, **argparse_arguments: Any) -> Any:
-    """A dataclass field that `parse` turns into a command-line flag; without `flags`, into `--field_name`."""
-    return field(default=default, metadata={"flags": flags, "arguments": {"help": help, **argparse_arguments}})
+def option(default: Any, *flags: str, help: str, topic: str = "arguments", **argparse_arguments: Any) -> Any:
+    """A dataclass field that `parse` turns into a command-line flag; without `flags`, into `--field_name`.
+
+    In the help, flags stand under their `topic`, in the order of TOPICS.
+    """
+    metadata = {"flags": flags, "topic": topic, "arguments": {"help": help, **argparse_arguments}}
+    return field(default=default, metadata=metadata)
 
 
 def parse(options: type[Options], argv: Sequence[str], prog: str, description: str, epilog: str = "") -> Options:
@@ -35,7 +42,10 @@ def parse(options: type[Options], argv: Sequence[str], prog: str, description: s
     parser = _Parser(
         prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for one in fields(options):  # type: ignore[arg-type]
+    own = fields(options)  # type: ignore[arg-type]
+    topics = {topic: None for topic in TOPICS if any(one.metadata["topic"] == topic for one in own)}
+    groups = {topic: parser.add_argument_group(topic) for topic in topics}
+    for one in own:
         flags = one.metadata["flags"] or (f"--{one.name}",)
         arguments = dict(one.metadata["arguments"])
         if isinstance(one.default, bool):
@@ -44,31 +54,53 @@ def parse(options: type[Options], argv: Sequence[str], prog: str, description: s
             arguments["type"] = type(one.default)
         if flags[0].startswith("-"):
             arguments["dest"] = one.name
-        parser.add_argument(*flags, default=one.default, **arguments)
+        groups[one.metadata["topic"]].add_argument(*flags, default=one.default, **arguments)
     values = vars(parser.parse_intermixed_args(list(argv)))
     return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
+WHAT, MODEL, RESULT, ENCODING = "what to restore", "model", "size and result", "encoding"
+FACES, MACHINE, UNUSED = "faces", "memory, devices and precision", "published, and not needed here"
+TOPICS = ("arguments", WHAT, MODEL, RESULT, ENCODING, FACES, MACHINE, UNUSED)
+
+
 def _model_name(default: str) -> Any:
     text = f"which model (default: {default}); `realesrgan weights list` names them all"
-    return option(None, "-n", "--model_name", metavar="NAME", help=text)
+    return option(None, "-n", "--model_name", topic=MODEL, metavar="NAME", help=text)
+
+
+def _input(default: str, what: str) -> Any:
+    text = f"{what} (default: {default})"
+    return option((default,), "-i", "--input", topic=WHAT, nargs="+", metavar="PATH", help=text)
 
 
 @dataclass(frozen=True)
 class ModelOptions:
     """What all commands that restore something take: which model, on what device, how, and where results go."""
 
-    input: tuple[str, ...] = option(
-        ("inputs",), "-i", "--input", nargs="+", metavar="PATH", help="what to restore (default: inputs)"
+    input: tuple[str, ...] = _input("inputs", "what to restore")
+    output: str = option(
+        "results", "-o", "--output", topic=WHAT, metavar="DIR", help="folder for the results (default: %(default)s)"
+    )
+    suffix: str = option(
+        "out", topic=WHAT, help="results are named {stem}_{suffix}; may be empty (default: %(default)s)"
+    )
+    skip_existing: bool = option(False, topic=WHAT, help="leave out inputs whose result exists")
+    dry_run: bool = option(
+        False, topic=WHAT, help="only say what would be done, how large it gets and about how long it takes"
     )
     model_name: str | None = _model_name("")
-    output: str = option(
-        "results", "-o", "--output", metavar="DIR", help="folder for the results (default: %(default)s)"
+    model_path: str | None = option(
+        None,
+        topic=MODEL,
+        metavar="FILE",
+        help="your own weights, .pth, .safetensors or ncnn; the network is recognised from them",
     )
     denoise_strength: float = option(
         0.5,
         "-dn",
         "--denoise_strength",
+        topic=MODEL,
         metavar="S",
         help="0 keeps noise, 1 removes it strongly; only realesr-general-x4v3 (default: %(default)s)",
     )
@@ -76,40 +108,60 @@ class ModelOptions:
         4.0,
         "-s",
         "--outscale",
+        topic=RESULT,
         metavar="X",
         help="final enlargement, resized from what the model gives (default: %(default)g)",
     )
-    model_path: str | None = option(
-        None, metavar="FILE", help="your own weights, .pth, .safetensors or ncnn; the network is recognised from them"
+    pre_pad: int = option(
+        0, topic=RESULT, metavar="PX", help="pixels to mirror at the right and bottom first (default: %(default)s)"
     )
-    suffix: str = option("out", help="results are named {stem}_{suffix}; may be empty (default: %(default)s)")
-    tile: int = option(
-        0, "-t", "--tile", metavar="PX", help="cut into tiles of this size, with their seams; 0: never (default: 0)"
+    alpha_upsampler: AlphaUpsampler = option(
+        "realesrgan",
+        topic=RESULT,
+        choices=("realesrgan", "bicubic"),
+        help="how to enlarge transparency (default: %(default)s)",
     )
-    tile_pad: int = option(
-        DEFAULT_TILE_PAD, metavar="PX", help="pixels a tile sees beyond its border (default: %(default)s)"
+    face_enhance: bool = option(False, topic=FACES, help="restore faces with GFPGAN and paste them in")
+    face_model: str = option(
+        "1.3", topic=FACES, choices=("1.3", "1.4"), help="version of GFPGAN (default: %(default)s)"
     )
-    max_memory: str | None = option(
-        None, metavar="SIZE", help="most memory to take, as 1.5GB or 800MB (default: a safe share of what is free)"
-    )
-    pre_pad: int = option(0, metavar="PX", help="pixels to mirror at the right and bottom first (default: %(default)s)")
-    face_enhance: bool = option(False, help="restore faces with GFPGAN and paste them in")
-    face_model: str = option("1.3", choices=("1.3", "1.4"), help="version of GFPGAN (default: %(default)s)")
     face_weight: float = option(
-        1.0, metavar="W", help="share of the restored face in the result, 0 to 1 (default: %(default)g)"
+        1.0, topic=FACES, metavar="W", help="share of the restored face in the result, 0 to 1 (default: %(default)g)"
     )
-    only_center_face: bool = option(False, help="restore only the face nearest to the middle")
-    save_faces: str | None = option(None, metavar="DIR", help="also write each face, as cut out and as restored, here")
-    fp32: bool = option(False, help="full precision everywhere; the default is the fastest that cannot be told apart")
-    alpha_upsampler: str = option(
-        "realesrgan", choices=("realesrgan", "bicubic"), help="how to enlarge transparency (default: %(default)s)"
+    only_center_face: bool = option(False, topic=FACES, help="restore only the face nearest to the middle")
+    save_faces: str | None = option(
+        None, topic=FACES, metavar="DIR", help="also write each face, as cut out and as restored, here"
     )
     gpu_id: str | None = option(
         None,
         "-g",
         "--gpu-id",
+        topic=MACHINE,
         metavar="DEVICE",
         help="0, cuda:1, mps, cpu, or several as in 0,1 to share the work out (default: the best there is)",
+    )
+    fp32: bool = option(
+        False, topic=MACHINE, help="full precision everywhere; the default is the fastest that cannot be told apart"
+    )
+    max_memory: str | None = option(
+        None,
+        topic=MACHINE,
+        metavar="SIZE",
+        help="most memory to take, as 1.5GB or 800MB (default: a safe share of what is free)",
+    )
+    tile: int = option(
+        0,
+        "-t",
+        "--tile",
+        topic=MACHINE,
+        metavar="PX",
+        help="cut into tiles of this size, with their seams; 0: never (default: 0)",
+    )
+    tile_pad: int = option(
+        DEFAULT_TILE_PAD,
+        topic=MACHINE,
+        metavar="PX",
+        help="pixels a tile sees beyond its border (default: %(default)s)",
     )
 
 
@@ -117,65 +169,75 @@ class ModelOptions:
 class ImageOptions(ModelOptions):
     """What `realesrgan image` and inference_realesrgan.py take."""
 
-    input: tuple[str, ...] = option(
-        ("inputs",), "-i", "--input", nargs="+", metavar="PATH", help="pictures, folders or patterns (default: inputs)"
-    )
-    model_name: str | None = _model_name("RealESRGAN_x4plus")
+    input: tuple[str, ...] = _input("inputs", "pictures, folders or patterns")
+    model_name: str | None = _model_name(DEFAULT_IMAGE_MODEL)
+    recursive: bool = option(False, "-r", "--recursive", topic=WHAT, help="go into sub-folders and keep the tree")
     ext: str = option(
         "auto",
+        topic=RESULT,
         choices=("auto", *PICTURE_FORMATS),
         help="format of the results; auto keeps the input's, PNG where there is transparency (default: auto)",
     )
-    recursive: bool = option(False, "-r", "--recursive", help="go into sub-folders and keep the tree")
-    skip_existing: bool = option(False, help="leave out pictures whose result exists: finishes an interrupted batch")
-    quality: int = option(95, metavar="Q", help="1 to 100, of jpg, webp and avif (default: %(default)s)")
-    compare: bool = option(False, help="write a labelled before/after picture beside each result")
-    dry_run: bool = option(False, help="only say what would be done, how large it gets and about how long it takes")
+    quality: int = option(95, topic=RESULT, metavar="Q", help="1 to 100, of jpg, webp and avif (default: %(default)s)")
+    compare: bool = option(False, topic=RESULT, help="write a labelled before/after picture beside each result")
 
 
 @dataclass(frozen=True)
 class VideoOptions(ModelOptions):
     """What `realesrgan video` and inference_realesrgan_video.py take."""
 
-    input: tuple[str, ...] = option(
-        ("inputs/video",),
-        "-i",
-        "--input",
-        nargs="+",
-        metavar="PATH",
-        help="videos, animated pictures, folders of videos or of frames (default: inputs/video)",
+    input: tuple[str, ...] = _input(
+        "inputs/video", "videos, animated pictures, folders of videos or of frames (in natural order: f1, f2, f10)"
     )
-    model_name: str | None = _model_name("realesr-animevideov3")
+    model_name: str | None = _model_name(DEFAULT_VIDEO_MODEL)
+    start: str | None = option(None, topic=WHAT, metavar="TIME", help="begin here: seconds or hh:mm:ss")
+    end: str | None = option(None, topic=WHAT, metavar="TIME", help="end here: seconds or hh:mm:ss of the input")
+    fps: str | None = option(
+        None,
+        topic=WHAT,
+        metavar="F",
+        help="frames per second of a folder of frames (default: 24); re-times a video to constant F",
+    )
+    strict: bool = option(False, topic=WHAT, help="refuse a damaged input instead of keeping what can be decoded")
+    repeat_damaged: bool = option(
+        False, topic=WHAT, help="in a folder of frames, repeat the one before a damaged one instead of refusing"
+    )
+    keep_segments: bool = option(False, topic=WHAT, help="keep the working folder of finished segments")
     ext: str = option(
         "auto",
+        topic=ENCODING,
         choices=("auto", *VIDEO_FORMATS, "jpg", "png"),
         help="container of the result; auto: mp4, or mkv where mp4 cannot hold a stream "
         "(jpg and png, once the format of extracted frames, mean auto)",
     )
-    fps: str | None = option(
-        None, metavar="F", help="frames per second of a folder of frames (default: 24); re-times a video to constant F"
-    )
-    start: str | None = option(None, metavar="TIME", help="begin here: seconds or hh:mm:ss")
-    end: str | None = option(None, metavar="TIME", help="end here: seconds or hh:mm:ss of the input")
     codec: str = option(
         "libx264",
+        topic=ENCODING,
         metavar="NAME",
         help="encoder: libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, ffv1, h264_nvenc… (default: %(default)s)",
     )
-    crf: int | None = option(None, type=int, metavar="Q", help="quality on the encoder's scale, less is better")
-    preset: str | None = option(None, metavar="NAME", help="speed of the encoder, in its own words")
-    pix_fmt: str | None = option(None, metavar="NAME", help="pixel format (default: 8 or 10 bits 4:2:0, as the input)")
-    strict: bool = option(False, help="refuse a damaged input instead of keeping what can be decoded")
-    keep_segments: bool = option(False, help="keep the working folder of finished segments")
+    crf: int | None = option(
+        None, topic=ENCODING, type=int, metavar="Q", help="quality on the encoder's scale, less is better"
+    )
+    preset: str | None = option(None, topic=ENCODING, metavar="NAME", help="speed of the encoder, in its own words")
+    pix_fmt: str | None = option(
+        None, topic=ENCODING, metavar="NAME", help="pixel format (default: 8 or 10 bits 4:2:0, as the input)"
+    )
     num_process_per_gpu: int | None = option(
         None,
+        topic=MACHINE,
         type=int,
         metavar="N",
         help="copies of the network on each device (default: 2 on a GPU, so that it computes one frame while another "
         "comes or goes; 1 on a CPU)",
     )
-    extract_frame_first: bool = option(False, help="accepted and not needed: frames are never stored as pictures")
-    ffmpeg_bin: str = option("ffmpeg", metavar="FILE", help="accepted and not needed: FFmpeg's libraries are built in")
+    extract_frame_first: bool = option(False, topic=UNUSED, help="frames are never stored as pictures")
+    ffmpeg_bin: str = option("ffmpeg", topic=UNUSED, metavar="FILE", help="FFmpeg's libraries are built in")
+
+
+def settings_of(options: ModelOptions) -> Settings:
+    """The options that say how to restore."""
+    return Settings(**{one.name: getattr(options, one.name) for one in fields(Settings) if hasattr(options, one.name)})
 
 
 @dataclass(frozen=True)

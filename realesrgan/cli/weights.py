@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ..errors import WeightsError, spell
@@ -57,13 +58,18 @@ def _fetch(options: WeightsOptions) -> int:
     failed = 0
     for file in _files(options):
         try:
-            console.announce(f"{fetch(file, folder, bars.report)}  checked")
+            report = partial(_report, bars)
+            console.announce(f"{fetch(file, folder, report)}  checked")
         except WeightsError as error:
             failed += 1
             console.say(f"failed: {file.name}: {error}\n  it can be fetched by hand from {file.url}")
         finally:
             bars.close()
     return console.SOME_FAILED if failed else console.DONE
+
+
+def _report(bars: console.DownloadBars, file: WeightFile, here: int) -> None:
+    bars.report(file.name, file.url, here, file.size_bytes)
 
 
 def _verify(options: WeightsOptions) -> int:

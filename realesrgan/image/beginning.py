@@ -9,7 +9,10 @@ _JPEG_START = b"\xff\xd8"
 
 
 class Beginning:
-    """Hands bytes on to `sink`, the first ones as `rewrite` has them; that gives None until it has seen enough."""
+    """Passes the bytes of a file on to `sink`, with what `rewrite` makes of the first ones in their place.
+
+    `rewrite` is given all bytes so far and returns None until they are enough.
+    """
 
     def __init__(self, sink: Callable[[bytes], None], rewrite: Callable[[bytes], bytes | None]) -> None:
         self._sink = sink
@@ -26,16 +29,16 @@ class Beginning:
             self._sink(beginning)
 
     def close(self) -> None:
-        """Hand on what has been held back, if the file was too short to be changed."""
+        """Pass on what is still held back: the file was too short to be changed."""
         if self._seen:
             self._sink(self._seen)
         self._seen = None
 
 
 def jfif(beginning: bytes, pixels_per_mm: tuple[float, float] | None) -> bytes | None:
-    """Put a JFIF segment, which libvips leaves out, behind the start of a JPEG file: what says its density.
+    """Put a JFIF segment, which libvips leaves out and which holds the density, behind the start of a JPEG file.
 
-    ITU-T T.871, 10.1: version 1.02, unit (1: dots per inch, 0: only a ratio), horizontal and vertical density, and no
+    ITU-T T.871, 10.1: version 1.02, unit (1: dots per inch, 0: only a ratio), horizontal and vertical density, no
     thumbnail.
     """
     if len(beginning) < len(_JPEG_START) + 2:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 LONGEST_SIDE = 10_000_000  # pixels; libvips's limit
 _MOST_BOXES = 10_000  # looked at in one file; a photograph has a few hundred
-# Boxes that hold boxes, and how many bytes stand before those.
+# Boxes that hold boxes, and how many bytes come before those.
 _FOLDERS = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0}
 # How Adobe and Google, Apple, and ISO 21496-1 mark a gain map in a JPEG that holds several pictures (CIPA DC-007).
 _JPEG_MARKS = (b"hdrgm:", b"hdrgainmap", b"urn:iso:std:iso:ts:21496:-1")
@@ -35,7 +35,7 @@ _File = bytes | mmap.mmap
 
 @dataclass(frozen=True)
 class Extras:
-    """`frames` over 1 are an animation; `largest_side` is the largest the file claims, 0 where it is not looked up."""
+    """`frames` of an animation; `largest_side` in pixels, as the file claims, 0 if the format is not looked into."""
 
     frames: int = 1
     gain_map: bool = False
@@ -56,7 +56,7 @@ def remarks(path: Path, loader: str, pages: int) -> tuple[str, ...]:
 
 
 def look_into(path: Path) -> Extras:
-    """What else there is in a JPEG, HEIF or AVIF file; nothing, for other files and where it is damaged.
+    """What else there is in a JPEG, HEIF or AVIF file; nothing for other and damaged files.
 
     Raises:
         OSError: the file cannot be read.

@@ -5,6 +5,7 @@ libvips does the formats; OpenCV reads and writes the few it lacks (BMP, PNM, JP
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -154,6 +155,8 @@ def _read_by_opencv(path: Path) -> Array | None:
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ImageFileError(f"{path}: damaged, or too large ({error.err})") from error
+    except OSError as error:
+        raise ImageFileError(f"{path}: cannot be read ({error.strerror})") from error
     finally:
         cv2.utils.logging.setLogLevel(level)
     return image if image is not None and image.dtype in (np.uint8, np.uint16) else None
@@ -204,12 +207,14 @@ def write(path: Path, picture: Picture, quality: int = DEFAULT_QUALITY) -> tuple
             _encode(part, picture, format_name, quality)
         except vips.ERRORS:  # most likely metadata that a library behind libvips takes exception to
             lost = ("its metadata (colour profile, EXIF and the like) cannot be written and is lost",)
-            _encode(part, Picture(picture.pixels), format_name, quality)
+            plain = replace(picture, metadata=replace(picture.metadata, fields={}))
+            _encode(part, plain, format_name, quality)
         part.replace(path)
     except (*vips.ERRORS, OSError, cv2.error) as error:
         raise ImageFileError(f"{path}: cannot be written{vips.detail(error)}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return lost or (() if format_name == "png" else picture.metadata.lost_without_png())
 
 

@@ -1,6 +1,6 @@
-"""What a picture file says besides its pixels: taken over, checked, set right for the result. Knows nothing of files.
+"""What a picture file says besides its pixels: read, checked, corrected for the result. Knows nothing of files.
 
-What is damaged is left out as it is read: libvips would only say so when the result, long computed, is written.
+Damaged metadata is dropped as it is read: libvips would complain only when the result is computed and written.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _NO_DENSITY = (1.0, 1.0)  # what libvips has, and writes into some formats, wher
 class Metadata:
     """What a file says besides its pixels.
 
-    `fields` are libvips's, each with its type; `pixels_per_mm` is None where the density is unknown; `gray_alpha` says
-    that the file holds gray and alpha; `png_chunks` are those that libvips does not carry.
+    `fields` are libvips's, each with its type; `pixels_per_mm` (horizontal, vertical) is None if unknown; `gray_alpha`
+    means that the file has a gray and an alpha channel; `png_chunks` are those that libvips does not carry.
     """
 
     fields: Mapping[str, tuple[int, Any]] = field(default_factory=dict)
@@ -40,18 +40,20 @@ class Metadata:
 
     @property
     def keep(self) -> int:
-        """libvips's flags of what to write. EXIF only where there is some: it would make up a block of its own."""
+        """libvips's flags of what to write. EXIF only if there is any, or libvips makes up a block of its own."""
         return sum(flag for name, flag in _KEEP.items() if name in self.fields)
 
     def lost_without_png(self) -> tuple[str, ...]:
-        """A line if the colours are told by chunks of PNG that another format has no place for."""
+        """A line if the colours are defined by PNG chunks, which other formats do not have."""
         kinds = {chunk.kind for chunk in self.png_chunks}
         # sRGB is what everybody assumes; a profile is carried over.
         if b"sRGB" in kinds or "icc-profile-data" in self.fields:
             kinds -= {b"gAMA", b"cHRM"}
         if not (lost := sorted(kind.decode() for kind in kinds & {b"cICP", b"gAMA", b"cHRM"})):
             return ()
-        return (f"only PNG can say its colours by {', '.join(lost)}: they may look different; try `ext` png",)
+        return (
+            f"its colours are defined by {', '.join(lost)}, which only PNG has: they may look different; try `ext` png",
+        )
 
 
 def read_fields(image: pyvips.Image) -> tuple[dict[str, tuple[int, Any]], tuple[str, ...]]:
@@ -95,7 +97,7 @@ def density_of(image: pyvips.Image) -> tuple[float, float] | None:
 
 
 def with_metadata(image: pyvips.Image, metadata: Metadata) -> pyvips.Image:
-    """A copy of `image` that says what `metadata` does, set upright and with its own size."""
+    """A copy of `image` with `metadata`, its orientation upright and its sizes those of `image`."""
     density = metadata.pixels_per_mm
     if density is None:
         density = _UNKNOWN_DENSITY if "exif-data" in metadata.fields else _NO_DENSITY

@@ -155,7 +155,7 @@ class _Batch:
             self._reporter.failed(job.source, f"{job.source}: not enough memory for this picture")
         except (RealESRGANError, OSError) as error:
             # A front end spells the options that are named in backticks.
-            reason = error.spelled("`{}`".format) if isinstance(error, RealESRGANError) else str(error)
+            reason = error.message if isinstance(error, RealESRGANError) else str(error)
             self._reporter.failed(job.source, reason)
 
 

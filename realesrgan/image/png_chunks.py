@@ -16,8 +16,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What the samples mean. At most one of each, and all before the palette and the pixels (section 5.6).
 COLOUR = (b"cICP", b"gAMA", b"cHRM", b"sRGB", b"mDCV", b"cLLI")
 TEXT = (b"tEXt", b"zTXt", b"iTXt")
-# XMP and old ImageMagick's way of EXIF, IPTC and XMP: they repeat sizes and orientation, which are no longer true.
-# libvips reads and writes the XMP.
+# XMP, which libvips carries, and how ImageMagick used to store EXIF, IPTC and XMP: with sizes and an orientation that
+# are no longer true.
 _NOT_CARRIED = (b"XML:com.adobe.xmp\0", b"Raw profile type ")
 MOST_BYTES = 8 << 20  # kept of one file: AI programs store whole work flows as text, of a few hundred kilobytes
 MOST_CHUNKS = 1000  # kept of one file
@@ -43,7 +43,7 @@ class Contents:
 
 
 def read(path: Path) -> Contents:
-    """Go through the chunks of a PNG file; one that is damaged is left out, and so is what comes after a broken end."""
+    """Go through the chunks of a PNG file. Damaged ones, and all behind the point where a file is cut, are left out."""
     kept: list[Chunk] = []
     frames, has_density, room = 1, False, MOST_BYTES
     with path.open("rb", buffering=0) as file:  # only a few bytes of each of thousands of chunks are wanted
@@ -61,7 +61,7 @@ def read(path: Path) -> Contents:
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and length of each chunk, with the file at the chunk's data; the taker may read on."""
+    """Yield kind and length of each chunk, with the file positioned at its data."""
     at = len(SIGNATURE)
     if file.read(at) != SIGNATURE:
         return
@@ -79,10 +79,9 @@ def _wanted(chunk: Chunk, kept: Iterable[Chunk]) -> bool:
 
 
 def rewrite_beginning(beginning: bytes, chunks: Iterable[Chunk], *, keep_density: bool) -> bytes | None:
-    """What is to stand before the pixels instead of `beginning`, or None if that does not reach to the pixels yet.
+    """Put `chunks` into the beginning of a PNG file, behind its header; None if the pixels are not in sight yet.
 
-    `chunks` come behind the header, where those of any kind may be; with `keep_density` False the density, which
-    libvips writes even if nobody knows it, is left out.
+    Without `keep_density` the density is removed: libvips writes one even where it is unknown.
     """
     at = len(SIGNATURE)
     parts: list[bytes] = [SIGNATURE]

@@ -1,4 +1,4 @@
-"""Carry EXIF into and out of TIFF files, which libvips neither reads nor writes there.
+"""Read and write EXIF in TIFF files, which libvips does not.
 
 EXIF is itself a little TIFF: directories (IFDs) of tagged values, the camera's facts in directories of their own that
 the first one points to (TIFF 6.0, section 2; EXIF 2.32, section 4.6). So both ways are: parse, select, write again.
@@ -20,8 +20,8 @@ _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432)
 _WANTED = (*_DESCRIPTIVE, *SUB_DIRECTORIES)
 _RESOLUTION_UNIT = 296
 _LONG, _SHORT = 4, 3
-# What may be taken out of a file that nobody vouches for. All entries of a directory may point to the same bytes, so
-# that a small file could stand for gigabytes. A JPEG file holds 64 KB of EXIF in all.
+# Limits for untrusted files: all entries of a directory may point to the same bytes, so that a small file could expand
+# to gigabytes. A JPEG file holds 64 KB of EXIF in all.
 _MOST_BYTES = 60_000
 _MOST_ENTRIES = 1000  # of one directory
 # TIFF's value types: how many bytes a value has, and in which units its bytes are swapped.
@@ -86,12 +86,12 @@ def _long(number: int) -> _Value:
 
 
 def _parse(content: bytes | mmap.mmap) -> _Directory | None:
-    """The first directory of a classic TIFF of our own making, with all there is in it."""
+    """All of the first directory of a classic TIFF file that this process wrote."""
     return _Parser(content).first()
 
 
 def _parse_foreign(content: bytes | mmap.mmap) -> _Directory | None:
-    """What describes the picture in the first directory of anybody's classic TIFF, within the limits above."""
+    """What describes the picture in the first directory of any classic TIFF, within the limits above."""
     return _Parser(content, most_bytes=_MOST_BYTES, most_entries=_MOST_ENTRIES, wanted=_WANTED).first()
 
 

@@ -1,4 +1,4 @@
-"""libvips: files in and out by their content, pixels in OpenCV's order. Knows nothing of metadata."""
+"""Open and encode pictures with libvips, their pixels in OpenCV's order. Knows nothing of metadata."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..arrays import Array
 # What libvips would also open: text files of numbers, and drawings, which are better rendered larger.
 _NOT_FOR_PICTURES = ("VipsForeignLoadMatrix", "VipsForeignLoadSvg", "VipsForeignLoadPdf")
 _JPEG = ("VipsForeignLoadJpeg", "VipsForeignLoadUhdr")
-# pyvips decodes messages and names as UTF-8 and lets the exception out, whatever a file says in them.
+# pyvips decodes messages and names as UTF-8, and raises the second where a file has put something else into them.
 ERRORS = (pyvips.Error, UnicodeDecodeError)
 
 
 def prepare_process() -> None:
-    """Set libvips and OpenCV up for a program that restores pictures: nothing cached, no messages of their own.
+    """Set libvips and OpenCV up for a program that restores pictures: no cache, no messages of their own.
 
-    Both keep such settings for the whole process, so this is for whoever starts it, not for a library's import.
+    These settings are the whole process's, so whoever starts it makes them, not an import.
     """
     pyvips.cache_set_max(0)  # every file is read once: a cache of operations would only hold memory
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -109,7 +109,7 @@ def to_array(image: pyvips.Image) -> Array:
 
 
 def from_array(pixels: Array, *, gray_alpha: bool) -> pyvips.Image:
-    """The opposite of `to_array`; `gray_alpha` writes BGRA, whose colours are equal, as gray and alpha."""
+    """The opposite of `to_array`; with `gray_alpha`, BGRA whose colours are equal becomes gray with alpha."""
     pixels = np.ascontiguousarray(pixels)
     height, width = pixels.shape[:2]
     bands = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -125,7 +125,7 @@ def from_array(pixels: Array, *, gray_alpha: bool) -> pyvips.Image:
 def encode(
     image: pyvips.Image, saver: str, options: dict[str, Any], file: FileIO, write: Callable[[bytes], None]
 ) -> None:
-    """Encode into `write`, which puts it into `file`: so one hears, unlike from libvips, why a disk refuses.
+    """Encode by way of `write`, which puts the bytes into `file` and, unlike libvips, says why a disk refuses.
 
     Raises:
         OSError: what `write` raised.
@@ -154,7 +154,7 @@ def encode(
 
 
 def detail(error: Exception) -> str:
-    """The cause in brackets, to go behind a message; libvips gathers several lines, or none, the last one is it."""
+    """The cause in brackets, to end a message with; the last of libvips's lines, if it has any."""
     if isinstance(error, OSError):
         return f" ({error.strerror or error})"
     if isinstance(error, UnicodeDecodeError):  # raised before pyvips could empty libvips's buffer of messages

@@ -13,12 +13,12 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.subtitles.stream import SubtitleStream
 
-from .clock import Restart, Span, StreamClock
 from .containers import Container, Treatment, describe
 from .notes import Note, at
 from .sound import SoundEncoder, add_sound
 from .sources.ffmpeg import error_text
 from .sources.source import OtherStream
+from .stream_clock import Restart, Span, StreamClock
 from .stream_copy import StreamCopy
 from .subtitles import SubtitleConverter, add_subtitles
 
@@ -70,6 +70,8 @@ def add_stream(
         StreamRefused: the container does not hold it.
     """
     stream = original.streams[other.index]
+    if other.kind in ("audio", "subtitle", "video") and getattr(stream, "codec_context", None) is None:
+        raise StreamRefused(other.index, "this FFmpeg does not know its codec")
     if is_cover(stream) and not container.covers:
         raise StreamRefused(other.index, "it has no place for cover pictures")
     try:
@@ -184,7 +186,7 @@ class Copies:
         try:
             for packet in packets:
                 yield index, packet
-        except (ValueError, av.error.FFmpegError) as error:
+        except (ValueError, ArithmeticError, av.error.FFmpegError) as error:
             raise StreamRefused(index, error_text(error)) from error
 
 

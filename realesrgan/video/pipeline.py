@@ -1,7 +1,8 @@
 """Take a video through frame → frame functions: decoding, restoring and encoding overlap, finished segments stay.
 
-Frames are restored by as many threads as there are restorers and come back into order before they are encoded. A frame
-equal to the one before it is not restored again.
+Frames are restored by as many threads as there are restorers and put back into order before they are encoded. A frame
+equal to the one before it is not restored again. However unequal the restorers' speeds, only a window of frames is in
+memory.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ import numpy as np
 
 from ..arrays import Array
 from ..restorer import FacePair, Listener, Restorer
-from ..threads import Channel, Crew
+from ..threads import Channel, Crew, Window
 from .encoding import Encoding
 from .segment_encoder import SegmentEncoder
 from .segments import Workspace, frames_per_segment
 from .sources.source import Frame, Losses, VideoSource
+
+# Frames between decoding and encoding: as many as fit into these bytes, within limits. While one worker is slow, the
+# others go on as far as that.
+WINDOW_BYTES = 1_000_000_000
+MOST_IN_FLIGHT = 240
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,9 @@ class _Restored:
     pixels: Array | None  # None: the same as the frame before
 
 
-def _resume(workspace: Workspace) -> tuple[int, int] | None:
-    """Index and pts of the first frame that `workspace` lacks."""
-    if not workspace.segments:
-        return None
-    last = workspace.segments[-1]
-    return workspace.frames_done, last.pts[-1] + last.durations[-1]
+def frames_in_flight(frame_bytes: int, workers: int) -> int:
+    """How many frames, each of so many bytes before and after, may be between decoding and encoding."""
+    return max(2 * workers + 2, min(MOST_IN_FLIGHT, WINDOW_BYTES // max(1, frame_bytes)))
 
 
 def restore_frames(
@@ -61,68 +64,101 @@ def restore_frames(
     encoding: Encoding,
     *,
     multiply_adds_per_frame: float,
+    window: int,
     on_frame: Callable[[int], None],
     on_faces: Callable[[int, Sequence[FacePair]], None] = lambda index, pairs: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Tally:
     """Restore every frame that `workspace` does not hold yet, segment by segment.
 
-    `on_frame` is told how many frames are done, `on_faces` which frame has which faces. Any exception, Ctrl-C included,
-    stops all threads and is raised here; the segments finished by then stay.
+    At most `window` frames are in memory. `on_frame` is told how many frames are done, `on_faces` which frame has which
+    faces; `check` is called often, and may raise to stop. Any exception, Ctrl-C included, stops all threads and is
+    raised here; the segments finished by then stay.
     """
-    length = frames_per_segment(multiply_adds_per_frame)
-    tally = Tally(done_before=workspace.frames_done)
-    tally.frames = tally.done_before
+    tally = Tally(frames=workspace.frames_done, done_before=workspace.frames_done)
+    resume, damaged_before = workspace.resume_point, workspace.damaged_done
     with Crew() as crew:
-        to_restore: Channel[Frame] = crew.channel(len(restorers) + 1)
-        to_encode: Channel[_Restored] = crew.channel(2 * len(restorers) + 2, producers=1 + len(restorers))
+        in_flight = Window(window, crew)
+        to_restore: Channel[Frame] = crew.channel(window)
+        to_encode: Channel[_Restored] = crew.channel(window, producers=1 + len(restorers))
 
         def read() -> None:
-            with source.frames(excerpt.start_s, excerpt.end_s, _resume(workspace)) as reading:
+            with source.frames(excerpt.start_s, excerpt.end_s, resume) as reading:
                 tally.losses = reading.losses
                 for frame in reading:
+                    in_flight.enter()
                     if frame.repeats:
                         tally.repeats += 1
                         to_encode.put(_Restored(frame, None))
                     else:
                         to_restore.put(frame)
+                reading.losses.concealed += damaged_before
             to_restore.close()
             to_encode.close()
 
         def restore(restorer: Restorer) -> None:
+            def progressed(share: float) -> None:
+                crew.check()
+                check()
+
             for frame in to_restore:
-                listener = Listener(lambda share: crew.check(), partial(on_faces, frame.index))
+                check()
+                listener = Listener(progressed, partial(on_faces, frame.index))
                 to_encode.put(_Restored(frame, restorer(frame.pixels, listener)))
             to_encode.close()
 
         def encode() -> None:
-            encoder: SegmentEncoder | None = None
-            last: Array | None = None
-            try:
+            with _Segments(source, workspace, encoding, frames_per_segment(multiply_adds_per_frame)) as segments:
                 for restored in _in_order(to_encode, tally.done_before):
-                    frame = restored.frame
-                    last = _even(restored.pixels) if restored.pixels is not None else last
-                    assert last is not None
-                    if encoder is None:
-                        size = (last.shape[1], last.shape[0])
-                        encoder = SegmentEncoder(workspace, frame.index, source, encoding, size, source.rate)
-                    encoder.write(last, frame.pts, frame.duration)
-                    tally.frames = frame.index + 1
+                    check()
+                    segments.add(restored)
+                    in_flight.leave()
+                    tally.frames = restored.frame.index + 1
                     on_frame(tally.frames)
-                    if tally.frames % length == 0:
-                        encoder.finish()
-                        encoder = None
-                if encoder is not None:
-                    encoder.finish()
-                    encoder = None
-            finally:
-                if encoder is not None:
-                    encoder.close()
+                segments.finish()
 
         crew.start("read", read)
         for number, restorer in enumerate(restorers):
             crew.start(f"restore-{number}", partial(restore, restorer))
         crew.start("encode", encode)
     return tally
+
+
+class _Segments:
+    """Encodes frames into segments of a fixed length; on leaving, a segment that is not finished is abandoned."""
+
+    def __init__(self, source: VideoSource, workspace: Workspace, encoding: Encoding, length: int) -> None:
+        self._source = source
+        self._workspace = workspace
+        self._encoding = encoding
+        self._length = length
+        self._encoder: SegmentEncoder | None = None
+        self._last: Array | None = None
+
+    def add(self, restored: _Restored) -> None:
+        frame = restored.frame
+        self._last = _even(restored.pixels) if restored.pixels is not None else self._last
+        assert self._last is not None
+        if self._encoder is None:
+            size = (self._last.shape[1], self._last.shape[0])
+            self._encoder = SegmentEncoder(
+                self._workspace, frame.index, self._source, self._encoding, size, self._source.rate
+            )
+        self._encoder.write(self._last, frame.pts, frame.duration, damaged=frame.damaged)
+        if (frame.index + 1) % self._length == 0:
+            self.finish()
+
+    def finish(self) -> None:
+        if self._encoder is not None:
+            self._encoder.finish()
+            self._encoder = None
+
+    def __enter__(self) -> _Segments:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._encoder is not None:
+            self._encoder.close()
 
 
 def _in_order(restored: Channel[_Restored], first: int) -> Iterator[_Restored]:

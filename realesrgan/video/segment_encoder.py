@@ -44,6 +44,7 @@ class SegmentEncoder:
         self._source = source
         self._pts: list[int] = []
         self._durations: list[int] = []
+        self._damaged = 0
         rate = min(rate, MOST_COUNTED)
         with self._named_errors():
             self._container = av.open(address(workspace.path_for(first)), "w")
@@ -53,21 +54,25 @@ class SegmentEncoder:
         self._stream = stream
         self._time_base = 1 / rate
 
-    def write(self, pixels: Array, pts: int, duration: int) -> None:
-        """Add (H, W, 3) BGR, shown from `pts` for `duration` in the output's time base."""
+    def write(self, pixels: Array, pts: int, duration: int, *, damaged: bool = False) -> None:
+        """Add (H, W, 3) BGR, shown from `pts` for `duration` in the output's time base.
+
+        `damaged` says that it stands for a picture that could not be decoded.
+        """
         with self._named_errors():
             frame = to_frame(pixels, self._encoding, self._source.colour)
-        # Here frames are just counted: encoders differ in what timing they accept. The manifest has the times.
+        # Frames are only counted here: encoders differ in the timing they accept. The manifest has their times.
         frame.pts, frame.time_base = len(self._pts), self._time_base
         self._pts.append(pts)
         self._durations.append(duration)
+        self._damaged += damaged
         self._mux(frame)
 
     def finish(self) -> None:
         self._mux(None)
         self.close()
         presentation_order(self._workspace.path_for(self._first), len(self._pts))  # a full disk may show only here
-        self._workspace.commit(self._first, self._pts, self._durations)
+        self._workspace.commit(self._first, self._pts, self._durations, damaged=self._damaged)
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
         with self._named_errors():

@@ -37,7 +37,10 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Segment:
-    """A finished segment: its file with size and CRC-32, its first frame's number, each frame's pts and duration."""
+    """A finished segment: its file with size and CRC-32, its first frame's number, each frame's pts and duration.
+
+    `damaged` of its frames repeat the one before, because their own picture could not be decoded.
+    """
 
     file: str
     first: int
@@ -45,6 +48,7 @@ class Segment:
     durations: list[int]
     size_bytes: int
     checksum: int
+    damaged: int
 
 
 def frames_per_segment(multiply_adds_per_frame: float) -> int:
@@ -125,6 +129,11 @@ class Workspace:
         return sum(len(segment.pts) for segment in self.segments)
 
     @property
+    def damaged_done(self) -> int:
+        """How many of the frames done repeat the one before, because their own picture could not be decoded."""
+        return sum(segment.damaged for segment in self.segments)
+
+    @property
     def resume_point(self) -> tuple[int, int] | None:
         """Index and pts, in the output's time base, of the first frame not done yet; None: no frame is done."""
         if not self.segments:
@@ -136,14 +145,14 @@ class Workspace:
         """Where to encode the segment that begins with frame `first`; it counts only once committed."""
         return self.folder / f"{first:08d}.part.{SEGMENT_FORMAT}"
 
-    def commit(self, first: int, pts: list[int], durations: list[int]) -> None:
+    def commit(self, first: int, pts: list[int], durations: list[int], *, damaged: int = 0) -> None:
         """Make the segment encoded at `path_for(first)` part of the work that is done."""
         part, final = self.path_for(first), self.folder / f"{first:08d}.{SEGMENT_FORMAT}"
         with _named_errors(self.folder):
             sync(part)
             size_bytes, checksum = _fingerprint(part)
             part.replace(final)
-            self.segments.append(Segment(final.name, first, pts, durations, size_bytes, checksum))
+            self.segments.append(Segment(final.name, first, pts, durations, size_bytes, checksum, damaged))
             self._write()
 
     def remove(self) -> None:
@@ -197,7 +206,7 @@ def _in_sequence(segments: list[Segment]) -> bool:
             return False
         if not 0 < len(segment.pts) == len(segment.durations):
             return False
-        if not all(isinstance(number, int) for number in (*segment.pts, *segment.durations)):
+        if not all(isinstance(number, int) for number in (*segment.pts, *segment.durations, segment.damaged)):
             return False
         first += len(segment.pts)
     return True

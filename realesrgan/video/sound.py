@@ -13,8 +13,8 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from .clock import Span
 from .notes import Note
+from .stream_clock import Span
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]  # generic only in its type stubs

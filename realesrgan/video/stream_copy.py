@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import av
 import av.stream
 
-from .clock import Span
 from .notes import Note, at
+from .stream_clock import Span
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]  # generic only in its type stubs

@@ -12,8 +12,8 @@ from av.container import OutputContainer
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
-from .clock import Span
 from .notes import Note
+from .stream_clock import Span
 from .stream_copy import RisingTimes, show_from_start
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ import av
 import av.error
 from av.container import InputContainer
 
-from .clock import Span, StreamClock
+from ..errors import VideoFileError
 from .containers import Container, Treatment
 from .copies import StreamRefused, add_stream, is_cover
 from .sources.ffmpeg import address, error_text
 from .sources.source import OtherStream, VideoSource
+from .stream_clock import Span, StreamClock
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]  # generic only in its type stubs
@@ -64,8 +65,16 @@ class Trial:
 
 @contextmanager
 def try_out(source: VideoSource) -> Iterator[Trial]:
-    """A trial of a source that is a container."""
-    with av.open(address(source.path)) as original:
+    """A trial of a source that is a container.
+
+    Raises:
+        VideoFileError: it cannot be read any more.
+    """
+    try:
+        original = av.open(address(source.path))
+    except av.error.FFmpegError as error:
+        raise VideoFileError(f"{source.path}: cannot be read ({error_text(error)})") from error
+    with original:
         yield Trial(source, original, _first_packets(source, original))
 
 

@@ -20,13 +20,13 @@ from av.video.stream import VideoStream
 
 from ..errors import VideoFileError
 from ..outputs import part_of
-from .clock import Restart, Span, find_restarts
 from .containers import Treatment, describe
 from .copies import Copied, Copies, StreamRefused, kept
 from .output_plan import OutputPlan
 from .segments import Workspace, sync
 from .sources.ffmpeg import address, error_text
 from .sources.source import OtherStream, VideoSource
+from .stream_clock import Restart, Span, find_restarts
 from .timeline import segment_packets
 
 if TYPE_CHECKING:
@@ -71,8 +71,14 @@ def assemble(
     or not at all.
 
     Raises:
-        VideoFileError: the container refuses the video, or the disk.
+        VideoFileError: the container refuses the video, or the disk does; or the input is no longer the file that was
+            probed, and its sound not that of the picture.
     """
+    if not source.unchanged():
+        raise VideoFileError(
+            f"{source.path}: was changed or removed while it was restored, and the result would mix the two; put it "
+            f"back and run again ({workspace.frames_done} frames are safe in {workspace.folder}), or start over"
+        )
     part = part_of(target)
     span = Span(source.origin_s + Fraction(start_s), Fraction(start_s), _fraction(end_s))
     try:
@@ -190,11 +196,11 @@ def _output(job: _Assembly) -> Iterator[OutputContainer]:
 
 @contextmanager
 def _refusals(index: int | None) -> Iterator[None]:
-    """What the muxer raises is a refusal of the stream `index`, unless it is the disk's fault."""
+    """Take what the muxer raises for a refusal of the stream `index` (times may overflow, too), unless the disk fails."""
     try:
         yield
-    except av.error.FFmpegError as error:
-        if error.errno in _DISK_ERRORS:
+    except (av.error.FFmpegError, ValueError, ArithmeticError) as error:
+        if getattr(error, "errno", None) in _DISK_ERRORS:
             raise
         raise StreamRefused(index, error_text(error)) from error
 

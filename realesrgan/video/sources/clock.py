@@ -71,13 +71,17 @@ class CountedPackets(Timestamps):
 
 
 class CountedFrames(Timestamps):
-    """MPEG-4 Part 2 in .avi, as by XviD: FFmpeg guesses at the times of B-frames, but counts what comes out."""
+    """MPEG-4 Part 2 in .avi, as by XviD: FFmpeg guesses the times of B-frames wrong, but knows the order of frames.
+
+    A frame comes out as the packet goes in whose place it takes; only the last ones come out by themselves.
+    """
 
     def due(self, packet: Packet) -> int | None:
         return packet.dts
 
     def stamp(self, frame: av.VideoFrame) -> None:
-        frame.pts = frame.dts
+        if frame.dts is not None:
+            frame.pts = frame.dts
 
 
 def timestamps_of(format_name: str, codec: str) -> Timestamps:

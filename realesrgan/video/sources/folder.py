@@ -97,34 +97,16 @@ def probe_pictures(
     A file is a picture if its content is one. If only its name says so, it is a damaged picture.
     """
     rate = rate or DEFAULT_RATE
-    pictures: list[Path] = []
-    sizes: dict[tuple[int, int], Path] = {}
-    depth, alpha = 8, False
-    for entry in entries:
-        try:
-            header = _header(entry)
-        except ImageFileError as error:
-            if not repeat_damaged:
-                raise _damaged(error) from error
-            pictures.append(entry)
-            continue
-        if header is not None:
-            pictures.append(entry)
-            sizes.setdefault((header.width, header.height), entry)
-            depth, alpha = max(depth, header.depth_bits), alpha or header.has_alpha
-    if not sizes:
+    headers = _headers(entries, repeat_damaged)
+    known = [header for header in headers.values() if header is not None]
+    if not known:
         raise VideoFileError(f"{path}: no pictures in it to make a video of")
-    if len(sizes) > 1:
-        (first, a), (second, b) = list(sizes.items())[:2]
-        raise VideoFileError(
-            f"{path}: its pictures differ in size: {a.name} is {first[0]}×{first[1]}, "
-            f"{b.name} is {second[0]}×{second[1]}"
-        )
-    ((width, height),) = sizes
+    width, height = _size(path, headers)
+    pictures = tuple(headers)
     return FolderSource(
         path=path,
-        pictures=tuple(pictures),
-        stamps=stamps_of(tuple(pictures)),
+        pictures=pictures,
+        stamps=stamps_of(pictures),
         repeat_damaged=repeat_damaged,
         width=width,
         height=height,
@@ -133,9 +115,40 @@ def probe_pictures(
         frame_count=len(pictures),
         duration_s=float(len(pictures) / rate),
         colour=untagged_colour(height),
-        depth_bits=depth,
-        has_alpha=alpha,
+        depth_bits=max(header.depth_bits for header in known),
+        has_alpha=any(header.has_alpha for header in known),
     )
+
+
+def _headers(entries: Iterable[Path], repeat_damaged: bool) -> dict[Path, files.Header | None]:
+    """The pictures among `entries`; None for a damaged one, if there may be any."""
+    headers: dict[Path, files.Header | None] = {}
+    for entry in entries:
+        try:
+            header = _header(entry)
+        except ImageFileError as error:
+            if not repeat_damaged:
+                raise _damaged(error) from error
+            headers[entry] = None
+        else:
+            if header is not None:
+                headers[entry] = header
+    return headers
+
+
+def _size(path: Path, headers: dict[Path, files.Header | None]) -> tuple[int, int]:
+    """The width and height that all pictures have."""
+    sizes: dict[tuple[int, int], Path] = {}
+    for entry, header in headers.items():
+        if header is not None:
+            sizes.setdefault((header.width, header.height), entry)
+    (size, a), *others = sizes.items()
+    if others:
+        other, b = others[0]
+        raise VideoFileError(
+            f"{path}: its pictures differ in size: {a.name} is {size[0]}×{size[1]}, {b.name} is {other[0]}×{other[1]}"
+        )
+    return size
 
 
 def _header(entry: Path) -> files.Header | None:

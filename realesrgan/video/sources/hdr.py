@@ -1,6 +1,6 @@
-"""What HDR video says of the screen it was made on and of its brightest spots, in bytes and in encoders' words.
+"""HDR metadata of a video: the mastering display and the light levels, read from a frame, written for encoders.
 
-FFmpeg's libraries hand this data from frame to frame in a way that PyAV cannot write to, so encoders are told.
+FFmpeg attaches them to frames as side data, which PyAV can read but not write; so the encoders get them as options.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Point = tuple[Fraction, Fraction]  # CIE 1931 x and y
 _RATIONALS = struct.Struct("=20i2i")  # AVMasteringDisplayMetadata: ten fractions, and which of them count
 _LEVELS = struct.Struct("=2I")  # AVContentLightMetadata
 _DYNAMIC = ("DYNAMIC_HDR_PLUS", "DOVI_RPU_BUFFER", "DOVI_METADATA", "DYNAMIC_HDR_VIVID")
-# The encoders that can be told, and what they call the two.
+# The encoders that take them, and what they call the two.
 _NAMES = {
     "libx264": ("mastering-display", "cll"),
     "libx265": ("master-display", "max-cll"),
@@ -27,7 +27,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Mastering:
-    """The screen (SMPTE ST 2086): its red, green and blue, its white, its darkest and brightest in cd/m²."""
+    """The mastering display (SMPTE ST 2086): primaries, white point, and the range of its luminance in cd/m²."""
 
     red: Point
     green: Point
@@ -39,8 +39,8 @@ class Mastering:
 
 @dataclass(frozen=True)
 class Hdr:
-    """The screen, the light levels (brightest spot and brightest frame on average, cd/m²), and whether some change
-    from scene to scene, as in HDR10+ and Dolby Vision."""
+    """`levels` are MaxCLL and MaxFALL, the brightest pixel and the brightest frame on average, in cd/m². `dynamic` says
+    that there is metadata that changes from scene to scene too, as in HDR10+ and Dolby Vision."""
 
     mastering: Mastering | None = None
     levels: tuple[int, int] | None = None
@@ -48,11 +48,11 @@ class Hdr:
 
     @property
     def is_static(self) -> bool:
-        """Whether there is something for the whole video."""
+        """Whether there is metadata that holds for the whole video."""
         return self.mastering is not None or self.levels is not None
 
     def options(self, encoder: str) -> dict[str, str]:
-        """What to put among the encoder's own parameters; empty where there is nothing, or no way."""
+        """The encoder's own parameters for it; empty if there is none, or the encoder takes none."""
         if encoder not in _NAMES:
             return {}
         screen, levels = _NAMES[encoder]
@@ -65,7 +65,7 @@ class Hdr:
 
 
 def hdr_of(frame: av.VideoFrame) -> Hdr | None:
-    """What a frame says, its container's words included; None where it says nothing."""
+    """The metadata of a frame, from the stream or the container; None if there is none."""
     try:
         entries: Any = frame.side_data  # typed as if it held only motion vectors
         data = {entry.type.name: bytes(entry) for entry in entries}
@@ -87,7 +87,7 @@ def _mastering(data: bytes) -> Mastering | None:
         return None
     values = [Fraction(a, b) for a, b in zip(numbers[::2], numbers[1::2], strict=True)]
     points = list(zip(values[:8:2], values[1:8:2], strict=True))
-    # Nonsense would be refused by encoders, or stop them.
+    # Encoders refuse impossible values, or crash on them.
     if not all(0 <= value <= 1 for value in values[:8]) or not 0 <= values[8] < values[9] <= 100_000:
         return None
     red, green, blue, white = points
@@ -102,7 +102,7 @@ def _levels(data: bytes) -> tuple[int, int] | None:
 
 
 def _spelled(mastering: Mastering, *, in_units: bool) -> str:
-    """As encoders read it; in units of the bitstream, which are 0.00002 and 0.0001 cd/m², or in numbers as they are."""
+    """As an encoder reads it: `in_units` of the bitstream (0.00002 of x and y, 0.0001 cd/m²), or as plain numbers."""
 
     def spell(value: Fraction, units: int, digits: int) -> str:
         return str(round(value * units)) if in_units else f"{float(value):.{digits}f}"

@@ -32,7 +32,6 @@ def probe_container(path: Path) -> ContainerSource:
         FFmpegError, UnicodeDecodeError: FFmpeg cannot read it.
         VideoFileError: it has no video, or none that can be decoded.
     """
-    stamps = stamps_of((path,))
     with av.open(address(path)) as container:
         stream = find_picture_stream(container)
         if stream is None:
@@ -41,41 +40,46 @@ def probe_container(path: Path) -> ContainerSource:
         beginning = _look_ahead(container, stream)
         if not beginning:
             raise VideoFileError(f"{path}: no frame of its video can be decoded")
-        first = beginning[0]
-        context = stream.codec_context
-        orientation = orientation_of(first)
-        width, height = first.width, first.height
-        aspect = Fraction(stream.sample_aspect_ratio or context.sample_aspect_ratio or 1) or Fraction(1)
-        if orientation.transposed:
-            width, height, aspect = height, width, 1 / aspect
-        assert stream.time_base is not None
-        rate = Fraction(stream.average_rate or stream.guessed_rate or context.framerate or UNKNOWN_RATE)
-        start_pts = _start(container, stream, beginning, rate)
-        origin_s = start_pts * stream.time_base
-        duration, duration_is_own = _duration(container, stream, origin_s)
-        return ContainerSource(
-            path=path,
-            stamps=stamps,
-            stream_index=stream.index,
-            width=width,
-            height=height,
-            orientation=orientation,
-            pixel_aspect=aspect,
-            rate=rate,
-            time_base=stream.time_base,
-            start_pts=start_pts,
-            origin_s=origin_s,
-            frame_count=stream.frames or (round(duration * rate) if duration else None),
-            duration_s=float(duration) if duration else None,
-            duration_is_own=duration_is_own,
-            colour=_colour(first),
-            depth_bits=max(component.bits for component in first.format.components),
-            has_alpha=_has_alpha(stream, first),
-            interlaced=any(frame.interlaced_frame for frame in beginning[:LOOK_AHEAD_FRAMES]),
-            others=_others(container, stream),
-            format_name=container.format.name,
-            hdr=hdr_of(first),
-        )
+        return _described(path, container, stream, beginning)
+
+
+def _described(
+    path: Path, container: InputContainer, stream: VideoStream, beginning: list[av.VideoFrame]
+) -> ContainerSource:
+    first, context = beginning[0], stream.codec_context
+    orientation = orientation_of(first)
+    width, height = first.width, first.height
+    aspect = Fraction(stream.sample_aspect_ratio or context.sample_aspect_ratio or 1) or Fraction(1)
+    if orientation.transposed:
+        width, height, aspect = height, width, 1 / aspect
+    assert stream.time_base is not None
+    rate = Fraction(stream.average_rate or stream.guessed_rate or context.framerate or UNKNOWN_RATE)
+    start_pts = _start(container, stream, beginning, rate)
+    origin_s = start_pts * stream.time_base
+    duration, duration_is_own = _duration(container, stream, origin_s)
+    return ContainerSource(
+        path=path,
+        stamps=stamps_of((path,)),
+        stream_index=stream.index,
+        width=width,
+        height=height,
+        orientation=orientation,
+        pixel_aspect=aspect,
+        rate=rate,
+        time_base=stream.time_base,
+        start_pts=start_pts,
+        origin_s=origin_s,
+        frame_count=stream.frames or (round(duration * rate) if duration else None),
+        duration_s=float(duration) if duration else None,
+        duration_is_own=duration_is_own,
+        colour=_colour(first),
+        depth_bits=max(component.bits for component in first.format.components),
+        has_alpha=_has_alpha(stream, first),
+        interlaced=any(frame.interlaced_frame for frame in beginning[:LOOK_AHEAD_FRAMES]),
+        others=_others(container, stream),
+        format_name=container.format.name,
+        hdr=hdr_of(first),
+    )
 
 
 def find_picture_stream(container: InputContainer) -> VideoStream | None:

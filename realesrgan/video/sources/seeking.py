@@ -43,21 +43,22 @@ def landing_before(name: str, stream_index: int, earliest: int, wanted: int) -> 
 
 
 def _place_in_stream(name: str, stream_index: int, wanted: int) -> int | None:
-    """The byte where a .ts has reached `wanted`; None if its clock starts anew before that, and seeking goes astray.
+    """The byte where a .ts reaches `wanted`, or ends; None if its clock starts anew before that: seeks may go astray.
 
     A .ts has no index, and may be several recordings in one file. Reading without decoding takes seconds an hour.
     """
     latest: int | None = None
+    place: int | None = None
     with av.open(name) as container:
         for packet in container.demux(container.streams[stream_index]):
             if packet.dts is None or not packet.time_base:
                 continue
             if latest is not None and packet.dts < latest - RESTART_S / packet.time_base:
                 return None
-            latest = packet.dts
+            latest, place = packet.dts, packet.pos
             if latest >= wanted:
-                return packet.pos
-    return None
+                break
+    return place
 
 
 def _is_good(container: InputContainer, stream: VideoStream, target: int, wanted: int, last_byte: int | None) -> bool:

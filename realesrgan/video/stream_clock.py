@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import av.error
 
+from .sources.clock import SteadyClock
 from .sources.ffmpeg import address
 from .sources.source import VideoSource
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 # These carry an index or relative times, in which no clock can start again; others can be joined end to end.
 _NEVER_RESTART = frozenset(("mp4", "matroska", "avi", "gif"))
-_RESTART_S = Fraction(1, 10)  # going back by less is jitter; FFmpeg's own limit for formats that may be joined
+_ALONE_S = Fraction(1)  # by less, a stream stays on the picture's clock, whose restarts are told from jitter elsewhere
 _NEAR_BYTES = 4 << 20  # how far apart a file may hold packets of different streams that belong together
 
 
@@ -44,33 +45,30 @@ class Restart:
 
 
 def find_restarts(source: VideoSource) -> tuple[Restart, ...]:
-    """Where the clock of the picture goes back, as in files joined end to end; reads the whole file."""
+    """Where the clock of the picture starts again, as in files joined end to end; reads the whole file."""
     restarts: list[Restart] = []
     try:
         with av.open(address(source.path)) as container:
             if not _NEVER_RESTART & set(container.format.name.split(",")):
-                restarts.extend(_restarts(container.demux(container.streams[source.stream_index]), 1 / source.rate))
+                restarts.extend(_restarts(container.demux(container.streams[source.stream_index])))
     except av.error.FFmpegError:
         pass  # damaged from here on, or gone; whoever needs the packets says so
     return tuple(restarts)
 
 
-def _restarts(packets: Iterator[Packet], usual_s: Fraction) -> Iterator[Restart]:
-    """Where decode times go back; from there on, pictures follow the last one before."""
+def _restarts(packets: Iterator[Packet]) -> Iterator[Restart]:
+    """Wherever the pictures' own clock is moved, that of the other streams must be moved with it."""
+    clock = SteadyClock()
     later_s = Fraction(0)
-    last_dts: int | None = None
-    end_s: Fraction | None = None  # of what is shown so far
     for packet in packets:
-        if packet.dts is None or packet.pts is None:
+        own = packet.dts
+        clock.carry_on(packet)
+        if own is None or packet.dts is None:
             continue
-        if last_dts is not None and end_s is not None and packet.dts < last_dts:
-            later_s = end_s - packet.pts * packet.time_base
+        moved_s = (packet.dts - own) * packet.time_base
+        if moved_s != later_s:
+            later_s = moved_s
             yield Restart(packet.pos or 0, later_s)
-            end_s = None
-        last_dts = packet.dts
-        duration_s = packet.duration * packet.time_base if packet.duration else usual_s
-        shown_until_s = packet.pts * packet.time_base + later_s + duration_s
-        end_s = shown_until_s if end_s is None else max(end_s, shown_until_s)
 
 
 class StreamClock:
@@ -111,24 +109,19 @@ class StreamClock:
         return True
 
     def _look_for_restart(self, packet: Packet, now: int) -> None:
-        went_back = self._last is not None and now < self._last
+        back_s = Fraction(0) if self._last is None else (self._last - now) * packet.time_base
         restarted = False
-        while self._restarts and _is_past(self._restarts[0], packet.pos, went_back):
+        while self._restarts and _is_past(self._restarts[0], packet.pos, went_back=back_s > 0):
             self._later_s = self._restarts.pop(0).later_s
-            restarted, went_back = True, False
-        if (
-            went_back
-            and self._is_continuous
-            and self._end is not None
-            and (self._end - now) * packet.time_base > _RESTART_S
-        ):
+            restarted, back_s = True, Fraction(0)
+        if back_s > _ALONE_S and self._is_continuous and self._end is not None:
             self._later_s += (self._end - now) * packet.time_base  # this stream's alone: it goes on where it was
             restarted = True
         if restarted and self.restarted_at_s is None:
             self.restarted_at_s = now * packet.time_base + self._later_s - self._span.origin_s
 
 
-def _is_past(restart: Restart, position: int | None, went_back: bool) -> bool:
+def _is_past(restart: Restart, position: int | None, *, went_back: bool) -> bool:
     """Whether a packet lies beyond a restart: its own clock goes back near by, or it is far beyond."""
     if position is None:
         return went_back

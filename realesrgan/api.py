@@ -1,0 +1,197 @@
+"""What Python users call to restore files: the command line's jobs as functions, with its options as arguments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+from .errors import UsageError
+from .image import batch as images
+from .image.batch import Batch, Outcome
+from .image.formats import DEFAULT_QUALITY
+from .loading import Settings, load, thread_count_kept
+from .outputs import make_folder, refuse_overwrites
+from .restorer import AlphaUpsampler, Reporter
+from .video import job as videos
+from .video.inputs import expand
+from .video.request import Request, check_request, parse_fps, plan
+
+
+def restore_images(
+    paths: str | Path | Sequence[str | Path],
+    output: str | Path = "results",
+    *,
+    model_name: str | None = None,
+    outscale: float = 4.0,
+    suffix: str = "out",
+    ext: str = "auto",
+    recursive: bool = False,
+    skip_existing: bool = False,
+    quality: int = DEFAULT_QUALITY,
+    compare: bool = False,
+    model_path: str | Path | None = None,
+    denoise_strength: float = 0.5,
+    tile: int = 0,
+    tile_pad: int = Settings.tile_pad,
+    pre_pad: int = 0,
+    max_memory: str | int | None = None,
+    face_enhance: bool = False,
+    face_model: str = "1.3",
+    face_weight: float = 1.0,
+    only_center_face: bool = False,
+    save_faces: str | Path | None = None,
+    fp32: bool = False,
+    alpha_upsampler: AlphaUpsampler = "realesrgan",
+    gpu_id: str | None = None,
+    reporter: Reporter | None = None,
+) -> Outcome:
+    """Restore pictures, folders and patterns of pictures into files, as `realesrgan image` does.
+
+    Options have the names, defaults and effects of the command line's flags (`loading.Settings` describes those of
+    the model). `reporter` hears what happens, and cancels. A picture that fails does not stop the others.
+
+    The process is set up for computing: freed memory is kept for the next picture, and on a CPU numbers too small for
+    fp32's normal form count as zero.
+
+    Raises:
+        UsageError: an option makes no sense, an input is not there, or a file would be overwritten.
+        DeviceError: the device asked for is not there.
+        WeightsError: weights cannot be had, read, or do not fit.
+        Cancelled: `reporter.check` did.
+    """
+    names = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    settings = Settings(
+        model_name=model_name,
+        model_path=model_path,
+        denoise_strength=denoise_strength,
+        outscale=outscale,
+        tile=tile,
+        tile_pad=tile_pad,
+        pre_pad=pre_pad,
+        max_memory=max_memory,
+        face_enhance=face_enhance,
+        face_model=face_model,
+        face_weight=face_weight,
+        only_center_face=only_center_face,
+        fp32=fp32,
+        alpha_upsampler=alpha_upsampler,
+        gpu_id=gpu_id,
+    )
+    batch = Batch(
+        input=[str(name) for name in names],
+        output=Path(output),
+        suffix=suffix,
+        ext=ext,
+        recursive=recursive,
+        skip_existing=skip_existing,
+        quality=quality,
+        compare=compare,
+        save_faces=None if save_faces is None else Path(save_faces),
+    )
+    reporter = reporter or Reporter()
+    found, setup = images.plan(batch, settings)
+    for line in found.passed_over:
+        reporter.remark(f"passed over: {line}")
+    if not found.jobs:
+        return Outcome(failures=list(found.failures), done_before=found.done_before)
+    with thread_count_kept():
+        return images.restore(batch, found, load(setup, reporter), reporter)
+
+
+def restore_video(
+    path: str | Path,
+    output: str | Path = "results",
+    *,
+    model_name: str | None = None,
+    outscale: float = 4.0,
+    suffix: str = "out",
+    ext: str = "auto",
+    fps: float | str | Fraction | None = None,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    codec: str = "libx264",
+    crf: int | None = None,
+    preset: str | None = None,
+    pix_fmt: str | None = None,
+    strict: bool = False,
+    repeat_damaged: bool = False,
+    keep_segments: bool = False,
+    model_path: str | Path | None = None,
+    denoise_strength: float = 0.5,
+    tile: int = 0,
+    tile_pad: int = Settings.tile_pad,
+    pre_pad: int = 0,
+    max_memory: str | int | None = None,
+    face_enhance: bool = False,
+    face_model: str = "1.3",
+    face_weight: float = 1.0,
+    only_center_face: bool = False,
+    save_faces: str | Path | None = None,
+    fp32: bool = False,
+    gpu_id: str | None = None,
+    num_process_per_gpu: int | None = None,
+    reporter: Reporter | None = None,
+) -> Path:
+    """Restore a video, an animation or a folder of frames into a video, as `realesrgan video` does; return its path.
+
+    Options have the names, defaults and effects of the command line's flags (`Request` and `loading.Settings` describe
+    them). `reporter` hears what happens, and cancels. Called again after an interruption it goes on; where the same job
+    is finished it returns at once.
+
+    The process is set up for computing: freed memory is kept for the next frame, and on a CPU numbers too small for
+    fp32's normal form count as zero.
+
+    Raises:
+        UsageError: an option makes no sense, or there is no such input.
+        VideoFileError: the input cannot be read, or the result not be written; finished segments stay.
+        DeviceError: the device asked for is not there, or its memory too small.
+        WeightsError: weights cannot be had, read, or do not fit.
+        Cancelled: `reporter.check` did; finished segments stay.
+    """
+    settings = Settings(
+        model_name=model_name,
+        model_path=model_path,
+        denoise_strength=denoise_strength,
+        outscale=outscale,
+        tile=tile,
+        tile_pad=tile_pad,
+        pre_pad=pre_pad,
+        max_memory=max_memory,
+        face_enhance=face_enhance,
+        face_model=face_model,
+        face_weight=face_weight,
+        only_center_face=only_center_face,
+        fp32=fp32,
+        gpu_id=gpu_id,
+        num_process_per_gpu=num_process_per_gpu,
+    )
+    request = Request(
+        output=Path(output),
+        suffix=suffix,
+        ext=ext,
+        fps=None if fps is None else parse_fps(fps),
+        start_s=start_s,
+        end_s=end_s,
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        pix_fmt=pix_fmt,
+        strict=strict,
+        repeat_damaged=repeat_damaged,
+        keep_segments=keep_segments,
+        save_faces=None if save_faces is None else Path(save_faces),
+    )
+    reporter = reporter or Reporter()
+    setup = check_request(request, settings)
+    make_folder(request.output, "output")
+    named = expand(Path(path)).videos
+    if len(named) != 1:
+        raise UsageError(f"`path` {path}: a folder of {len(named)} videos; restore them one by one")
+    job = plan(named[0], request)
+    refuse_overwrites([(job.source.path, [job.target])])
+    if videos.is_done(job, request, setup) is None:
+        with thread_count_kept():
+            videos.restore(job, request, setup, load(setup, reporter, for_video=True), reporter)
+    return job.target

@@ -1,0 +1,143 @@
+"""A batch of pictures from names to files: what the command line, a page and Python do alike. Prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..arrays import final_size, held_bytes
+from ..engine.cgroups import free_memory_bytes
+from ..errors import UsageError
+from ..loading import Loaded, Settings, Setup, check, max_memory_bytes
+from ..model_zoo import DEFAULT_IMAGE_MODEL
+from ..outputs import make_folder
+from ..restorer import FacePair, Relay, Reporter
+from ..values import check_range
+from . import files, formats, jobs
+from .faces import save_faces
+from .pipeline import restore_all
+
+HELD_SHARE = 0.8  # of the free memory may be held by one picture and its result; the rest is for computing it
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Which pictures, and where and how their results are written; the names are those of the command line."""
+
+    input: Sequence[str]
+    output: Path = Path("results")
+    suffix: str = "out"
+    ext: str = "auto"
+    recursive: bool = False
+    skip_existing: bool = False
+    quality: int = formats.DEFAULT_QUALITY
+    compare: bool = False
+    save_faces: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a batch: files written, why others failed (one line each), and how many results were there."""
+
+    written: list[Path] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    done_before: int = 0
+
+
+def plan(batch: Batch, settings: Settings) -> tuple[jobs.Plan, Setup]:
+    """Validate everything and look at every picture; nothing is written, and no torch is loaded.
+
+    Raises:
+        UsageError: an option makes no sense, an input is not there, or a file would be overwritten.
+    """
+    setup = check(settings, DEFAULT_IMAGE_MODEL)
+    check_range("quality", batch.quality, 1, 100)
+    check_suffix(batch.suffix)
+    if batch.save_faces is not None and not settings.face_enhance:
+        raise UsageError(f"`save_faces` {batch.save_faces}: goes with `face_enhance`")
+    if batch.ext != "auto" and batch.ext not in formats.writable_formats():
+        raise UsageError(f"`ext` {batch.ext}: not in this installation; it has {', '.join(formats.writable_formats())}")
+    found = jobs.plan(
+        batch.input,
+        jobs.Naming(batch.output, batch.suffix, batch.ext),
+        recursive=batch.recursive,
+        skip_existing=batch.skip_existing,
+        compare=batch.compare,
+        refuse=_refusal(settings, setup.scale),
+    )
+    return found, setup
+
+
+def check_suffix(suffix: str) -> None:
+    """Raise UsageError for a suffix that would lead into another folder."""
+    if any(separator in suffix for separator in "/\\"):
+        raise UsageError(f"`suffix` {suffix}: is part of a file name and cannot hold a path")
+
+
+def _refusal(settings: Settings, scale: int) -> Callable[[files.Header, Path], str | None]:
+    """What makes a picture impossible: a result that its format, or the memory that may be had, cannot hold.
+
+    All else that computing takes, the engine cuts to what there is.
+    """
+    allowed = max_memory_bytes(settings.max_memory)
+    free = HELD_SHARE * free_memory_bytes() if allowed is None else allowed
+
+    def refuse(header: files.Header, target: Path) -> str | None:
+        height, width = final_size(header.height, header.width, settings.outscale)
+        final = (header.height * scale, header.width * scale) if settings.outscale == scale else (height, width)
+        needed = held_bytes(header.height, header.width, header.channels, header.depth_bits, final)
+        if needed > free:
+            return (
+                f"too large: {header.width}×{header.height} pixels and the result of {width}×{height} take "
+                f"{needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; cut the picture, or try a smaller `outscale`"
+            )
+        return formats.too_large_for(target, width, height)
+
+    return refuse
+
+
+def restore(batch: Batch, found: jobs.Plan, loaded: Loaded, reporter: Reporter) -> Outcome:
+    """Restore what `plan` found with loaded models; a picture that fails is reported, and the rest goes on.
+
+    Raises:
+        UsageError: the folders of results cannot be written.
+        Cancelled: `reporter.check` did.
+    """
+    make_folder(batch.output, "output")
+    if batch.save_faces is not None:
+        make_folder(batch.save_faces, "save_faces")
+    outcome = Outcome(failures=list(found.failures), done_before=found.done_before)
+    restore_all(
+        found.jobs,
+        loaded.restorers,
+        _Bookkeeper(batch, found.jobs, reporter, outcome),
+        quality=batch.quality,
+        compare_label=loaded.label if batch.compare else None,
+    )
+    return outcome
+
+
+class _Bookkeeper(Relay):
+    """Keeps the outcome and writes faces, and passes everything on."""
+
+    def __init__(self, batch: Batch, work: Sequence[jobs.Job], reporter: Reporter, outcome: Outcome) -> None:
+        super().__init__(reporter)
+        self._batch = batch
+        self._targets = {job.source: job.target for job in work}
+        self._outcome = outcome
+
+    def restored_faces(self, source: Path, frame: int | None, pairs: Sequence[FacePair]) -> None:
+        if self._batch.save_faces is not None:
+            target = self._targets[source]
+            save_faces(self._batch.save_faces / target.parent.relative_to(self._batch.output), target.stem, pairs)
+        super().restored_faces(source, frame, pairs)
+
+    def finished(self, source: Path, target: Path, facts: str) -> None:
+        self._outcome.written.append(target)
+        super().finished(source, target, facts)
+
+    def failed(self, source: Path, reason: str) -> None:
+        reason = reason if str(source) in reason else f"{source}: {reason}"
+        self._outcome.failures.append(reason)
+        super().failed(source, reason)

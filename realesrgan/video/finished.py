@@ -1,0 +1,50 @@
+"""Which results are finished, and of what job: a hidden file in their folder, so that none is computed twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from ..outputs import part_of
+
+LOCK_S = 10  # somebody else writes for a moment only
+RECORD = ".realesrgan-finished.json"  # name of a result → [what identifies its job, size in bytes, time of change]
+
+
+def is_recorded(target: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether `target` is the result of this very job, and is as it was when it was finished."""
+    entry = _entry(target, identity)
+    return entry is not None and _read(target.parent).get(target.name) == entry
+
+
+def record(target: Path, identity: Mapping[str, Any]) -> None:
+    """Remember that `target` is the finished result of this job. A folder that refuses is only not asked again."""
+    file = target.parent / RECORD
+    with suppress(OSError), FileLock(f"{file}.lock", timeout=LOCK_S):
+        entries = {name: entry for name, entry in _read(target.parent).items() if (target.parent / name).exists()}
+        part = part_of(file)
+        part.write_text(json.dumps({**entries, target.name: _entry(target, identity)}), encoding="utf-8")
+        part.replace(file)
+
+
+def _entry(target: Path, identity: Mapping[str, Any]) -> list[Any] | None:
+    try:
+        stat = target.stat()
+    except OSError:
+        return None
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return [digest, stat.st_size, stat.st_mtime_ns]
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        entries = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return entries if isinstance(entries, dict) else {}

@@ -1,0 +1,199 @@
+"""Restore videos that are settled: frames into segments that survive any interruption, and the result out of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..arrays import final_size
+from ..errors import RealESRGANError, VideoFileError
+from ..image.faces import save_faces
+from ..loading import Loaded, Setup
+from ..outputs import remove_stale_parts
+from ..restorer import FacePair, Reporter
+from ..words import count, duration
+from . import finished
+from .copies import Copied
+from .pipeline import Tally, frames_in_flight, restore_frames
+from .request import Job, Request
+from .segments import Workspace, folder_for
+from .writer import assemble, check_target
+
+
+def identity(job: Job, setup: Setup) -> dict[str, Any]:
+    """All that the frames depend on: another value of any of these is another job."""
+    settings, model, faces = setup.settings, setup.model, setup.face_model
+    return {
+        "version": 4,
+        "input": job.source.identity(),
+        "excerpt": [job.excerpt.start_s, job.excerpt.end_s],
+        "model": [model.name if model else None, settings.denoise_strength, settings.fp32],
+        "weights": setup.weights_identity,
+        "faces": [faces.name if faces else None, settings.face_weight, settings.only_center_face],
+        "picture": [settings.outscale, settings.tile, settings.tile_pad, settings.pre_pad],
+        "encoding": [job.encoding.codec, job.encoding.pixel_format, job.encoding.options],
+    }
+
+
+def is_done(job: Job, request: Request, setup: Setup) -> str | None:
+    """Why there is nothing to do for `job`: its result is there, from an earlier run. None: there is."""
+    if request.skip_existing and job.target.exists():
+        return f"{job.target} exists"
+    if finished.is_recorded(job.target, identity(job, setup)):
+        return f"{job.target} was finished by an earlier run of the same job; delete it to restore it again"
+    return None
+
+
+def restore(job: Job, request: Request, setup: Setup, loaded: Loaded, reporter: Reporter) -> None:
+    """Restore one video; what an earlier run finished is taken up.
+
+    Raises:
+        VideoFileError: the input, the disk or the encoder fails; finished segments stay.
+        RealESRGANError: the device or the network fails.
+        Cancelled: `reporter.check` did; finished segments stay.
+    """
+    check_target(job.target)
+    remove_stale_parts([job.target.parent])
+    for line in job.facts():
+        reporter.remark(line)
+    for line in job.plan.warnings:
+        reporter.warn(f"{job.source.path}: {line}")
+    whole = identity(job, setup)
+    workspace = Workspace(folder_for(job.target), whole)
+    with workspace.claim():
+        if discarded := workspace.open():
+            reporter.remark(f"{workspace.folder} is started anew: {discarded}")
+        if workspace.frames_done:
+            reporter.remark(f"going on after frame {workspace.frames_done} of an earlier run")
+        began = time.monotonic()
+        tally, faces = _restore_frames(job, request, setup, loaded, workspace, reporter)
+        copied = _assemble(job, request, tally, workspace, reporter)
+        finished.record(job.target, whole)
+        if not request.keep_segments:
+            workspace.remove()
+    reporter.finished(
+        job.source.path, job.target, _summary(job, tally, copied, faces, loaded, time.monotonic() - began)
+    )
+
+
+def _restore_frames(
+    job: Job, request: Request, setup: Setup, loaded: Loaded, workspace: Workspace, reporter: Reporter
+) -> tuple[Tally, int | None]:
+    """The second result is how many faces were restored, None where none were looked for."""
+    source = job.source
+    faces: list[int] = []
+
+    def restored_faces(frame: int, pairs: Sequence[FacePair]) -> None:
+        faces.append(len(pairs))
+        if request.save_faces is not None:
+            save_faces(request.save_faces, f"{job.target.stem}_frame{frame:06d}", pairs)
+        reporter.restored_faces(source.path, frame, pairs)
+
+    height, width = final_size(source.height, source.width, setup.settings.outscale)
+    frame_bytes = 3 * (source.area + height * width) * (2 if source.depth_bits > 8 else 1)
+    reporter.started(source.path, job.frame_count, workspace.frames_done)
+    try:
+        tally = restore_frames(
+            source,
+            job.excerpt,
+            loaded.restorers,
+            workspace,
+            job.encoding,
+            multiply_adds_per_frame=loaded.multiply_adds(source.area),
+            window=frames_in_flight(frame_bytes, len(loaded.restorers)),
+            on_frame=lambda done: reporter.progressed(source.path, done),
+            on_faces=restored_faces,
+            check=reporter.check,
+        )
+    except BaseException:
+        if workspace.frames_done:
+            reporter.remark(
+                f"{workspace.frames_done} frames are safe in {workspace.folder}; the same command goes on from there"
+            )
+        raise
+    if not tally.frames:
+        workspace.remove()
+        raise VideoFileError(f"{source.path}: `start` is after its end: there is nothing to restore")
+    return tally, sum(faces) if faces else None
+
+
+def _assemble(job: Job, request: Request, tally: Tally, workspace: Workspace, reporter: Reporter) -> Copied:
+    source = job.source
+    losses = _lost(job, tally)
+    if losses and request.strict:
+        raise VideoFileError(f"{source.path}: {losses} (`strict`); the work so far stays in {workspace.folder}")
+    copied = assemble(
+        job.target,
+        workspace,
+        source,
+        source.time_base,
+        job.plan,
+        start_s=job.excerpt.start_s,
+        end_s=job.excerpt.end_s,
+    )
+    for line in copied.remarks:
+        reporter.remark(f"{source.path}: {line}")
+    for line in copied.warnings:
+        reporter.warn(f"{source.path}: {line}")
+    if losses:
+        reporter.warn(f"{source.path}: {losses}")
+    if tally.losses.deinterlaced and not source.interlaced:  # otherwise it was said at the beginning
+        reporter.remark(f"{source.path}: {tally.losses.deinterlaced} frames were interlaced; each became one frame")
+    if tally.losses.resized:
+        reporter.remark(f"{source.path}: {tally.losses.resized} frames of another size were resized to the first one's")
+    return copied
+
+
+def _lost(job: Job, tally: Tally) -> str:
+    losses = tally.losses
+    parts = []
+    if losses.concealed:
+        verb = "was" if losses.concealed == 1 else "were"
+        parts.append(f"{count(losses.concealed, 'damaged frame')} {verb} replaced by the one before")
+    if losses.missing_s and job.excerpt.end_s is None:
+        parts.append(f"the last {losses.missing_s:.1f} s cannot be decoded and are missing")
+    reasons = f" ({'; '.join(losses.reasons)})" if losses.reasons else ""
+    return " and ".join(parts) + (reasons if parts else "")
+
+
+def _summary(job: Job, tally: Tally, copied: Copied, faces: int | None, loaded: Loaded, seconds: float) -> str:
+    new = tally.frames - tally.done_before
+    parts = [count(tally.frames, "frame")]
+    parts += [f"{tally.done_before} from an earlier run"] if tally.done_before else []
+    parts += [f"{count(tally.repeats, 'repeat')} computed once"] if tally.repeats else []
+    parts += [count(faces, "face")] if faces is not None else []
+    parts += [f"{count(copied.count, 'other stream')} kept"] if job.source.others else []
+    speed = f"{new / seconds:.2f} frames/s" if seconds and new else "nothing left to compute"
+    return f"{', '.join(parts)}; {speed} on {loaded.devices}, {duration(seconds)}"
+
+
+def restore_all(
+    planned: Sequence[Job],
+    request: Request,
+    setup: Setup,
+    loaded: Loaded,
+    reporter: Reporter,
+) -> list[Path]:
+    """Restore one video after the other and return the results; one that fails is reported, and the others go on.
+
+    Raises:
+        Cancelled: `reporter.check` did.
+    """
+    results = []
+    for job in planned:
+        try:
+            restore(job, request, setup, loaded, reporter)
+        except (RealESRGANError, OSError, MemoryError) as error:
+            reporter.failed(job.source.path, reason_of(error))
+        else:
+            results.append(job.target)
+    return results
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something failed, in one line, with options still in backticks."""
+    if isinstance(error, RealESRGANError):
+        return error.message
+    return "not enough memory" if isinstance(error, MemoryError) else str(error)
