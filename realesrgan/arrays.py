@@ -13,9 +13,10 @@ Array = npt.NDArray[Any]
 Mode = Literal["L", "RGB", "RGBA"]
 # ITU-R BT.601 luma of R, G, B: how OpenCV, and so the published code, turns a restored gray picture gray again.
 LUMA = (0.299, 0.587, 0.114)
-# How far from an edge alpha is wholly the source's again, in pixels of the source. Measured with animevideov3, x4plus
-# and x4plus_anime_6B on hard, soft and two-pixel edges: from 4 pixels on, the error no longer depends on the edge.
-ALPHA_EDGE_PX = 4
+# How far edges of alpha are left to the network, in pixels of the source, and over how many more it becomes wholly the
+# source's again. Measured with animevideov3, x4plus and x4plus_anime_6B on hard, soft and two-pixel edges: from 4 pixels
+# on, the network's error no longer depends on the edge.
+ALPHA_EDGE_PX, ALPHA_FADE_PX = 4, 4
 _BAND_ROWS = 256  # of a result, handled at a time
 
 
@@ -121,22 +122,22 @@ def bleed_colour(colour: Array, alpha: Array) -> Array:
     return filled
 
 
-def keep_constant_alpha(alpha: Array, enlarged: Array, radius: int = ALPHA_EDGE_PX) -> Array:
+def keep_constant_alpha(alpha: Array, enlarged: Array, edge: int = ALPHA_EDGE_PX, fade: int = ALPHA_FADE_PX) -> Array:
     """Undo what a network made of alpha where there was nothing to restore.
 
     Networks turn 0 into 1 and 255 into 254, or up to 7 levels less. `enlarged` is the (H', W') result for the (H, W)
-    source `alpha`, of the same type. Each of its pixels gets the value of the source exactly if the source is constant
-    within `radius` pixels (a square) of it, and stays as it is if the source is not even constant within 1: edges are
-    left to the network. In between it goes over from one to the other, so that no line shows along the edges.
+    source `alpha`, of the same type. Each of its pixels stays as it is unless the source is constant within more than
+    `edge` pixels (a square) of it, and gets the value of the source exactly if it is within `edge` + `fade`. In between
+    it goes over from one to the other, so that no line shows along the edges.
     """
-    depth = _constant_depth(alpha, radius)
+    depth = _constant_depth(alpha, edge + fade).clip(edge) - np.uint8(edge)
     if not depth.any():
         return enlarged
     rows, columns = (_nearest(after, before) for after, before in zip(enlarged.shape, alpha.shape, strict=True))
     result = enlarged.copy()
     for top in range(0, len(rows), _BAND_ROWS):  # so that the enlarged source never exists as a whole
         band, out = rows[top : top + _BAND_ROWS], result[top : top + _BAND_ROWS]
-        share = depth[band][:, columns] / np.float32(radius)
+        share = depth[band][:, columns] / np.float32(fade)
         out[...] = np.rint(out + share * (alpha[band][:, columns].astype(np.float32) - out))
     return result
 

@@ -160,6 +160,7 @@ class RealESRGANer:
         self._restore(arrays.bleed_colour(colour, alpha), result[..., :-1], plan, meter)
         if by_network:
             self._restore(alpha[..., None], result[..., -1:], self.engine.planner.up_to_date(plan), meter)
+            result[..., -1] = arrays.keep_constant_alpha(alpha, result[..., -1])
         else:
             result[..., -1] = self._interpolated(alpha, final)
         return result, planes.mode

@@ -209,8 +209,8 @@ SIZES = [((7, 9), (28, 36)), ((12, 10), (30, 25)), ((9, 13), (14, 13)), ((8, 8),
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize(("before", "after"), SIZES)
-@pytest.mark.parametrize("radius", [1, 2, 4])
-def test_alpha_is_the_sources_far_from_edges_the_networks_at_them_and_goes_over_between(dtype, before, after, radius):
+@pytest.mark.parametrize(("edge", "fade"), [(0, 1), (0, 2), (1, 3), (4, 4)])
+def test_alpha_is_the_sources_far_from_edges_the_networks_at_them_and_fades_between(dtype, before, after, edge, fade):
     random = np.random.default_rng(0)
     peak = np.iinfo(dtype).max
     alpha = np.zeros(before, dtype)
@@ -218,15 +218,16 @@ def test_alpha_is_the_sources_far_from_edges_the_networks_at_them_and_goes_over_
     alpha[0, 0] = peak // 3
     enlarged = random.integers(0, peak, after).astype(dtype)
     given = enlarged.copy()
-    kept = arrays.keep_constant_alpha(alpha, enlarged, radius)
+    kept = arrays.keep_constant_alpha(alpha, enlarged, edge, fade)
     assert kept.dtype == dtype
     assert np.array_equal(enlarged, given)
     for y, x in np.ndindex(after):
         row, column = int((y + 0.5) * before[0] / after[0]), int((x + 0.5) * before[1] / after[1])
         squares = [
-            alpha[max(0, row - r) : row + r + 1, max(0, column - r) : column + r + 1] for r in range(1, radius + 1)
+            alpha[max(0, row - r) : row + r + 1, max(0, column - r) : column + r + 1]
+            for r in range(edge + 1, edge + fade + 1)
         ]
-        share = sum((square == alpha[row, column]).all() for square in squares) / radius
+        share = sum((square == alpha[row, column]).all() for square in squares) / fade
         wanted = (1 - share) * float(enlarged[y, x]) + share * float(alpha[row, column])
         assert abs(kept[y, x] - wanted) <= (0.51 if 0 < share < 1 else 0)
 
@@ -244,9 +245,9 @@ def test_alpha_without_constant_areas_is_what_the_network_makes_of_it():
 
 
 def test_alpha_of_a_picture_taken_as_a_view_is_read_in_place():
-    picture = np.zeros((20, 20, 4), np.uint8)
-    picture[:10, :, 3] = 255
-    kept = arrays.keep_constant_alpha(picture[..., 3], np.full((80, 80), 9, np.uint8))
+    picture = np.zeros((40, 20, 4), np.uint8)
+    picture[:20, :, 3] = 255
+    kept = arrays.keep_constant_alpha(picture[..., 3], np.full((160, 80), 9, np.uint8))
     assert (kept[0] == 255).all()
     assert (kept[-1] == 0).all()
-    assert (kept[40] == 9).all()
+    assert (kept[80] == 9).all()

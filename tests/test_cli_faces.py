@@ -224,7 +224,7 @@ def test_anime_models_refuse_faces_say_so_and_do_the_rest(
     monkeypatch.setattr("realesrgan.face.enhancer.load_face_restorer", no_faces)
     assert command(["-i", source, "--face_enhance", "-n", name, "-s", "1", "--tile", "0", "-g", "cpu"]) == 0
     out, err = capsys.readouterr()
-    assert f"--face_enhance is not supported in anime models, as {name} is one: it is turned off" in err
+    assert f"--face_enhance is for photographs, and {name} is for drawings: it is turned off" in err
     assert " face" not in out
 
 

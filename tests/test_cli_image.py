@@ -108,7 +108,14 @@ def test_flags_about_the_network_reach_the_loader(
 
 @pytest.mark.parametrize(
     ("words", "wanted"),
-    [(None, None), ("2000", 2000), ("1.5GB", 1_500_000_000), ("800M", 800_000_000), ("2 gib", 2 << 30), ("5k", 5000)],
+    [
+        (None, None),
+        ("2000000", 2_000_000),
+        ("1.5GB", 1_500_000_000),
+        ("800M", 800_000_000),
+        ("2 gib", 2 << 30),
+        ("500k", 500_000),
+    ],
 )
 def test_the_most_memory_reaches_the_loader_in_bytes(
     monkeypatch: pytest.MonkeyPatch, small: list[str], words: str | None, wanted: int | None

@@ -55,6 +55,11 @@ def make(name: str = "a.mp4", count: int = 12, **facts: Any) -> Path:
     return Clip(moving(count), **facts).write(Path(name))
 
 
+def shown(folder: str) -> list[str]:
+    """What is in a folder and not hidden."""
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+
+
 def same(a: str, b: str) -> bool:
     a, b = f"results/{a}", f"results/{b}"
     return (
@@ -70,17 +75,17 @@ def test_a_clip_becomes_a_larger_one_and_a_line_sums_up(small: list[str], capsys
     out, err = capsys.readouterr()
     assert decoded(Path("results/a clip ü's_out.mp4"), "rgb24")[0].shape == (192, 256, 3)
     (line,) = out.splitlines()
-    for fact in ("a clip ü's_out.mp4: 12 frames", "1 other stream kept", "frames/s on cpu"):
+    for fact in ("a clip ü's_out.mp4  12 frames", "1 other stream kept", "frames/s on cpu"):
         assert fact in line
     assert "fp32" in err
-    assert os.listdir("results") == ["a clip ü's_out.mp4"]
+    assert shown("results") == ["a clip ü's_out.mp4"]
 
 
 def test_flags_about_the_result_reach_the_code(small: list[str]) -> None:
     make()
     argv = ["-s", "2", "--suffix", "", "-o", "there", "--ext", "mkv", "--codec", "ffv1", "--pix_fmt", "yuv444p"]
     assert main(["-i", "a.mp4", *argv, "--keep_segments", "--extract_frame_first", "--ffmpeg_bin", "x", *small]) == 0
-    assert sorted(os.listdir("there")) == ["a.mkv", "a.work"]
+    assert shown("there") == ["a.mkv", "a.work"]
     assert decoded(Path("there/a.mkv"), "rgb24")[0].shape == (96, 128, 3)
 
 
@@ -104,10 +109,10 @@ def test_a_folder_that_cannot_be_used_fails_and_the_other_inputs_are_restored(
             files.write(Path(folder, name), Picture(picture(12, 16)))
     assert main(["-i", "mixed", "season", *small]) == 1
     out, err = capsys.readouterr()
-    assert os.listdir("results") == ["season1_out.mp4"]
+    assert shown("results") == ["season1_out.mp4"]
     assert "failed: mixed: holds both videos" in err
     assert "season: left out cover.png" in err
-    assert "1 videos restored, 1 failed" in out
+    assert "1 video restored, 1 failed" in out
 
 
 @pytest.mark.parametrize(("words", "frames"), [("50", 24), ("12.5", 6), ("24000/1001", 12)])
@@ -132,8 +137,7 @@ def test_start_and_end_cut(small: list[str], start: str | None, end: str | None,
         (["--start", "1:2:3:4"], "--start 1:2:3:4: say seconds"),
         (["--end", "-1"], "--end"),
         (["--start", "2", "--end", "1"], "--end 1: must be after --start"),
-        (["--start", "100"], "--start lies behind"),
-        (["--fps", "0"], "--fps 0: say frames per second"),
+        (["--fps", "0"], "--fps 0: must be above 0"),
         (["--fps", "fast"], "--fps fast: say frames per second"),
         (["--fps", "1/0"], "--fps 1/0: say frames per second"),
         (["--num_process_per_gpu", "0"], "--num_process_per_gpu 0: must be at least 1"),
@@ -173,8 +177,8 @@ def test_bad_inputs_are_named_and_the_rest_is_done(small: list[str], capsys: pyt
     out, err = capsys.readouterr()
     failures = [line for line in err.splitlines() if line.startswith("failed: ")]
     assert [word for word, line in zip(("empty", "not a video", "only audio"), failures, strict=True) if word in line]
-    assert out.splitlines()[-1] == "1 videos restored, 3 failed"
-    assert os.listdir("results") == ["good_out.mp4"]
+    assert out.splitlines()[-1] == "1 video restored, 3 failed"
+    assert shown("results") == ["good_out.mp4"]
 
 
 def test_damage_is_named_and_strict_refuses_it(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +186,7 @@ def test_damage_is_named_and_strict_refuses_it(small: list[str], capsys: pytest.
     cut_off(make("b.mkv", 40, options=INTRA))
     assert main(["-i", "a.mkv", "b.mkv", *small]) == 0
     err = capsys.readouterr().err
-    assert "damaged frames were replaced by the one before" in err
+    assert "1 damaged frame was replaced by the one before" in err
     assert "s cannot be decoded and are missing" in err
     assert len(decoded(Path("results/a_out.mp4"))) == 20
     Path("results/a_out.mp4").unlink()
@@ -255,7 +259,7 @@ def test_an_encoder_that_fails_half_way_is_one_line_and_the_same_command_goes_on
     assert main(["-i", "a.mp4", *small]) == 1
     out, err = capsys.readouterr()
     line = err.splitlines()[-1]
-    assert line.startswith("failed: libx264 into ")
+    assert line.startswith("failed: a.mp4: libx264 into ")
     assert line.endswith("a_out.work failed: the encoder's own words")
     assert not Path("results/a_out.mp4").exists()
     monkeypatch.setattr(segment_encoder, "to_frame", real)

@@ -84,10 +84,11 @@ def _restore(options: VideoOptions) -> int:
         paths = find_videos(options.input, reporter)
         if not paths and not reporter.failed_count:
             raise UsageError(f"`input` {' '.join(options.input)}: there is nothing in it")
+        many = len(paths) + reporter.failed_count > 1
         planned = plan_all(paths, request, reporter)
         if options.dry_run:
             return _describe(planned, setup, options, reporter)
-        return _restore_all(planned, request, setup, reporter, many=len(paths) > 1)
+        return _restore_all(planned, request, setup, reporter, many=many)
 
 
 def _restore_all(jobs: Sequence[Job], request: Request, setup: Setup, reporter: VideoReporter, *, many: bool) -> int:

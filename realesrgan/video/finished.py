@@ -26,11 +26,13 @@ def is_recorded(target: Path, identity: Mapping[str, Any]) -> bool:
 def record(target: Path, identity: Mapping[str, Any]) -> None:
     """Remember that `target` is the finished result of this job. A folder that refuses is only not asked again."""
     file = target.parent / RECORD
-    with suppress(OSError), FileLock(f"{file}.lock", timeout=LOCK_S):
+    lock = FileLock(f"{file}.lock", timeout=LOCK_S)
+    with suppress(OSError), lock:
         entries = {name: entry for name, entry in _read(target.parent).items() if (target.parent / name).exists()}
         part = part_of(file)
         part.write_text(json.dumps({**entries, target.name: _entry(target, identity)}), encoding="utf-8")
         part.replace(file)
+    Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _entry(target: Path, identity: Mapping[str, Any]) -> list[Any] | None:
