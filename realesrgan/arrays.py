@@ -14,7 +14,7 @@ Mode = Literal["L", "RGB", "RGBA"]
 # ITU-R BT.601 luma of R, G, B: how OpenCV, and so the published code, turns a restored gray picture gray again.
 LUMA = (0.299, 0.587, 0.114)
 # How far edges of alpha are left to the network, in pixels of the source, and over how many more it becomes wholly the
-# source's again. Measured with animevideov3, x4plus and x4plus_anime_6B on hard, soft and two-pixel edges: from 4 pixels
+# source's again. Measured with animevideov3, x4plus and anime_6B on hard, soft and two-pixel edges: from 4 pixels
 # on, the network's error no longer depends on the edge.
 ALPHA_EDGE_PX, ALPHA_FADE_PX = 4, 4
 _BAND_ROWS = 256  # of a result, handled at a time
