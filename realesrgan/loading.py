@@ -25,6 +25,8 @@ from .threads import run_in_own_thread
 from .values import check_outscale, check_range
 
 if TYPE_CHECKING:
+    import torch
+
     from .arrays import Array
     from .face.enhancer import GFPGANer
     from .upsampler import RealESRGANer
@@ -230,18 +232,18 @@ def load(setup: Setup, reporter: Reporter, *, for_video: bool = False) -> Loaded
     if settings.face_enhance and setup.face_model is None and model is not None:
         reporter.remark(f"`face_enhance` is for photographs, and {model.name} is for drawings: it is turned off")
     obtain(setup.published_files, report)  # all that is missing is named and fetched before any work
-    upsamplers = [run_in_own_thread(partial(_load_upsampler, setup, str(device))) for device in devices]
+    upsamplers = [run_in_own_thread(partial(_load_upsampler, setup, device)) for device in devices]
     for upsampler, device in zip(upsamplers, devices, strict=True):
         upsampler.share_memory(devices.count(device))
     for line, workers in Counter(map(str, upsamplers)).items():
         times = f", {workers} at a time" if workers > 1 else ""
         reporter.remark(f"{setup.label} on {line}{times}")
     faces = _load_faces(setup, upsamplers, reporter)
-    restorers = [_restorer(upsampler, faces.get(str(upsampler.device)), settings) for upsampler in upsamplers]
+    restorers = [_restorer(upsampler, faces.get(upsampler.device), settings) for upsampler in upsamplers]
     return Loaded(setup.label, upsamplers, restorers)
 
 
-def _load_upsampler(setup: Setup, device: str) -> RealESRGANer:
+def _load_upsampler(setup: Setup, device: torch.device) -> RealESRGANer:
     from .upsampler import load_upsampler
 
     settings = setup.settings
@@ -258,15 +260,15 @@ def _load_upsampler(setup: Setup, device: str) -> RealESRGANer:
     )
 
 
-def _load_faces(setup: Setup, upsamplers: Sequence[RealESRGANer], reporter: Reporter) -> dict[str, GFPGANer]:
-    """One face restorer for each device, by its name; none where no faces are to be restored."""
+def _load_faces(setup: Setup, upsamplers: Sequence[RealESRGANer], reporter: Reporter) -> dict[torch.device, GFPGANer]:
+    """One face restorer for each device; none where no faces are to be restored."""
     version = setup.face_model
     if version is None:
         return {}
     from .face.enhancer import load_face_restorer
 
-    faces: dict[str, GFPGANer] = {}
-    for device in dict.fromkeys(str(upsampler.device) for upsampler in upsamplers):
+    faces: dict[torch.device, GFPGANer] = {}
+    for device in dict.fromkeys(upsampler.device for upsampler in upsamplers):
         build = partial(load_face_restorer, setup.settings.face_model, fp32=setup.settings.fp32, device=device)
         faces[device] = run_in_own_thread(build)
         precision = faces[device].networks.precision.value

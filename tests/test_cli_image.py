@@ -24,7 +24,7 @@ from realesrgan import RealESRGANer
 from realesrgan.arrays import Array
 from realesrgan.cli import main as command
 from realesrgan.cli.image import main
-from realesrgan.image import compare, files, formats, pipeline
+from realesrgan.image import batch, compare, files, formats
 from realesrgan.image.files import Picture
 from realesrgan.weights import store
 
@@ -251,7 +251,7 @@ def test_two_devices_give_the_same_files_as_one(small: list[str]) -> None:
 def test_each_device_named_gets_a_worker(monkeypatch: pytest.MonkeyPatch, small: list[str]) -> None:
     make("a.png")
     counts: list[int] = []
-    monkeypatch.setattr(pipeline, "restore_all", lambda jobs, restorers, *_, **__: counts.append(len(restorers)))
+    monkeypatch.setattr(batch, "restore_all", lambda jobs, restorers, *_, **__: counts.append(len(restorers)))
     assert main(["-i", "a.png", "-g", "cpu,cpu,cpu", *small]) == 0
     assert counts == [3]
 

@@ -22,8 +22,9 @@ from clips import Clip, Sound, corrupted, cut_off, decoded, frame_times, moving,
 from test_video_interlaced import bars, joined
 from tiny import picture
 
+from realesrgan import loading
 from realesrgan.arrays import Array
-from realesrgan.cli import models, video_report
+from realesrgan.cli import reporting
 from realesrgan.cli.video import main
 from realesrgan.image import files
 from realesrgan.image.files import Picture
@@ -158,7 +159,7 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
 
 def test_a_mistake_is_told_before_the_network_is_loaded(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     make()
-    monkeypatch.setattr(models, "load", lambda *options, **more: 1 / 0)
+    monkeypatch.setattr(loading, "load", lambda *options, **more: 1 / 0)
     assert main(["-i", "a.mp4", "--codec", "nonsense", *small]) == 2
     assert main(["-i", "a.mp4", "--ext", "webm", *small]) == 2
 
@@ -201,7 +202,7 @@ def test_several_workers_give_what_one_gives(small: list[str]) -> None:
 
 def broken(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) -> Callable[[], None]:
     """Let the network fail after some frames; returns what mends it."""
-    real, done = models.restorer, []
+    real, done = loading._restorer, []
 
     def restorer(*facts: Any) -> Any:
         restore = real(*facts)
@@ -214,8 +215,8 @@ def broken(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) ->
 
         return failing
 
-    monkeypatch.setattr(models, "restorer", restorer)
-    return lambda: monkeypatch.setattr(models, "restorer", real)
+    monkeypatch.setattr(loading, "_restorer", restorer)
+    return lambda: monkeypatch.setattr(loading, "_restorer", real)
 
 
 def test_a_worker_that_dies_of_a_bug_raises_and_the_same_command_goes_on(
@@ -278,7 +279,7 @@ def test_the_whole_time_is_estimated_after_the_first_frames(
 ) -> None:
     make()
     clock = iter(range(0, 10_000, 10))
-    monkeypatch.setattr(video_report, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(reporting, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     assert main(["-i", "a.mp4", *small]) == 0
     estimates = [line for line in capsys.readouterr().err.splitlines() if line.startswith("about ")]
     assert estimates == ["about 1 min 30 s for the other 9 frames"]  # three took 30 s
@@ -302,7 +303,7 @@ def test_copies_of_the_network_on_one_cpu_share_its_threads(
     make(count=4)
     before = torch.get_num_threads()
     used: list[int] = []
-    real = models.restorer
+    real = loading._restorer
 
     def restorer(*facts: Any) -> Any:
         restore = real(*facts)
@@ -314,7 +315,7 @@ def test_copies_of_the_network_on_one_cpu_share_its_threads(
 
         return watched
 
-    monkeypatch.setattr(models, "restorer", restorer)
+    monkeypatch.setattr(loading, "_restorer", restorer)
     torch.set_num_threads(threads)
     try:
         assert main(["-i", "a.mp4", "--num_process_per_gpu", "2", *small]) == 0
@@ -354,9 +355,10 @@ def test_ctrl_c_is_one_line_and_130(
     make()
     broken(monkeypatch, 8, KeyboardInterrupt())
     assert main(["-i", "a.mp4", *small]) == 130
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("interrupted: 5 frames are safe in ")
-    assert "the same command goes on from there" in last
+    *_, where, last = capsys.readouterr().err.splitlines()
+    assert where.startswith("5 frames are safe in ")
+    assert where.endswith("the same command goes on from there")
+    assert last == "interrupted"
 
 
 def run_script(*argv: str | Path, **more: Any) -> subprocess.Popen[str]:

@@ -147,7 +147,8 @@ def test_no_other_room_names_a_network():
     assert {name: path for name, path in names.items() if "rrdb" in name or "srvgg" in name} == {}
 
 
-def test_neither_the_families_nor_the_table_of_models_load_torch():
-    script = "import sys, realesrgan.model_zoo, realesrgan.families; print('torch' in sys.modules)"
+def test_what_is_known_without_the_weights_is_known_without_torch():
+    modules = "realesrgan.model_zoo, realesrgan.families, realesrgan.weights.store, realesrgan.weights.check"
+    script = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -196,7 +196,7 @@ def _output(job: _Assembly) -> Iterator[OutputContainer]:
 
 @contextmanager
 def _refusals(index: int | None) -> Iterator[None]:
-    """Take what the muxer raises as its refusal of the stream `index`, unless the disk fails; times may overflow."""
+    """Take what the muxer raises for a refusal of stream `index` (times may overflow, too), unless the disk fails."""
     try:
         yield
     except (av.error.FFmpegError, ValueError, ArithmeticError) as error:

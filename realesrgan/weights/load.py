@@ -34,7 +34,8 @@ def load_network(
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise WeightsError(f"{source} does not fit the given {type(model).__name__}: {error}") from error
+        differing = difference(_shapes(state), _shapes(model.state_dict())) or error
+        raise WeightsError(f"{source} does not fit the given {type(model).__name__}: {differing}") from error
     return model.requires_grad_(False).eval(), _spec_if_known(state, source)
 
 
