@@ -85,7 +85,7 @@ def test_what_an_encoder_cannot_say_is_told(tmp_path: Path) -> None:
     path = hdr_clip(tmp_path / "a.mkv")
     lines = {}
     for codec in ("libx265", "libvpx-vp9"):
-        lines[codec] = list(plan(path, Request(codec=codec)).facts())
+        lines[codec] = [line for line in plan(path, Request(codec=codec)).facts() if "mastering" in line]
     assert lines["libx265"] == []
     (line,) = lines["libvpx-vp9"]
     assert "mastering-display and light-level data are lost: libvpx-vp9" in line
