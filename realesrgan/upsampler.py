@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from . import arrays
 from .arrays import Array, Mode
 from .engine import tensors
-from .engine.assembly import Assembly
+from .engine.assembly import Assembly, ResizedAssembly, assemble_into
 from .engine.device import as_device, default_device, describe
 from .engine.engine import Engine
 from .engine.planning import PUBLISHED_MULTIPLES, Plan
@@ -184,12 +184,13 @@ class RealESRGANer:
                         assembly.write(inside, rows[: inside.height, : inside.width])
 
     def _parts(self, plan: Plan, target: Array, height: int, width: int) -> Iterator[tuple[Plan, Assembly]]:
-        """What is computed and put together by itself, of a result of height × width before it is resized.
+        """The parts in which a result is computed and assembled, of height × width before it is resized.
 
-        Blocks of columns, which come only where memory is short, are resized one by one, with the columns beside them
-        that this takes: kept until their rows are complete, they would hold the whole result in floating point.
+        That is the whole, except for blocks of columns, which are planned only where memory is short. If the result is
+        resized, each block is computed with the few columns beside it that this takes, and resized by itself: kept
+        until all rows are complete, blocks would hold the whole result in floating point.
         """
-        whole = Assembly(target, height, width)
+        whole = assemble_into(target, height, width)
         if not whole.resizes or plan.strip is None or len(plan.pieces) == 1:
             yield plan, whole
             return
@@ -197,7 +198,7 @@ class RealESRGANer:
         for piece in plan.pieces:
             core = piece.core.scaled(scale).clipped(height, width)
             if core.area:
-                block = Assembly(target, height, width, core.left, core.right)
+                block = ResizedAssembly(target, height, width, core.left, core.right)
                 left, right = block.left // scale, -(-block.right // scale)
                 yield self.engine.planner.up_to_date(self.engine.planner.part(plan, left, right)), block
 

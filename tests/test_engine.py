@@ -22,7 +22,7 @@ import realesrgan.engine.planning
 import realesrgan.families.row_graph
 from benchmarks import textbook
 from realesrgan.arrays import final_size, held_bytes
-from realesrgan.engine.assembly import Assembly
+from realesrgan.engine.assembly import RowCollector
 from realesrgan.engine.device import Precision
 from realesrgan.engine.engine import Engine
 from realesrgan.engine.planning import FRAGMENTATION, MEMORY_SHARE, Plan
@@ -287,7 +287,7 @@ def test_blocks_of_columns_are_resized_as_the_whole_and_none_waits_for_another(
     image = picture(31, 301, channels)
     upsampler = load(tiny_rrdbnet(scale), scale)
     wanted = upsampler.enhance(image, outscale)[0]
-    monkeypatch.setattr(Assembly, "_gather", lambda *piece: pytest.fail("a block waits for others"))
+    monkeypatch.setattr(RowCollector, "_keep", lambda *piece: pytest.fail("a block waits for others"))
     with_free(monkeypatch, 4e5 * scale / 4)
     plan = upsampler.engine.planner.plan(32, 304, 0, 0)
     assert len(plan.pieces) > 1
