@@ -96,7 +96,7 @@ def test_every_level_survives_quantising(dtype):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_bands_of_rows_make_up_the_picture_and_colours_come_out_in_opencvs_order(monkeypatch, dtype, channels):
-    monkeypatch.setattr(tensors, "BAND_BYTES", {"cpu": 3 * 4 * channels * 9})  # three rows
+    monkeypatch.setattr(tensors, "BAND_BYTES_ON_CPU", 3 * 4 * channels * 9)  # three rows
     values = np.random.default_rng(0).random((1, channels, 10, 9), np.float32)
     bands = list(tensors.to_arrays(torch.from_numpy(values), np.dtype(dtype)))
     assert [band.shape for band in bands] == [(rows, 9, channels) for rows in (3, 3, 3, 1)]

@@ -191,11 +191,11 @@ def test_asking_for_the_networks_own_scale_changes_nothing(load):
 
 
 @pytest.mark.parametrize("kind", RRDBNETS)
-def test_tiles_equal_the_whole_picture_when_the_pad_covers_the_reach(load, kind):
+def test_tiles_equal_the_whole_picture_when_the_pad_covers_the_receptive_radius(load, kind):
     image = picture(30, 41)
-    reach = 20 * MULTIPLES[kind]
+    radius = 20 * MULTIPLES[kind]
     whole = load(kind).enhance(image)[0]
-    assert difference(load(kind, tile=16, tile_pad=reach).enhance(image)[0], whole) <= 1
+    assert difference(load(kind, tile=16, tile_pad=radius).enhance(image)[0], whole) <= 1
     assert difference(load(kind, tile=16, tile_pad=0).enhance(image)[0], whole) > 1
 
 
@@ -404,7 +404,7 @@ def test_a_given_model_is_filled_and_used(load, files):
 
 
 class Gain(nn.Module):
-    """Somebody else's network: enlarges ×3 and multiplies by a learnt number."""
+    """A network unknown to this project: enlarges ×3 and multiplies by a learnt number."""
 
     def __init__(self, gain: float) -> None:
         super().__init__()
@@ -415,14 +415,14 @@ class Gain(nn.Module):
 
 
 @pytest.mark.parametrize("tile", [0, 5])
-def test_somebody_elses_network_works_at_the_scale_given(tmp_path, tile):
+def test_an_unknown_network_works_at_the_scale_given(tmp_path, tile):
     path = save_weights(Gain(1.0), tmp_path / "gain.pth")
     upsampler = RealESRGANer(3, path, model=Gain(0.5), tile=tile, device="cpu")
     image = picture(9, 8, 4)
     assert np.array_equal(upsampler.enhance(image)[0], image.repeat(3, 0).repeat(3, 1))
 
 
-def test_somebody_elses_network_needs_a_scale(tmp_path):
+def test_an_unknown_network_needs_a_scale(tmp_path):
     path = save_weights(Gain(1.0), tmp_path / "gain.pth")
     with pytest.raises(UsageError, match="give the scale"):
         RealESRGANer(None, path, model=Gain(1.0), device="cpu")
@@ -448,7 +448,7 @@ def test_two_files_are_blended_key_by_key(tmp_path, share):
 @pytest.mark.parametrize(
     ("count", "shares"), [(2, [0.5, 0.6]), (2, [1.0]), (2, None), (1, [1.0, 0.0]), (3, [0.2, 0.3, 0.5])]
 )
-def test_shares_that_make_no_whole_are_refused(files, count, shares):
+def test_shares_that_do_not_sum_to_one_are_refused(files, count, shares):
     with pytest.raises(UsageError, match="two weights files .* two shares that add up to 1"):
         RealESRGANer(4, [files["srvgg"]] * count, shares, device="cpu")
 

@@ -18,8 +18,8 @@ from ..archs.gfpgan_arch import GFPGANv1Clean
 from ..archs.parsenet_arch import ParseNet
 from ..archs.retinaface_arch import RetinaFace
 from ..arrays import Array, peak_of
-from ..engine.device import Precision, choose_precision, is_out_of_memory
-from ..errors import DeviceError, RealESRGANError, WeightsError
+from ..engine.device import Precision, choose_precision, is_out_of_memory, out_of_memory
+from ..errors import RealESRGANError, WeightsError
 from ..weights.load import load_as
 from .alignment import FACE_SIDE
 from .detector import Face, FaceDetector
@@ -65,15 +65,12 @@ class FaceNetworks:
             try:
                 result = network(_to_batch(waiting[:size], self.device))
                 if not torch.isfinite(result).all():
-                    raise RealESRGANError("a face network gives values that are not numbers; its weights are damaged")
+                    raise RealESRGANError("a face network's output is not finite; its weights are damaged")
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 if size == 1:
-                    raise DeviceError(
-                        f"{self.device} is out of memory even for one face; close what else uses it, or compute with "
-                        "`gpu_id` cpu"
-                    ) from error
+                    raise out_of_memory(self.device, "one face") from error
                 size //= 2
                 continue
             results.append(result)
