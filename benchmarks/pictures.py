@@ -88,7 +88,7 @@ def _pictures(folder: Path, crop: int) -> dict[str, Array]:
     """The colour of every picture of a folder: alpha would only repeat the work."""
     pictures = {}
     for path in sorted(folder.iterdir()):
-        if path.is_file() and files.probe(path) is not None:
+        if path.is_file() and files.read_header(path) is not None:
             pixels = files.read(path).pixels
             top, left = (max(0, (side - crop) // 2) for side in pixels.shape[:2])
             middle = pixels[top : top + crop, left : left + crop]

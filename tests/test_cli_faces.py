@@ -257,5 +257,5 @@ def test_a_video_with_faces_keeps_its_frames_and_counts_the_faces(
     assert Path("faces/a_out_frame000006_00_restored.png").exists()
     # The finished segments are of this choice of faces only.
     assert video_command.main([*argv, "--face_weight", "0.5"]) == 0
-    assert "started anew" in capsys.readouterr().err
+    assert "started over" in capsys.readouterr().err
     assert all((frame[24, 30] < 225).any() for frame in decoded(result, "rgb24"))

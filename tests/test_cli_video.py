@@ -349,7 +349,7 @@ def test_other_options_begin_afresh_and_say_so(
     mend()
     assert main(["-i", "a.mp4", "--crf", "30", *small]) == 0
     out, err = capsys.readouterr()
-    assert "is started anew: it was of another job" in err
+    assert "is started over: it was of another job" in err
     assert "earlier run" not in out
 
 

@@ -43,7 +43,7 @@ def test_a_stream_that_refuses_is_asked_once_and_the_work_goes_on(
 ) -> None:
     stream = Refusing(error)
     monkeypatch.setattr(sys, name, stream)
-    speak = console.announce if name == "stdout" else console.say
+    speak = console.print_result if name == "stdout" else console.say
 
     def command() -> int:
         for number in range(3):
@@ -60,7 +60,7 @@ def test_a_stream_that_is_not_there_is_no_matter(monkeypatch: pytest.MonkeyPatch
 
     def command() -> int:
         console.say("a")
-        console.announce("b")
+        console.print_result("b")
         with console.progress_bar(3, "px") as bar:
             bar.update(1)
         return console.DONE
@@ -73,7 +73,7 @@ def test_results_that_nobody_reads_are_told_by_the_exit_code_where_they_are_all_
     monkeypatch: pytest.MonkeyPatch, code: int, prints_results: bool, expected: int
 ) -> None:
     def command() -> int:
-        console.announce("a result")
+        console.print_result("a result")
         return code
 
     monkeypatch.setattr(sys, "stdout", Refusing(BrokenPipeError()))
@@ -84,8 +84,8 @@ def test_results_that_nobody_reads_are_told_by_the_exit_code_where_they_are_all_
 def test_any_name_can_be_printed_in_any_encoding(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding, errors="strict"))
-    console.announce("caf\udce9 画像.png")
-    console.announce("\ud800.png")
+    console.print_result("caf\udce9 画像.png")
+    console.print_result("\ud800.png")
     first, second = raw.getvalue().splitlines()
     assert first.startswith(rb"caf\xe9 ")
     assert second == rb"\ud800.png"
@@ -229,7 +229,7 @@ def command():
             os.write(2, b"a message of a C library")
         except OSError:
             pass
-    console.announce("b")
+    console.print_result("b")
     return 0
 sys.exit(console.run(command))
 """

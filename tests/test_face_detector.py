@@ -12,7 +12,7 @@ from faces import face, portrait, trained_detector, trained_onnx
 
 from realesrgan.arrays import Array
 from realesrgan.face import detector
-from realesrgan.face.detector import Face, FaceDetector, decode, priors, suppress
+from realesrgan.face.detector import Face, FaceDetector, decode_faces, priors, suppress
 
 CPU = torch.device("cpu")
 
@@ -149,7 +149,7 @@ def test_decoding_equals_a_plain_loop_in_fractions_of_the_picture() -> None:
     confidences[sure, 1] = torch.tensor([0.98, 0.99, 1.0])
     plain = plainly_decoded([t[None].numpy() for t in (locations, confidences, landmarks)], height, width)
     wanted = sorted((one for one in plain if one[0] > 0.97), reverse=True)
-    found = decode(locations, confidences[:, 1], landmarks, height, width)
+    found = decode_faces(locations, confidences[:, 1], landmarks, height, width)
     assert found
     for one in found:
         box, points = next((box, points) for confidence, box, points in wanted if one.confidence == confidence)

@@ -14,7 +14,7 @@ from tiny import picture
 from realesrgan.errors import UsageError
 from realesrgan.image import files, formats, jobs
 from realesrgan.image.files import Picture
-from realesrgan.image.jobs import Naming, Plan
+from realesrgan.image.jobs import Naming, Selection
 from realesrgan.outputs import part_of
 
 
@@ -33,15 +33,15 @@ def make(*names: str, channels: int = 3) -> None:
         written.rename(name)
 
 
-def plan(*inputs: str, suffix: str = "out", extension: str = "auto", output: str = "results", **rest: Any) -> Plan:
-    return jobs.plan(inputs, Naming(Path(output), suffix, extension), **rest)
+def plan(*inputs: str, suffix: str = "out", extension: str = "auto", output: str = "results", **rest: Any) -> Selection:
+    return jobs.select(inputs, Naming(Path(output), suffix, extension), **rest)
 
 
-def targets(planned: Plan) -> list[str]:
+def targets(planned: Selection) -> list[str]:
     return [job.target.as_posix() for job in planned.jobs]
 
 
-def sources(planned: Plan) -> list[str]:
+def sources(planned: Selection) -> list[str]:
     return [job.source.as_posix() for job in planned.jobs]
 
 
@@ -273,7 +273,7 @@ def test_a_picture_that_is_refused_fails_with_the_reason_and_is_not_a_job() -> N
 
 def test_an_empty_folder_is_an_empty_plan() -> None:
     Path("pics").mkdir()
-    assert plan("pics") == Plan()
+    assert plan("pics") == Selection()
 
 
 def test_planning_writes_nothing() -> None:
@@ -285,7 +285,7 @@ def test_planning_writes_nothing() -> None:
 def test_a_batch_into_its_own_folder_can_be_finished(tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "a_out.png"):
         files.write(tmp_path / name, Picture(picture(4, 5)))
-    found = jobs.plan([str(tmp_path)], Naming(tmp_path), skip_existing=True)
+    found = jobs.select([str(tmp_path)], Naming(tmp_path), skip_existing=True)
     assert [job.source.name for job in found.jobs] == ["b.png"]
     assert found.done_before == 1
     assert found.passed_over == [f"{tmp_path / 'a_out.png'}: the result of {tmp_path / 'a.png'}"]

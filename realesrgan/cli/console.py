@@ -35,7 +35,7 @@ def say(message: str) -> None:
     _print(spell(message, flag), "stderr")
 
 
-def announce(message: str) -> None:
+def print_result(message: str) -> None:
     """Print a line of results to stdout."""
     _print(message, "stdout")
 

@@ -47,7 +47,7 @@ class ConsoleReporter(Reporter):
     def finished(self, source: Path, target: Path, facts: str) -> None:
         with self._lock:
             self.finished_count += 1
-        console.announce(f"{target}  {facts}")
+        console.print_result(f"{target}  {facts}")
 
     def failed(self, source: Path, reason: str) -> None:
         with self._lock:

@@ -15,7 +15,7 @@ from .options import VideoOptions, parse, settings_of
 
 # Torch, PyAV and the like are imported where they are needed, so that --help and wrong usage answer at once.
 if TYPE_CHECKING:
-    from ..video.request import Job, Request
+    from ..video.request import Request, VideoJob
     from .reporting import VideoReporter
 
 DESCRIPTION = "Restore videos: enlarge the picture and remove noise, blur and compression; keep everything else."
@@ -74,7 +74,7 @@ def _seconds(option: str, words: str) -> float:
 def _restore(options: VideoOptions) -> int:
     prepare_process()
     from ..image import vips
-    from ..video.request import check_request, find_videos, plan_all
+    from ..video.request import check_request, find_videos, plan_jobs
     from .reporting import VideoReporter
 
     vips.prepare_process()
@@ -85,13 +85,15 @@ def _restore(options: VideoOptions) -> int:
         if not paths and not reporter.failed_count:
             raise UsageError(f"`input` {' '.join(options.input)}: there is nothing in it")
         many = len(paths) + reporter.failed_count > 1
-        planned = plan_all(paths, request, reporter)
+        planned = plan_jobs(paths, request, reporter)
         if options.dry_run:
-            return _describe(planned, setup, options, reporter)
+            return _print_plan(planned, setup, options, reporter)
         return _restore_all(planned, request, setup, reporter, many=many)
 
 
-def _restore_all(jobs: Sequence[Job], request: Request, setup: Setup, reporter: VideoReporter, *, many: bool) -> int:
+def _restore_all(
+    jobs: Sequence[VideoJob], request: Request, setup: Setup, reporter: VideoReporter, *, many: bool
+) -> int:
     from ..loading import load
     from ..outputs import make_folder
     from ..video.job import is_done, restore_all
@@ -114,24 +116,24 @@ def _restore_all(jobs: Sequence[Job], request: Request, setup: Setup, reporter: 
         parts = [f"{count(reporter.finished_count, 'video')} restored"]
         parts += [f"{reporter.failed_count} failed"] if reporter.failed_count else []
         parts += [f"{before} done before"] if before else []
-        console.announce(", ".join(parts))
+        console.print_result(", ".join(parts))
     return console.SOME_FAILED if reporter.failed_count else console.DONE
 
 
-def _describe(jobs: Sequence[Job], setup: Setup, options: VideoOptions, reporter: VideoReporter) -> int:
+def _print_plan(jobs: Sequence[VideoJob], setup: Setup, options: VideoOptions, reporter: VideoReporter) -> int:
     """Print what would be done, and an estimate."""
     from ..arrays import final_size
-    from .image import announce_estimate
+    from .image import print_estimate
 
     for job in jobs:
         height, width = final_size(job.source.height, job.source.width, options.outscale)
         frames = count(job.frame_count, "frame") if job.frame_count else "frames"
-        console.announce(
+        console.print_result(
             f"{job.source.path}  {job.source.width}×{job.source.height}, {frames} → {job.target}  {width}×{height}"
         )
         for line in (*job.facts(), *job.plan.warnings):
             console.say(line)
-    console.announce(f"{count(len(jobs), 'video')}, nothing written")
+    console.print_result(f"{count(len(jobs), 'video')}, nothing written")
     if jobs:
-        announce_estimate(setup, sum(job.source.area * job.frame_count for job in jobs))
+        print_estimate(setup, sum(job.source.area * job.frame_count for job in jobs))
     return console.SOME_FAILED if reporter.failed_count else console.DONE

@@ -40,12 +40,12 @@ def _list(options: WeightsOptions) -> int:
     from ..weights.store import find
 
     for model in _models(options):
-        console.announce(f"{model.name}: {spell(model.summary, console.flag)}")
+        console.print_result(f"{model.name}: {spell(model.summary, console.flag)}")
         for file in model.files:
             found = find(file)
             size = f"{(file.size_bytes or 0) / 1e6:.1f} MB"
             where = f"{found.origin}: {found.path}" if found else f"would be downloaded, {size}, from {file.url}"
-            console.announce(f"  {file.name}  {where}")
+            console.print_result(f"  {file.name}  {where}")
     return console.DONE
 
 
@@ -59,7 +59,7 @@ def _fetch(options: WeightsOptions) -> int:
     for file in _files(options):
         try:
             report = partial(_report, bars)
-            console.announce(f"{fetch(file, folder, report)}  checked")
+            console.print_result(f"{fetch(file, folder, report)}  checked")
         except WeightsError as error:
             failed += 1
             console.say(f"failed: {file.name}: {error}\n  it can be fetched by hand from {file.url}")
@@ -91,7 +91,7 @@ def _verify(options: WeightsOptions) -> int:
         except OSError as error:
             defects[path] = f"cannot be read ({error.strerror or error})"
         found = defects[path]
-        console.announce(f"{path}  {'as published' if found is None else f'NOT the published file: it {found}'}")
+        console.print_result(f"{path}  {'as published' if found is None else f'NOT the published file: it {found}'}")
     if not copies:
-        console.announce(f"no official files in {', '.join(map(str, folders))}")
+        console.print_result(f"no official files in {', '.join(map(str, folders))}")
     return console.SOME_FAILED if any(defects.values()) else console.DONE

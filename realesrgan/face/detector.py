@@ -78,7 +78,7 @@ class FaceDetector:
         levels = torch.from_numpy(bgr.astype(np.float32) * (255 / peak_of(bgr.dtype))).to(self.device)
         x = (levels - torch.tensor(MEAN_BGR, device=self.device)).permute(2, 0, 1)[None]
         locations, confidences, landmarks = self.network(x.contiguous(memory_format=torch.channels_last))
-        return decode(locations[0], confidences[0, :, 1], landmarks[0], *bgr.shape[:2])
+        return decode_faces(locations[0], confidences[0, :, 1], landmarks[0], *bgr.shape[:2])
 
     def _search_in_pieces(self, bgr: Array) -> list[Face]:
         """The faces that lie whole in some piece; larger ones are left to the next octave."""
@@ -119,7 +119,7 @@ def priors(height: int, width: int, device: torch.device) -> Tensor:
     return torch.cat(maps)
 
 
-def decode(locations: Tensor, confidences: Tensor, landmarks: Tensor, height: int, width: int) -> list[Face]:
+def decode_faces(locations: Tensor, confidences: Tensor, landmarks: Tensor, height: int, width: int) -> list[Face]:
     """RetinaFace's outputs for one (height, width) picture, (N, 4), (N,) and (N, 10) → the faces it is sure of.
 
     Both kinds of offsets are relative to the prior's side, with the variances of SSD (Liu et al., arXiv:1512.02325).
