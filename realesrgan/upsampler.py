@@ -71,8 +71,8 @@ class RealESRGANer:
         for option, number in (("scale", scale), ("max_memory", max_memory)):
             if number is not None:
                 check_whole_number(option, number, 1)
-        paths = [model_path] if isinstance(model_path, (str, Path)) else list(model_path or ())
-        if not paths or not all(isinstance(path, (str, Path)) for path in paths):
+        paths = [model_path] if isinstance(model_path, (str, Path)) else model_path
+        if not isinstance(paths, Sequence) or not paths or not all(isinstance(path, (str, Path)) for path in paths):
             raise UsageError(f"`model_path` {model_path!r}: give the path of a weights file, or of two to blend")
         network, spec = load_network([local_file(path) for path in paths], dni_weight, model)
         if scale is None and spec is None:

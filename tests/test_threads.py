@@ -54,14 +54,13 @@ def test_work_in_its_own_thread_returns_or_raises_as_if_done_here_and_leaves_no_
 
 LOADING = """
 import os, time
-from realesrgan.cli import models
-from realesrgan.cli.options import ImageOptions
-from realesrgan.model_zoo import find_model
+from realesrgan.loading import Settings, check, load
+from realesrgan.restorer import Reporter
 import numpy, realesrgan.upsampler, torch
 torch.set_num_threads(4)
 count = lambda: len(os.listdir("/proc/self/task"))
 before = count()
-(upsampler,) = models.load(ImageOptions(input=("a.png",), gpu_id="cpu"), find_model("realesr-animevideov3"))
+(upsampler,) = load(check(Settings(gpu_id="cpu"), "realesr-animevideov3"), Reporter()).upsamplers
 deadline = time.monotonic() + 10
 while count() > before and time.monotonic() < deadline:
     time.sleep(0.01)  # a thread that has ended is still listed for a moment

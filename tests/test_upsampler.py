@@ -22,7 +22,7 @@ from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
 from torch import nn
 
 from benchmarks import textbook
-from realesrgan.errors import UsageError, WeightsError
+from realesrgan.errors import DeviceError, UsageError, WeightsError
 from realesrgan.families.srvgg import SRVGGNetCompactSpec
 from realesrgan.model_zoo import MODELS
 from realesrgan.upsampler import RealESRGANer, load_upsampler
@@ -386,6 +386,94 @@ def test_a_tile_process_without_a_tile_size_does_the_whole(load):
 def test_the_default_pre_pad_is_the_published_one(files):
     upsampler = RealESRGANer(4, str(files["rrdbnet_x4"]), device="cpu")
     check_as_published(upsampler, "rrdbnet_x4", picture(13, 15), pre_pad=10)
+
+
+def test_attributes_set_after_construction_are_followed_as_published(files):
+    upsampler = RealESRGANer(4, files["rrdbnet_x4"], tile=10, tile_pad=10, pre_pad=2, half=True, device="cpu")
+    rgb = np.random.default_rng(0).random((12, 12, 3), np.float32)
+    upsampler.pre_process(rgb)
+    assert upsampler.img.shape == (1, 3, 14, 14)
+    upsampler.scale = 1
+    upsampler.pre_process(rgb)
+    assert upsampler.mod_scale == 4
+    assert upsampler.img.shape == (1, 3, 16, 16)
+    upsampler.process()
+    assert upsampler.output.shape == (1, 3, 64, 64)
+    assert upsampler.post_process().shape == (1, 3, 60, 60)
+    upsampler.scale = 4
+    upsampler.pre_process(rgb)
+    assert upsampler.img.shape == (1, 3, 16, 16)
+    upsampler.tile_process()
+    assert upsampler.output.shape == (1, 3, 64, 64)
+    upsampler.tile_size, upsampler.tile_pad, upsampler.pre_pad, upsampler.mod_scale = 0, 4, 0, None
+    image = picture(9, 8)
+    assert difference(upsampler.enhance(image, 2)[0], textbook.enhance(network("rrdbnet_x4"), 4, image, 2)[0]) <= 2
+    assert upsampler.enhance(picture(4, 4, 4), 2, alpha_upsampler=None)[0].shape == (8, 8, 4)
+
+
+# What is given by mistake.
+
+
+@pytest.mark.parametrize("image", [None, [1, 2], "a.png", torch.zeros(3, 4, 4, dtype=torch.uint8), cv2.UMat(4, 4, 0)])
+def test_what_is_no_array_is_refused_by_its_kind(load, image):
+    with pytest.raises(ValueError, match=f"a picture is a NumPy array, not {type(image).__name__}"):
+        load("srvgg").enhance(image)
+
+
+def test_none_is_told_where_it_comes_from(load):
+    with pytest.raises(ValueError, match="cv2.imread gives None"):
+        load("srvgg").enhance(None)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_no_numbers_are_refused(load, value):
+    image = picture(9, 8).astype(np.float32)
+    image[3, 4, 1] = value
+    with pytest.raises(ValueError, match="infinite or not numbers"):
+        load("srvgg").enhance(image)
+
+
+@pytest.mark.parametrize("outscale", [0, -1, float("nan"), float("inf"), 1e6, "2", True])
+def test_an_enlargement_that_makes_no_sense_is_refused(load, outscale):
+    with pytest.raises(UsageError, match="must be a number above 0") as error:
+        load("srvgg").enhance(picture(2, 2), outscale)
+    assert error.value.option == "outscale"
+
+
+@pytest.mark.parametrize("outscale", [2, 2.0, np.float32(2), np.int64(2)])
+def test_numbers_of_any_kind_are_enlargements(load, outscale):
+    assert load("srvgg").enhance(picture(2, 3), outscale)[0].shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("tile", "5"), ("tile", 2.5), ("tile_pad", None), ("pre_pad", True), ("max_memory", "1GB"), ("max_memory", 0)],
+)
+def test_values_of_another_kind_are_refused_with_the_option_that_has_them(load, option, value):
+    with pytest.raises(UsageError, match="must be a whole number") as error:
+        load("srvgg", **{option: value})
+    assert error.value.option == option
+
+
+@pytest.mark.parametrize("scale", ["4", 4.5])
+def test_a_scale_that_is_no_whole_number_is_refused_as_that(files, scale):
+    with pytest.raises(UsageError, match="scale .*: must be a whole number"):
+        RealESRGANer(scale, files["srvgg"], device="cpu")
+
+
+@pytest.mark.parametrize("path", [None, [], [None], 5])
+def test_weights_that_are_no_path_are_refused(path):
+    with pytest.raises(UsageError, match="give the path of a weights file"):
+        RealESRGANer(4, path, device="cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without CUDA")
+def test_a_gpu_number_without_cuda_falls_back_as_published_and_a_device_by_name_does_not(files):
+    assert RealESRGANer(4, files["srvgg"], gpu_id=0).device.type != "cuda"
+    with pytest.raises(DeviceError, match="gpu_id cuda: .*CUDA"):
+        RealESRGANer(4, files["srvgg"], device="cuda")
+    with pytest.raises(UsageError, match="gpu names no device"):
+        RealESRGANer(4, files["srvgg"], device="gpu")
 
 
 # Networks and weights.

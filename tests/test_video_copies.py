@@ -231,6 +231,12 @@ def test_no_container_makes_a_silent_film(
     assert samples_of(run.path) == pytest.approx(48000, abs=4096)
 
 
+def test_streams_alike_are_counted_in_the_reason_for_a_container(tmp_path: Path) -> None:
+    path = Clip(moving(5), sounds=[Sound("flac")] * 3 + [Sound("flac", "jpn")]).write(tmp_path / "a.mkv")
+    plan = plan_output(probe(path), choose_encoding("libx264", None, None, None, 8), None)
+    assert plan.remarks == ("the output is .mkv, because .mp4 cannot hold 3 × flac audio, flac audio (jpn)",)
+
+
 def test_lossless_sound_stays_lossless_where_the_container_allows(tmp_path: Path) -> None:
     path = with_sound(tmp_path / "a.m2ts", "pcm_bluray")
     run = Run(path)

@@ -15,8 +15,8 @@ import pytest
 from clips import BT2020, PQ, Clip, flat
 from test_video_writer import Run
 
-from realesrgan.cli import video_report
 from realesrgan.video.probe import probe
+from realesrgan.video.request import Request, plan
 from realesrgan.video.sources.hdr import Hdr, Mastering, hdr_of
 
 SCREEN = Mastering(
@@ -82,11 +82,10 @@ def test_the_default_encoder_keeps_depth_and_tags(tmp_path: Path, tags: dict[str
 
 
 def test_what_an_encoder_cannot_say_is_told(tmp_path: Path) -> None:
-    source = probe(hdr_clip(tmp_path / "a.mkv"))
+    path = hdr_clip(tmp_path / "a.mkv")
     lines = {}
     for codec in ("libx265", "libvpx-vp9"):
-        encoding = SimpleNamespace(codec=codec, depth_bits=10)
-        lines[codec] = video_report.facts(SimpleNamespace(source=source, encoding=encoding))  # type: ignore[arg-type]
+        lines[codec] = [line for line in plan(path, Request(codec=codec)).facts() if "mastering" in line]
     assert lines["libx265"] == []
     (line,) = lines["libvpx-vp9"]
     assert "mastering-display and light-level data are lost: libvpx-vp9" in line

@@ -73,7 +73,7 @@ def run(clip: Path, workspace: Workspace, *restorers: Any, excerpt: Excerpt | No
 
 def finish(clip: Path, workspace: Workspace, name: str) -> Path:
     source = probe(clip)
-    plan = plan_output(source, choose_encoding("libx264", None, None, None, 8), "mkv")
+    plan = plan_output(source, choose_encoding("libx264", None, None, None, 8), Path(name).suffix[1:])
     assemble(clip.with_name(name), workspace, source, source.time_base, plan)
     return clip.with_name(name)
 
@@ -216,6 +216,19 @@ def test_a_segment_that_was_damaged_on_disk_is_made_again(
     assert again.frames_done == 10
     run(clip, again)
     assert same(finish(clip, again, "again.mkv"), wanted)
+
+
+def test_what_could_not_be_assembled_needs_no_computing_for_another_container(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "result.mp4").mkdir()
+    folder = segments.folder_for(tmp_path / "result.mp4")
+    workspace = opened(folder)
+    run(clip, workspace)
+    with pytest.raises(VideoFileError, match=r"result\.mp4: cannot be written .* the frames stay in "):
+        finish(clip, workspace, "result.mp4")
+    assert segments.folder_for(tmp_path / "result.mkv") == folder
+    again = opened(folder)
+    assert run(clip, again, failing_after(0)).done_before == 27
+    assert len(decoded(finish(clip, again, "result.mkv"))) == 27
 
 
 def test_the_resume_point_is_the_first_frame_not_done(clip: Path, tmp_path: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from .row_graph import Layer
+
+class Reader(Protocol):
+    """A layer, as the signals that it reads know it."""
+
+    def first_row_needed(self, signal: Signal) -> int:
+        """The first row of `signal` that it will read again."""
+        ...
 
 
 class Signal:
@@ -20,9 +25,9 @@ class Signal:
     def __init__(self, channels: int, height: int, width: int, dtype: torch.dtype) -> None:
         self.channels, self.height, self.width, self.dtype = channels, height, width, dtype
         self.done = 0
-        self.reader: Layer | None = None  # the last in order, so the furthest behind
-        self.first_window_reader: Layer | None = None
-        self.window_reader: Layer | None = None  # the last one whose convolution reads it
+        self.reader: Reader | None = None  # the last in order, so the furthest behind
+        self.first_window_reader: Reader | None = None
+        self.window_reader: Reader | None = None  # the last one whose convolution reads it
         self._kept: Tensor | None = None  # (N, channels, kept rows, width)
         self._store: Tensor | None = None  # where they lie between steps
         self._top = -1  # the number of the first row in `_kept`
@@ -53,7 +58,7 @@ class Signal:
         rows = strip + self._rows_to_keep(self.window_reader)
         return rows * self.channels * self.width * dtype.itemsize
 
-    def _rows_to_keep(self, reader: Layer | None) -> int:
+    def _rows_to_keep(self, reader: Reader | None) -> int:
         """How many of the existing rows `reader` still needs."""
         assert reader is not None
         return self.done - reader.first_row_needed(self)
@@ -92,7 +97,7 @@ class Signal:
             self._converted = self._kept[:, :, self._converted_top - self._top :].to(dtype)
         return self._converted[:, :, top - self._converted_top : bottom - self._converted_top]
 
-    def trim(self, reader: Layer) -> None:
+    def trim(self, reader: Reader) -> None:
         """Free the rows that no layer needs any more, now that `reader` has moved on."""
         if reader is self.window_reader:
             self._converted = None

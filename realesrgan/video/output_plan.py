@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -65,20 +66,26 @@ def plan_output(source: VideoSource, encoding: Encoding, extension: str | None) 
     choices = _choices(source, [extension] if extension else names)
     best = min(choices, key=lambda name: sum(choice.cost for choice in choices[name].values()))
     remarks: list[str] = []
+    warnings: list[str] = []
     if extension is None and best == "mkv":
-        misfits = [describe(other) for other in source.others if "mp4" in choices and choices["mp4"][other.index].cost]
-        misfits += [] if "mp4" in choices else [f"{encoding.codec} video"]
-        remarks.append(f"the output is .mkv, because .mp4 cannot hold {', '.join(misfits)}")
+        remarks.append(f"the output is .mkv, because .mp4 cannot hold {_misfits(source, encoding, choices.get('mp4'))}")
     if source.pixel_aspect != 1 and not CONTAINERS[best].holds_aspect(encoding.codec):
         remarks.append(f"the pixel aspect {source.pixel_aspect} is lost: .{best} with {encoding.codec} has no room")
-    warnings: list[str] = []
     for other in source.others:
-        line = _remark(other, choices[best][other.index], best)
-        if line is not None:
-            is_loss = choices[best][other.index].treatment is Treatment.DROP and other.kind not in _MINOR
+        choice = choices[best][other.index]
+        if line := _remark(other, choice, best):
+            is_loss = choice.treatment is Treatment.DROP and other.kind not in _MINOR
             (warnings if is_loss else remarks).append(line)
     treatments = {index: choice.treatment for index, choice in choices[best].items()}
     return OutputPlan(best, tuple(remarks), treatments, tuple(warnings))
+
+
+def _misfits(source: VideoSource, encoding: Encoding, in_mp4: Mapping[int, _Choice] | None) -> str:
+    """What an .mp4 cannot hold as it is: "aac audio, 3 × srt subtitle"."""
+    if in_mp4 is None:
+        return f"{encoding.codec} video"
+    counts = Counter(describe(other) for other in source.others if in_mp4[other.index].cost)
+    return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in counts.items())
 
 
 def _choices(source: VideoSource, names: list[str]) -> dict[str, dict[int, _Choice]]:
