@@ -179,7 +179,7 @@ def max_memory_bytes(size: str | int | None) -> int | None:
         return None
     match = re.fullmatch(r"(\d{1,30}(?:\.\d{1,30})?)\s*([kmgt]?)(i?)b?", str(size).strip().lower())
     if match is None or float(match[1]) == 0:
-        raise UsageError(f"`max_memory` {size}: say how much, as 1.5GB or 800MB")
+        raise UsageError(f"`max_memory` {size}: give a size, as 1.5GB or 800MB")
     base = 1024 if match[3] else 1000
     return round(float(match[1]) * math.pow(base, " kmgt".index(match[2] or " ")))
 

@@ -1,4 +1,4 @@
-"""What Python users call: the command line's jobs as functions, told of and cancelled through one Reporter."""
+"""What Python users call: the commands as functions, observed and cancelled through one Reporter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OF_PICTURES = {"alpha_upsampler", "skip_existing"}  # videos have no transparenc
 
 
 class Notes(Reporter):
-    """Writes down all it hears."""
+    """Records every call."""
 
     def __init__(self, cancel_after: int | None = None) -> None:
         self.lines: list[tuple[str, Any]] = []

@@ -16,7 +16,7 @@ from clips import BT2020, PQ, Clip, flat
 from test_video_writer import Run
 
 from realesrgan.video.probe import probe
-from realesrgan.video.request import Request, plan
+from realesrgan.video.request import Request, plan_job
 from realesrgan.video.sources.hdr import Hdr, Mastering, hdr_of
 
 SCREEN = Mastering(
@@ -85,7 +85,7 @@ def test_what_an_encoder_cannot_say_is_told(tmp_path: Path) -> None:
     path = hdr_clip(tmp_path / "a.mkv")
     lines = {}
     for codec in ("libx265", "libvpx-vp9"):
-        lines[codec] = [line for line in plan(path, Request(codec=codec)).facts() if "mastering" in line]
+        lines[codec] = [line for line in plan_job(path, Request(codec=codec)).facts() if "mastering" in line]
     assert lines["libx265"] == []
     (line,) = lines["libvpx-vp9"]
     assert "mastering-display and light-level data are lost: libvpx-vp9" in line

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ..loading import Setup, prepare_process
 from ..words import count, duration
 from . import console
-from .options import ImageOptions, parse, settings_of
+from .options import ImageOptions, made_from, parse, settings_of
 
-# Torch, OpenCV and libvips are imported where they are needed, so that --help and wrong usage answer at once.
+# Torch, OpenCV and libvips are imported where they are needed, so that --help and usage errors answer at once.
 if TYPE_CHECKING:
     from ..image.batch import Batch, Outcome
     from ..image.jobs import Selection
@@ -38,17 +38,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "inference_realesrgan.py
 def _batch(options: ImageOptions) -> Batch:
     from ..image.batch import Batch
 
-    return Batch(
-        input=options.input,
-        output=Path(options.output),
-        suffix=options.suffix,
-        ext=options.ext,
-        recursive=options.recursive,
-        skip_existing=options.skip_existing,
-        quality=options.quality,
-        compare=options.compare,
-        save_faces=None if options.save_faces is None else Path(options.save_faces),
-    )
+    save_faces = None if options.save_faces is None else Path(options.save_faces)
+    return made_from(Batch, options, output=Path(options.output), save_faces=save_faces)
 
 
 def _restore(options: ImageOptions) -> int:
@@ -98,13 +89,13 @@ def _summarise(outcome: Outcome, reporter: PictureReporter, options: ImageOption
         speed = reporter.pixels_restored / seconds / 1000
         how = f" in {duration(seconds)} ({speed:.1f} kilopixels/s); they are in {options.output}"
     if not (done or failed or outcome.done_before):
-        parts = ["no pictures selection"]
+        parts = ["no pictures found"]
     console.print_result(f"{', '.join(parts)}{how}")
     return console.SOME_FAILED if failed else console.DONE
 
 
 def _print_plan(selection: Selection, options: ImageOptions, setup: Setup) -> int:
-    """Print what would be done, and an estimate."""
+    """Print what would be done, and about how long it would take."""
     from ..arrays import final_size
 
     for job in selection.jobs:
@@ -113,13 +104,13 @@ def _print_plan(selection: Selection, options: ImageOptions, setup: Setup) -> in
     megapixels = sum(job.header.area for job in selection.jobs) / 1e6
     console.print_result(f"{count(len(selection.jobs), 'picture')}, {megapixels:.2f} megapixels in, nothing written")
     if selection.jobs:
-        # Transparency takes a pass of its own.
+        # Transparency takes another pass.
         print_estimate(setup, sum(job.header.area * (2 if job.header.has_alpha else 1) for job in selection.jobs))
     return console.SOME_FAILED if selection.failures else console.DONE
 
 
 def print_estimate(setup: Setup, pixels: float) -> None:
-    """Print about how long so many pixels take; it needs the weights, which are not downloaded for it."""
+    """Print about how long so many pixels take; weights that are missing are not downloaded for that."""
     from ..loading import load
     from ..weights.store import find
     from .reporting import ConsoleReporter

@@ -11,9 +11,9 @@ from ..errors import UsageError
 from ..loading import Setup, prepare_process
 from ..words import count
 from . import console
-from .options import VideoOptions, parse, settings_of
+from .options import VideoOptions, made_from, parse, settings_of
 
-# Torch, PyAV and the like are imported where they are needed, so that --help and wrong usage answer at once.
+# Torch, PyAV and the like are imported where they are needed, so that --help and usage errors answer at once.
 if TYPE_CHECKING:
     from ..video.request import Request, VideoJob
     from .reporting import VideoReporter
@@ -39,35 +39,28 @@ def main(argv: Sequence[str] | None = None, prog: str = "inference_realesrgan_vi
 def _request(options: VideoOptions) -> Request:
     from ..video.request import Request, parse_fps
 
-    return Request(
+    return made_from(
+        Request,
+        options,
         output=Path(options.output),
-        suffix=options.suffix,
         ext="auto" if options.ext in ("jpg", "png") else options.ext,
         fps=None if options.fps is None else parse_fps(options.fps),
         start_s=0.0 if options.start is None else _seconds("start", options.start),
         end_s=None if options.end is None else _seconds("end", options.end),
-        codec=options.codec,
-        crf=options.crf,
-        preset=options.preset,
-        pix_fmt=options.pix_fmt,
-        strict=options.strict,
-        repeat_damaged=options.repeat_damaged,
-        skip_existing=options.skip_existing,
-        keep_segments=options.keep_segments,
         save_faces=None if options.save_faces is None else Path(options.save_faces),
     )
 
 
-def _seconds(option: str, words: str) -> float:
+def _seconds(option: str, time: str) -> float:
     """12.5, 1:02 or 1:00:02.5 → seconds."""
     seconds = 0.0
     try:
-        for part in words.split(":"):
+        for part in time.split(":"):
             seconds = seconds * 60 + float(part)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds < float("inf") or words.count(":") > 2:
-        raise UsageError(f"`{option}` {words}: say seconds, as 12.5, or hh:mm:ss, as 0:01:30")
+    if not 0 <= seconds < float("inf") or time.count(":") > 2:
+        raise UsageError(f"`{option}` {time}: give seconds, as 12.5, or hh:mm:ss, as 0:01:30")
     return seconds
 
 
@@ -121,7 +114,7 @@ def _restore_all(
 
 
 def _print_plan(jobs: Sequence[VideoJob], setup: Setup, options: VideoOptions, reporter: VideoReporter) -> int:
-    """Print what would be done, and an estimate."""
+    """Print what would be done, and about how long it would take."""
     from ..arrays import final_size
     from .image import print_estimate
 

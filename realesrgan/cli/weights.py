@@ -1,4 +1,4 @@
-"""See where weights are, fetch them for a machine that will be offline, check them: `realesrgan weights`."""
+"""`realesrgan weights`: list where weights are, fetch them, say for a machine without a network, and verify them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _report(bars: console.DownloadBars, file: WeightFile, here: int) -> None:
 
 
 def _verify(options: WeightsOptions) -> int:
-    """Check every copy in one of the search folders; those in the weights wheel are pip's to check."""
+    """Verify every copy in the search folders; those of the weights wheel are left to pip."""
     from ..weights.check import defect_of
     from ..weights.store import search_folders
 

@@ -181,4 +181,4 @@ def parse_fps(fps: float | str | Fraction) -> Fraction:
     try:
         return Fraction(fps).limit_denominator(1001)
     except (ValueError, ZeroDivisionError, OverflowError, TypeError):
-        raise UsageError(f"`fps` {fps}: say frames per second, as 25, 23.976 or 24000/1001") from None
+        raise UsageError(f"`fps` {fps}: give frames per second, as 25, 23.976 or 24000/1001") from None
