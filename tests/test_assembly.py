@@ -1,4 +1,4 @@
-"""Pieces of a result put together and resized as they come: the same as OpenCV makes of the whole."""
+"""Pieces of a result assembled and resized as they come: the same as OpenCV's resize of the whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from realesrgan.engine.tiling import Box, grid
 
 
 def floats(height: int, width: int, channels: int = 3) -> Array:
-    """Values around and beyond [0, 1], as networks give them."""
+    """Values in and beyond [0, 1], as networks return them."""
     return np.random.default_rng(height * width).uniform(-0.1, 1.1, (height, width, channels)).astype(np.float32)
 
 
@@ -38,7 +38,7 @@ def strips(height: int, width: int, rows: int) -> list[Box]:
 
 
 def assert_close(result: Array, wanted: Array) -> None:
-    """Sums in another order may round a value on the edge between two levels to the other one."""
+    """Allow for sums in another order, which may round to the neighbouring level."""
     difference = np.abs(result.astype(int) - wanted)
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.001 * (256 if wanted.dtype == np.uint16 else 1)

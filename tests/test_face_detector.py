@@ -23,7 +23,7 @@ def detect() -> FaceDetector:
 
 
 def onnx_outputs(bgr: Array) -> list[Array]:
-    """What OpenCV's own runtime makes of the trained ONNX file: boxes, confidences, landmarks."""
+    """The output of the trained ONNX file in OpenCV's runtime: boxes, confidences, landmarks."""
     network = cv2.dnn.readNetFromONNX(np.frombuffer(trained_onnx(), np.uint8))
     network.setInput((bgr.astype(np.float32) - (104, 117, 123)).transpose(2, 0, 1)[None].astype(np.float32))
     return list(network.forward(["loc", "conf", "landmarks"]))
@@ -173,7 +173,7 @@ def some_faces(count: int) -> list[Face]:
     ]
 
 
-def test_what_is_kept_overlaps_no_surer_one_and_what_is_not_does() -> None:
+def test_kept_faces_overlap_no_more_confident_one_and_dropped_ones_do() -> None:
     faces = some_faces(40)
     kept = suppress(faces)
     assert 1 < len(kept) < len(faces)

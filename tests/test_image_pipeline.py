@@ -39,7 +39,7 @@ SILENT = Listener(lambda share: None)
 
 
 class Log(Reporter):
-    """A reporter that remembers."""
+    """A reporter that records its calls."""
 
     def __init__(self) -> None:
         self.shares: dict[str, list[float]] = {}
