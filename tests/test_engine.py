@@ -272,10 +272,11 @@ def test_little_memory_makes_strips_lower_and_then_blocks_narrower_and_each_fits
 
 @pytest.mark.parametrize("free", [4e5, 1e6])
 def test_blocks_of_columns_cannot_be_seen(load, strips, monkeypatch, free):
-    with_free(monkeypatch, free)
+    with_free(monkeypatch, free + held_bytes(10, 200, 4, 8, (40, 800)))
     upsampler = load(tiny_rrdbnet())
-    assert len(upsampler.engine.planner.plan(30, 300, 0, 0).pieces) > (1 if free < 1e6 else 0)
-    check_as_published(upsampler, tiny_rrdbnet(), picture(30, 300, 4))
+    held = held_bytes(10, 200, 4, 8, (40, 800))
+    assert len(upsampler.engine.planner.plan(10, 200, 0, 0, held).pieces) > (1 if free < 1e6 else 0)
+    check_as_published(upsampler, tiny_rrdbnet(), picture(10, 200, 4))
 
 
 @pytest.mark.parametrize("scale", [4, 2])
@@ -284,12 +285,13 @@ def test_blocks_of_columns_cannot_be_seen(load, strips, monkeypatch, free):
 def test_blocks_of_columns_are_resized_as_the_whole_and_none_waits_for_another(
     load, strips, monkeypatch, scale, outscale, channels
 ):
-    image = picture(31, 301, channels)
+    image = picture(11, 201, channels)
     upsampler = load(tiny_rrdbnet(scale), scale)
     wanted = upsampler.enhance(image, outscale)[0]
     monkeypatch.setattr(RowCollector, "_keep", lambda *piece: pytest.fail("a block waits for others"))
-    with_free(monkeypatch, 4e5 * scale / 4)
-    plan = upsampler.engine.planner.plan(32, 304, 0, 0)
+    held = held_bytes(11, 201, channels, 8, final_size(11, 201, outscale))
+    with_free(monkeypatch, held + 4e5 * scale / 4)
+    plan = upsampler.engine.planner.plan(12, 204, 0, 0, held)
     assert len(plan.pieces) > 1
     result = upsampler.enhance(image, outscale)[0]
     assert np.abs(result.astype(int) - wanted).max() <= 1
@@ -298,12 +300,12 @@ def test_blocks_of_columns_are_resized_as_the_whole_and_none_waits_for_another(
 
 def test_memory_that_runs_out_in_a_block_leaves_the_others_alone(load, strips, monkeypatch):
     monkeypatch.setattr(realesrgan.engine.planning, "SMALLEST_BLOCK", 8)
-    image = picture(20, 301, 3)
+    image = picture(8, 301, 3)
     upsampler = load(tiny_rrdbnet())
     wanted = upsampler.enhance(image, 2)[0]
-    held = held_bytes(20, 301, 3, 8, (40, 602))
+    held = held_bytes(8, 301, 3, 8, (16, 602))
     with_free(monkeypatch, held + 6e5)
-    plan = upsampler.engine.planner.plan(20, 301, 0, 0, held)
+    plan = upsampler.engine.planner.plan(8, 301, 0, 0, held)
     assert len(plan.pieces) > 1
     memory = SmallStrips(monkeypatch, 3 * 4 * max(piece.padded.width for piece in plan.pieces) - 1)  # for one row
     result = upsampler.enhance(image, 2)[0]
