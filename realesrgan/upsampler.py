@@ -16,7 +16,7 @@ from . import arrays
 from .arrays import Array, Mode
 from .engine import tensors
 from .engine.assembly import Assembly, ResizedAssembly, assemble_into
-from .engine.device import as_device, default_device, describe_device
+from .engine.device import as_device, describe_device
 from .engine.engine import Engine
 from .engine.planning import PUBLISHED_MULTIPLES, Plan
 from .engine.progress import WorkMeter
@@ -271,11 +271,9 @@ def _to_rows(result: Tensor, *, gray: bool, depth: np.dtype[Any]) -> Iterator[Ar
 
 def _choose_device(device: torch.device | str | None, gpu_id: int | None) -> torch.device:
     """`device` if given, else CUDA device `gpu_id`; without CUDA, as published, the best there is."""
-    if device is not None:
-        return as_device(device)
-    if gpu_id is None or not torch.cuda.is_available():
-        return default_device()
-    return as_device(f"cuda:{gpu_id}")
+    if device is None and gpu_id is not None and torch.cuda.is_available():
+        return as_device(f"cuda:{gpu_id}")
+    return as_device(device)
 
 
 def load_upsampler(

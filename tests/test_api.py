@@ -92,7 +92,7 @@ def test_pictures_come_out_as_from_the_command(srvgg_file):
         assert Path("a", name).read_bytes() == Path("b", name).read_bytes()
 
 
-def test_a_bad_picture_is_told_and_the_others_are_done(srvgg_file):
+def test_a_bad_picture_is_reported_and_the_others_are_done(srvgg_file):
     files.write(Path("good.png"), files.Picture(picture(9, 8)))
     Path("bad.png").write_bytes(b"junk")
     notes = Notes()

@@ -169,7 +169,7 @@ def test_faces_land_in_the_enlarged_picture_of_every_kind(
     assert middle == pytest.approx(np.full(middle.shape, 0.95), abs=0.01)
 
 
-def test_the_weight_and_the_version_and_the_choice_of_face_reach_the_work(
+def test_weight_version_and_choice_of_face_reach_the_restorer(
     monkeypatch: pytest.MonkeyPatch, small: list[str]
 ) -> None:
     asked = faked(monkeypatch, face(20, 20), face(64, 76, confidence=0.98))

@@ -414,7 +414,8 @@ def test_half_is_what_was_requested_as_published(load, force, precision):
     assert load(tiny_srvgg(), half=False).half is False
 
 
-def test_what_overflows_in_reduced_precision_is_computed_again_in_fp32_and_logged_once(load, force, warnings):
+def check_overflows_are_computed_again(load, force) -> set[torch.dtype]:
+    """Restore pictures that overflow fp16 and check them against fp32; return the types of the weights."""
     force(Precision.HALF)
     upsampler = load(overflowing_rrdbnet(), half=True)
     before = weight_types(upsampler.model)
@@ -422,20 +423,18 @@ def test_what_overflows_in_reduced_precision_is_computed_again_in_fp32_and_logge
     for seed in range(3):
         check_as_published(upsampler, wanted, picture(30, 40, 4, seed=seed))
         assert weight_types(upsampler.model) == before
-    assert {torch.float16, torch.float32} == set(before)
+    return set(before)
+
+
+def test_what_overflows_in_reduced_precision_is_computed_again_in_fp32_and_logged_once(load, force, warnings):
+    assert check_overflows_are_computed_again(load, force) == {torch.float16, torch.float32}
     assert [record.getMessage() for record in warnings.records] == [
         "fp16 overflowed; the pieces affected are computed again in fp32"
     ]
 
 
 def test_a_strip_that_overflows_has_the_picture_computed_again_in_fp32(load, strips, force, warnings):
-    force(Precision.HALF)
-    upsampler = load(overflowing_rrdbnet(), half=True)
-    before = weight_types(upsampler.model)
-    wanted = rounded(overflowing_rrdbnet(), torch.float16)
-    for seed in range(2):
-        check_as_published(upsampler, wanted, picture(30, 40, 4, seed=seed))
-        assert weight_types(upsampler.model) == before
+    check_overflows_are_computed_again(load, force)
     assert len(warnings.records) == 1
 
 
@@ -665,7 +664,7 @@ def test_a_listener_that_raises_ends_the_picture_there_and_harms_nothing(load, e
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not list a process's threads")
-def test_a_new_thread_computes_with_no_more_threads_than_torch_was_told():
+def test_a_new_thread_computes_with_no_more_threads_than_torch_was_set_to():
     network = nn.Conv2d(3, 64, 3, padding=1).requires_grad_(False)
     engine = Engine(network, None, 1, CPU, reduced=False)  # told: one, see above
     x = torch.zeros(1, 256, 256, 3).permute(0, 3, 1, 2)  # goes into the convolution as it is

@@ -45,7 +45,7 @@ def gradient(height: int = HEIGHT, width: int = WIDTH) -> Array:
 
 
 def to_vips(pixels: Array, **header: Any) -> pyvips.Image:
-    """A BGR picture as libvips has it, without this project's own way of getting there."""
+    """A BGR picture as libvips reads it, without this project's code."""
     return pyvips.Image.new_from_array(np.ascontiguousarray(pixels[..., ::-1])).copy(interpretation="srgb", **header)
 
 
@@ -117,7 +117,7 @@ def camera_file(path: Path, orientation: int = 1, profile: str = "p3") -> Path:
 
 
 def set_upright(pixels: Array, orientation: int) -> Array:
-    """What the EXIF standard says of where the stored first row and first column belong."""
+    """Where the stored first row and first column belong by the EXIF standard."""
     turned: dict[int, Callable[[Array], Array]] = {
         1: lambda p: p,
         2: lambda p: p[:, ::-1],
@@ -281,7 +281,7 @@ def test_no_name_is_taken_for_anything_but_a_name(tmp_path: Path, name: str, ext
     assert difference(files.read(path).pixels, gradient()) < 4
 
 
-def test_text_numbers_and_drawings_are_no_pictures(tmp_path: Path) -> None:
+def test_text_numbers_and_drawings_are_not_pictures(tmp_path: Path) -> None:
     contents = {
         "notes.txt": b"BMW, a car maker",
         "matrix.txt": b"2 2\n1 2\n3 4\n",
@@ -372,7 +372,7 @@ def test_orientation_and_sizes_are_set_right_in_what_is_written(
 
 @pytest.mark.parametrize("target", ["png", "jpg", "webp", "avif", "tiff"])
 @pytest.mark.parametrize("source", ["png", "jpg", "webp", "tiff"])
-def test_what_a_file_says_is_carried_over_between_all_formats(tmp_path: Path, source: str, target: str) -> None:
+def test_metadata_is_carried_over_between_all_formats(tmp_path: Path, source: str, target: str) -> None:
     needs(target)
     read = files.read(camera_file(tmp_path / f"a.{source}"))
     files.write(tmp_path / f"b.{target}", read)
@@ -400,7 +400,7 @@ def test_metadata_does_not_stop_a_bmp(tmp_path: Path) -> None:
 
 
 def fill_up_after(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """Let the disk take so many bytes of each file."""
+    """Let the disk accept only so many bytes of each file."""
 
     class Filling(FileIO):
         def write(self, chunk: Any) -> int:
@@ -491,7 +491,7 @@ def test_an_unknown_extension_is_refused_with_those_that_are_known(tmp_path: Pat
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "webp", "avif", "tiff"])
-def test_nothing_is_made_up_for_a_picture_that_says_nothing(tmp_path: Path, extension: str) -> None:
+def test_no_metadata_is_made_up_for_a_picture_without_any(tmp_path: Path, extension: str) -> None:
     needs(extension)
     files.write(tmp_path / f"a.{extension}", Picture(gradient()))
     assert files.read(tmp_path / f"a.{extension}").metadata == Metadata()
@@ -515,7 +515,7 @@ def test_a_png_keyword_that_is_not_ascii_is_read_and_written_again(tmp_path: Pat
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
 @pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tiff", "bmp", "avif"])
-def test_a_name_that_is_not_utf_8_is_no_hindrance(tmp_path: Path, extension: str) -> None:
+def test_a_name_that_is_not_utf_8_can_be_read_and_written(tmp_path: Path, extension: str) -> None:
     needs(extension)
     path = tmp_path / os.fsdecode(b"caf\xe9.%s" % extension.encode())
     files.write(path, Picture(gradient()))
@@ -529,7 +529,7 @@ def test_a_name_that_is_not_utf_8_is_no_hindrance(tmp_path: Path, extension: str
 
 
 def test_importing_and_reading_leave_the_process_as_it_is(tmp_path: Path) -> None:
-    """Other parts of the same program may want OpenCV's messages, or libvips's cache."""
+    """Other parts of the program may need OpenCV's messages, or libvips' cache."""
     program = (
         "import cv2, pyvips, sys; from pathlib import Path; level = cv2.utils.logging.getLogLevel();"
         "cache = pyvips.vips_lib.vips_cache_get_max();"

@@ -184,7 +184,7 @@ def test_quality_reaches_the_files(tmp_path: Path, log: Log) -> None:
     assert sizes[0] < sizes[1]
 
 
-def test_what_a_restorer_says_of_its_progress_is_passed_on(tmp_path: Path, log: Log) -> None:
+def test_the_progress_of_a_restorer_is_passed_on(tmp_path: Path, log: Log) -> None:
     restore_all(make_jobs(tmp_path, 2), [twice], log)
     assert log.shares == {"in0.png": [0.5], "in1.png": [0.5]}
 
@@ -593,7 +593,7 @@ def test_progress_is_in_pixels_of_the_input_and_facts_say_size_faces_and_time(tm
     assert log.facts["in1.png"].startswith("16×12, 0.")
 
 
-def test_what_reading_and_writing_have_to_say_reaches_the_reporter_with_the_name(
+def test_messages_of_reading_and_writing_reach_the_reporter_with_the_name(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (job,) = make_jobs(tmp_path, 1)

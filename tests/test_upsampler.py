@@ -415,18 +415,18 @@ def test_attributes_set_after_construction_are_followed_as_published(files):
 
 
 @pytest.mark.parametrize("image", [None, [1, 2], "a.png", torch.zeros(3, 4, 4, dtype=torch.uint8), cv2.UMat(4, 4, 0)])
-def test_what_is_no_array_is_refused_by_its_kind(load, image):
+def test_what_is_not_an_array_is_refused_with_its_type(load, image):
     with pytest.raises(ValueError, match=f"a picture is a NumPy array, not {type(image).__name__}"):
         load("srvgg").enhance(image)
 
 
-def test_none_is_told_where_it_comes_from(load):
+def test_none_is_refused_with_where_it_comes_from(load):
     with pytest.raises(ValueError, match="cv2.imread gives None"):
         load("srvgg").enhance(None)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_samples_that_are_no_numbers_are_refused(load, value):
+def test_samples_that_are_not_finite_are_refused(load, value):
     image = picture(9, 8).astype(np.float32)
     image[3, 4, 1] = value
     with pytest.raises(ValueError, match="infinite or not numbers"):
@@ -456,13 +456,13 @@ def test_values_of_another_kind_are_refused_with_the_option_that_has_them(load, 
 
 
 @pytest.mark.parametrize("scale", ["4", 4.5])
-def test_a_scale_that_is_no_whole_number_is_refused_as_that(files, scale):
+def test_a_scale_that_is_not_a_whole_number_is_refused_as_that(files, scale):
     with pytest.raises(UsageError, match="scale .*: must be a whole number"):
         RealESRGANer(scale, files["srvgg"], device="cpu")
 
 
 @pytest.mark.parametrize("path", [None, [], [None], 5])
-def test_weights_that_are_no_path_are_refused(path):
+def test_weights_that_are_not_a_path_are_refused(path):
     with pytest.raises(UsageError, match="give the path of a weights file"):
         RealESRGANer(4, path, device="cpu")
 

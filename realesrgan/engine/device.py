@@ -48,14 +48,14 @@ def default_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def as_device(request: torch.device | str) -> torch.device:
-    """A device by its name ("cpu", "cuda:1", "0", "mps") or as torch's own object, checked.
+def as_device(request: torch.device | str | None) -> torch.device:
+    """A device by its name ("cpu", "cuda:1", "0", "mps") or as torch's own object, checked; None picks the best.
 
     Raises:
         UsageError: this names no device.
         DeviceError: it is not on this machine.
     """
-    return _parse_device(str(request))
+    return default_device() if request is None else _parse_device(str(request))
 
 
 def parse_devices(request: str | None) -> list[torch.device]:

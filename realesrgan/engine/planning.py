@@ -215,6 +215,11 @@ class Planner:
         first = plan.pieces[0].below(row, self.scale, plan.pad, plan.height, plan.width, self.size_multiple)
         return replace(plan, pieces=[first, *plan.pieces[1:]])
 
+    def part(self, plan: Plan, left: int, right: int) -> Plan:
+        """The part of a `plan` of strips that computes columns [left, right), in one block."""
+        block = columns(plan.height, plan.width, right - left, plan.pad, self.size_multiple, left, right)
+        return replace(plan, pieces=block)
+
     def smaller(self, plan: Plan, error: BaseException) -> Plan:
         """What `plan` still has to do, in smaller pieces after memory ran out; later pictures begin with these.
 
@@ -231,6 +236,15 @@ class Planner:
         if plan.strip > 1:
             return self._in_lower_strips(plan, plan.strip // 2)
         return self._in_narrower_blocks(plan, error)
+
+    def _in_halved_tiles(self, plan: Plan, error: BaseException) -> Plan:
+        failed = max(plan.pieces[0].core.height, plan.pieces[0].core.width)
+        side = max(SMALLEST_TILE, failed // 2 // self.size_multiple * self.size_multiple)
+        if side >= failed:
+            raise out_of_memory(self.device, f"a tile of {SMALLEST_TILE} pixels") from error
+        self._log(f"{self.device} is out of memory: going on with tiles of at most {side} pixels")
+        self._largest_tile = side
+        return self._in_tiles(replace(plan, pad=plan.pad if plan.requested else AUTOMATIC_TILE_PAD), side)
 
     def _in_first_strips(self, plan: Plan) -> Plan:
         self._largest_whole = plan.height * plan.width - 1
@@ -249,20 +263,6 @@ class Planner:
             raise out_of_memory(self.device, f"a strip of one row and {failed} columns") from error
         self._log(f"{self.device} is out of memory: going on in blocks of columns", kind="blocks")
         return self._in_blocks(plan, block)
-
-    def part(self, plan: Plan, left: int, right: int) -> Plan:
-        """The part of a `plan` of strips that computes columns [left, right), in one block."""
-        block = columns(plan.height, plan.width, right - left, plan.pad, self.size_multiple, left, right)
-        return replace(plan, pieces=block)
-
-    def _in_halved_tiles(self, plan: Plan, error: BaseException) -> Plan:
-        failed = max(plan.pieces[0].core.height, plan.pieces[0].core.width)
-        side = max(SMALLEST_TILE, failed // 2 // self.size_multiple * self.size_multiple)
-        if side >= failed:
-            raise out_of_memory(self.device, f"a tile of {SMALLEST_TILE} pixels") from error
-        self._log(f"{self.device} is out of memory: going on with tiles of at most {side} pixels")
-        self._largest_tile = side
-        return self._in_tiles(replace(plan, pad=plan.pad if plan.requested else AUTOMATIC_TILE_PAD), side)
 
     def _log_strips(self, width: int, height: int, rows: int, blocks: int) -> None:
         how = f"strips of {rows} rows" if blocks == 1 else f"{blocks} blocks of columns, each in strips of {rows} rows"

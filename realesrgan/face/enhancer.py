@@ -13,7 +13,7 @@ import torch
 
 from .. import arrays
 from ..arrays import Array
-from ..engine.device import default_device
+from ..engine.device import as_device
 from ..errors import UsageError
 from ..model_zoo import FACE_DETECTOR, FACE_MODELS, FACE_PARSER
 from ..weights.download import Report
@@ -76,9 +76,13 @@ class GFPGANer:
         self.bg_upsampler = bg_upsampler
         if networks is None:
             detector, parser = (found.path for found in obtain([FACE_DETECTOR, FACE_PARSER]))
-            on = torch.device(device) if device is not None else default_device()
             networks = load_face_networks(
-                local_file(model_path), detector, parser, on, channel_multiplier=channel_multiplier, reduced=half
+                local_file(model_path),
+                detector,
+                parser,
+                as_device(device),
+                channel_multiplier=channel_multiplier,
+                reduced=half,
             )
         self.networks = networks
         self.device = networks.device
@@ -162,9 +166,8 @@ def load_face_restorer(
     """
     if version not in FACE_MODELS:
         raise UsageError(f"there is no version {version} of GFPGAN here: try {' or '.join(FACE_MODELS)}")
-    on = torch.device(device) if device is not None else default_device()
     gfpgan, detector, parser = (found.path for found in obtain(FACE_MODELS[version].files, report))
-    return GFPGANer(gfpgan, networks=load_face_networks(gfpgan, detector, parser, on, reduced=not fp32))
+    return GFPGANer(gfpgan, networks=load_face_networks(gfpgan, detector, parser, as_device(device), reduced=not fp32))
 
 
 def _bgr(img: Array) -> Array:

@@ -46,7 +46,7 @@ def restore_all(
     finished first, so no half file is left.
 
     Raises:
-        Cancelled: `reporter.check` did.
+        Cancelled: raised by `reporter.check`.
     """
     remove_stale_parts(job.target.parent for job in jobs)
     _Batch(jobs, restorers, reporter, quality, compare_label).run()
