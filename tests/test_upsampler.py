@@ -472,7 +472,7 @@ def test_a_gpu_number_without_cuda_falls_back_as_published_and_a_device_by_name_
     assert RealESRGANer(4, files["srvgg"], gpu_id=0).device.type != "cuda"
     with pytest.raises(DeviceError, match="gpu_id cuda: .*CUDA"):
         RealESRGANer(4, files["srvgg"], device="cuda")
-    with pytest.raises(UsageError, match="gpu names no device"):
+    with pytest.raises(UsageError, match="gpu is not a device"):
         RealESRGANer(4, files["srvgg"], device="gpu")
 
 
