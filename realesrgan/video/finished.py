@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ LOCK_S = 10  # how long to wait for another process, which writes for a moment o
 RECORD = ".realesrgan-finished.json"  # name of a result → [hash of its job's identity, size in bytes, time of change]
 
 
-def is_recorded(target: Path, identity: Mapping[str, Any]) -> bool:
-    """Whether `target` is the result of this very job, and unchanged since it was finished."""
-    entry = _entry(target, identity)
-    return entry is not None and _read(target.parent).get(target.name) == entry
+def is_recorded(target: Path, identity: Callable[[], Mapping[str, Any]]) -> bool:
+    """Whether `target` is the result of this very job, and unchanged since it was finished.
+
+    `identity` is called only if there is a record, because it reads the weights.
+    """
+    recorded = _read(target.parent).get(target.name)
+    return recorded is not None and recorded == _entry(target, identity())
 
 
 def record(target: Path, identity: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def is_done(job: VideoJob, request: Request, setup: Setup) -> str | None:
     """Why there is nothing to do for `job`, whose result exists from an earlier run; None if there is."""
     if request.skip_existing and job.target.exists():
         return f"{job.target} exists"
-    if finished.is_recorded(job.target, identity(job, setup)):
+    if finished.is_recorded(job.target, partial(identity, job, setup)):
         return f"{job.target} was finished by an earlier run of the same job; delete it to restore it again"
     return None
 
