@@ -16,7 +16,7 @@ from . import cgroups
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 INT_MAX = 2**31 - 1
 
-# How torch and what it calls say that memory ran out, in lower case.
+# How torch and the libraries it calls say that memory ran out, in lower case.
 OUT_OF_MEMORY_SIGNS = (
     "out of memory",
     "can't allocate memory",

@@ -103,7 +103,7 @@ class Engine:
             meter: counts the work done.
 
         Raises:
-            DeviceError: memory does not even suffice for the smallest piece.
+            DeviceError: memory does not suffice even for the smallest piece.
             RealESRGANError: the result is not finite, even in fp32.
         """
         in_fp32 = False  # whether the rest of this piece is computed in full precision
@@ -142,7 +142,7 @@ class Engine:
     ) -> Iterator[tuple[int, Tensor]]:
         """Yield rows of the result of `piece`, in fp32 and as wide as its core, with the row they begin at.
 
-        They come from top to bottom, and may begin above the core and end below it. `in_fp32` computes in fp32, too.
+        They come from top to bottom, and may begin above the core and end below it. `in_fp32` casts the network, too.
 
         Raises:
             _Overflow: a value is not finite.

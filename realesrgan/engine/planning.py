@@ -17,7 +17,7 @@ from .tiling import Tile, columns, whole
 
 log = logging.getLogger(__name__)
 
-MEMORY_SHARE = 0.6  # of the free memory, which a plan may use
+MEMORY_SHARE = 0.6  # share of the free memory that a plan may use
 
 # Streaming a picture takes up to a tenth longer than computing it whole, and a small fraction of the memory. On a CPU,
 # whose memory others want too, pictures that would take more than this are streamed; on a GPU, those that do not fit.
@@ -28,13 +28,13 @@ MOST_ROWS_ON_CPU = 64
 MOST_ROWS_ON_GPU = 256
 FEWEST_GOOD_ROWS = 16
 LITTLE_MEMORY_BYTES = 800_000_000
-FRAGMENTATION = 1.2  # the process's growth, by the size of the tensors of strips (measured: 1.15 to 1.34)
+FRAGMENTATION = 1.2  # growth of the process ÷ size of the tensors of its strips (measured: 1.15 to 1.34)
 SMALLEST_BLOCK = 32  # columns; if a strip of one row and this width does not fit, nothing will
 
 # An unknown network cannot be streamed, so it gets tiles with this much context: within 1.4 levels of the uncut result
 # (measured on a photograph with RealESRGAN_x4plus); the published 10 leaves up to 49.
 AUTOMATIC_TILE_PAD = 64
-PUBLISHED_MULTIPLES = {2: 2, 1: 4}  # by scale: what the published program pads the input of any network to
+PUBLISHED_MULTIPLES = {2: 2, 1: 4}  # by scale: the multiples to which the published program pads any network's input
 SMALLEST_TILE = 32  # if even this does not fit, nothing will
 
 
@@ -65,7 +65,7 @@ class Plan:
 
 
 class Planner:
-    """Plans by how much memory a network takes on a device, and learns from running out of it.
+    """Plans by how much memory a network takes on a device, and corrects itself when memory runs out.
 
     Args:
         network: on `device`, in its final types.

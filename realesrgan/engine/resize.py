@@ -13,7 +13,7 @@ from ..arrays import Array, quantise
 
 LANCZOS_TAPS = 8  # rows a result row is made of, as in OpenCV's INTER_LANCZOS4
 LANCZOS_HALF = LANCZOS_TAPS // 2
-ROWS_AT_ONCE = 32  # of the result; more would hold more copies of rows for nothing
+ROWS_AT_ONCE = 32  # of the result; more would only take more memory
 
 
 @dataclass(frozen=True)

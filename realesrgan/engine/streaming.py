@@ -18,7 +18,7 @@ from ..families.family import Family
 
 Read = Callable[[int, int], Tensor]
 
-FAR_DOWN = 1 << 20  # rows: in the middle of a picture, as far as any layer can see
+FAR_DOWN = 1 << 20  # rows: far from the top and bottom of a picture, as seen by any layer
 
 
 def can_stream(network: nn.Module) -> bool:

@@ -57,7 +57,7 @@ def to_arrays(tensor: Tensor, depth: np.dtype[Any]) -> Iterator[Array]:
 
 
 def _levels(tensor: Tensor, depth: np.dtype[Any]) -> Tensor:
-    """(1, C, H, W) → (H, W, C) in the type that crosses to the host for `depth`."""
+    """(1, C, H, W) → (H, W, C) in the type that is copied to the host for `depth`."""
     image = tensor[0].permute(1, 2, 0)
     if depth == np.float32:
         return image.clamp(0, 1).contiguous()
