@@ -1,6 +1,7 @@
 """Compare the whole video command with a textbook loop, from file to file, in one run and on the same clip.
 
-    python -m benchmarks.videos --video clip.mp4 --frames 24
+    python -m benchmarks.videos                     16 frames of 640×480, drawn here, no two of them equal
+    python -m benchmarks.videos --video clip.mp4    the beginning of a clip of yours
 
 The textbook loop decodes each frame, runs the network in eager fp32, and encodes, one after the other; sound is lost.
 The third row is this project on the same frames, each shown twice: repeats should cost next to nothing.
@@ -18,10 +19,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+import torch
 from av.video.stream import VideoStream
 
 from benchmarks import textbook
 from benchmarks.pictures import processor
+from benchmarks.scaling import Size, photograph
 from realesrgan.arrays import Array
 from realesrgan.cli import video
 from realesrgan.model_zoo import find_model
@@ -29,19 +32,22 @@ from realesrgan.weights.load import load_network
 from realesrgan.weights.store import obtain
 
 MODEL = "realesr-animevideov3"
+SIZE = Size(640, 480)
+FRAMES = 16
+STEP = 3  # pixels that the picture moves from frame to frame
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.videos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--video", default="inputs/video/clip.mkv", metavar="FILE")
-    parser.add_argument("--frames", type=int, default=24, metavar="N", help="of its beginning (default: 24)")
+    parser.add_argument("--video", metavar="FILE", help="take its first frames instead of the clip drawn here")
+    parser.add_argument("--frames", type=int, default=FRAMES, metavar="N", help="how many (default: %(default)s)")
     parser.add_argument("--write", metavar="FILE", help="also write the table here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        frames = _first_frames(Path(options.video), options.frames)
+        frames = _first_frames(Path(options.video), options.frames) if options.video else _pan(options.frames)
         _encode(folder / "once.mkv", frames)
         _encode(folder / "twice.mkv", [frame for frame in frames for _ in range(2)])
         rows = {
@@ -55,8 +61,10 @@ def main() -> None:
         [
             "# A video, from file to file",
             "",
-            f"Made by `python -m benchmarks.videos`: {len(frames)} frames of {width}×{height}, {MODEL}, from reading",
-            f"the weights to the finished file, one after the other in one run on {processor()}.",
+            f"Made by `{_command_line(options)}`: {len(frames)} frames of {width}×{height}, {MODEL},",
+            "from reading the weights to the finished file, one row after the other.",
+            "",
+            f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}.",
             "",
             "| | seconds | times as fast as the textbook loop |",
             "|---|---|---|",
@@ -73,6 +81,19 @@ def _seconds(work: Callable[[], None]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
+
+
+def _command_line(options: argparse.Namespace) -> str:
+    video = f" --video {Path(options.video).name}" if options.video else ""
+    frames = f" --frames {options.frames}" if options.frames != FRAMES else ""
+    return f"python -m benchmarks.videos{video}{frames}"
+
+
+def _pan(count: int) -> list[Array]:
+    """Frames of SIZE, cut out of one larger picture, each a few pixels further on than the one before."""
+    width, height = SIZE
+    picture = photograph(Size(width + STEP * count, height + STEP * count))
+    return [picture[STEP * i : STEP * i + height, STEP * i : STEP * i + width] for i in range(count)]
 
 
 def _first_frames(path: Path, count: int) -> list[Array]:
