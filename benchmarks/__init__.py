@@ -1,1 +1,1 @@
-"""Measurements of speed and of agreement with the published path; not installed with the package."""
+"""Benchmarks of speed and of agreement with the published path; not installed with the package."""

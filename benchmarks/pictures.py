@@ -1,10 +1,10 @@
-"""Measure this project's default path beside the textbook path, on the same pictures, in one run.
+"""Compare this project's default path with the textbook path, on the same pictures, in one run.
 
     python -m benchmarks.pictures                              x4plus and animevideov3 on the pictures in inputs/
     python -m benchmarks.pictures --pictures DIR --crop 256    on the middle of your own
 
-Both paths get the same arrays and the same weights, turn about, so that a busy machine slows both; of several rounds
-the fastest counts. Each path has a process of its own, so that its memory can be told.
+Both paths get the same arrays and weights, in turn, so that a busy machine slows both; of several rounds the fastest
+counts. Each path has its own process, so that its memory can be measured.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Enhance = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One picture through both paths: the fastest seconds of each, and how far the results are apart."""
+    """One picture through both paths: the fastest seconds of each, and how far the results differ."""
 
     name: str
     area: int
@@ -85,10 +85,10 @@ def _options() -> argparse.Namespace:
 
 
 def _pictures(folder: Path, crop: int) -> dict[str, Array]:
-    """The colour of every picture of a folder: alpha would only repeat the work."""
+    """Every picture in a folder, without alpha, which would only repeat the work."""
     pictures = {}
     for path in sorted(folder.iterdir()):
-        if path.is_file() and files.probe(path) is not None:
+        if path.is_file() and files.read_header(path) is not None:
             pixels = files.read(path).pixels
             top, left = (max(0, (side - crop) // 2) for side in pixels.shape[:2])
             middle = pixels[top : top + crop, left : left + crop]
@@ -109,7 +109,7 @@ def _default_path(model: str) -> Enhance:
 
 
 def _serve(path_name: str, model: str, tile: int, connection: Connection) -> None:
-    """Enhance each picture that comes in; answer with the result and the seconds it took, at last with peak memory."""
+    """Enhance each picture received; send back the result and the seconds it took, and finally the peak memory."""
     path = _textbook_path(model, tile) if path_name == PATHS[0] else _default_path(model)
     while (picture := connection.recv()) is not None:
         started = time.perf_counter()
@@ -119,10 +119,10 @@ def _serve(path_name: str, model: str, tile: int, connection: Connection) -> Non
 
 
 def peak_memory_bytes() -> int:
-    """The most this process has held."""
+    """The most memory this process has held."""
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
-    if sys.platform == "linux":  # where getrusage also remembers what the parent held when this process began
+    if sys.platform == "linux":  # where getrusage also counts what the parent held when this process started
         return 1024 * int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
     import resource
 
@@ -130,7 +130,7 @@ def peak_memory_bytes() -> int:
 
 
 def _measure(model: str, pictures: dict[str, Array], rounds: int, tile: int) -> tuple[list[Measurement], list[int]]:
-    """Both paths in a process each, turn about; also the peak memory of each process, in bytes."""
+    """Both paths, in a process each and in turn; also the peak memory of each process, in bytes."""
     context = multiprocessing.get_context("spawn")
     connections = []
     for path_name in PATHS:
@@ -145,7 +145,7 @@ def _measure(model: str, pictures: dict[str, Array], rounds: int, tile: int) -> 
 
     smallest = min(pictures.values(), key=lambda picture: picture.size)
     for which in range(len(PATHS)):
-        run(which, smallest)  # the first run of all is slower
+        run(which, smallest)  # the first run is slower
     measurements = []
     for name, picture in pictures.items():
         answers = [[run(which, picture) for which in range(len(PATHS))] for _ in range(rounds)]
@@ -198,8 +198,8 @@ def _machine_lines() -> list[str]:
     return [
         "# Speed, accuracy and memory beside the textbook path",
         "",
-        "Made by `python -m benchmarks.pictures`, both paths in one run, turn about. The textbook path is the",
-        "published one written plainly: fp32, NCHW, eager (`benchmarks/textbook.py`). Only the ratios carry over to",
+        "Made by `python -m benchmarks.pictures`, both paths in one run, in turn. The textbook path is the",
+        "published one in plain code: fp32, NCHW, eager (`benchmarks/textbook.py`). Only the ratios carry over to",
         "other machines.",
         "",
         machine_line("cpu"),
@@ -208,7 +208,7 @@ def _machine_lines() -> list[str]:
 
 
 def machine_line(device: str) -> str:
-    """What was measured on, and how fast it multiplies at best."""
+    """The machine, and how fast it multiplies at best."""
     reduced = torch.float16 if device.startswith("cuda") else torch.bfloat16
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
     return (
@@ -220,7 +220,7 @@ def machine_line(device: str) -> str:
 
 
 def peak_tflops(dtype: torch.dtype, device: str) -> float:
-    """The best rate of a few large matrix products; reading an element waits for the device."""
+    """The best rate of a few large matrix products; reading an element waits for the device to finish."""
     matrix = torch.ones(PEAK_MATRIX_SIDE, PEAK_MATRIX_SIDE, dtype=dtype, device=device)
     best = float("inf")
     for _ in range(4):

@@ -1,12 +1,12 @@
 """How time and memory grow with the picture: the textbook path whole and in tiles, and this project, side by side.
 
-    python -m benchmarks.scaling                             x4plus and animevideov3, from 64² as far as 60 s reach
+    python -m benchmarks.scaling                             x4plus and animevideov3, from 64² up to 60 s a run
     python -m benchmarks.scaling --limit 200 --write docs    the tables and plots of docs/
-    python -m benchmarks.scaling --sizes 640x480 1280x960    these instead of squares
+    python -m benchmarks.scaling --sizes 640x480 1280x960    these sizes instead of squares
     python -m benchmarks.scaling -g 0                        on a GPU: the textbook path in fp16 there
 
-Each run has a process of its own, so that its peak memory can be told. A path goes on to the next size as long as that
-is expected to end within --limit seconds and to fit into memory. Plots need matplotlib.
+Each run has its own process, so that its peak memory can be measured. A path goes on to the next size if that is
+expected to take at most --limit seconds and to fit into memory. Plots need matplotlib.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TILE = 256
 
 
 class Size(NamedTuple):
-    """In pixels."""
+    """Of a picture, in pixels."""
 
     width: int
     height: int
@@ -55,8 +55,8 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """One picture through one path: seconds, peak memory of the process or the GPU, and the result's distance to the
-    textbook's in decibels and 8-bit levels, where that was computed."""
+    """One picture through one path: seconds, peak memory of the process or the GPU, and the result's difference from
+    the textbook's in decibels and 8-bit levels, if that was computed."""
 
     path: str
     size: Size
@@ -109,7 +109,7 @@ def _size(words: str) -> Size:
 
 
 def squares(largest: int) -> list[Size]:
-    """Each of four times the area of the one before."""
+    """Squares, each with four times the area of the one before."""
     return [Size(side, side) for side in (SMALLEST << doubled for doubled in range(16)) if side <= largest]
 
 
@@ -128,17 +128,17 @@ def photograph(size: Size) -> Array:
 
 
 def measure(model: str, sizes: Sequence[Size], limit_s: float, device: str) -> list[Run]:
-    """All paths at all sizes, from the smallest, that time and memory allow, turn about."""
+    """All paths in turn, at all sizes from the smallest up that time and memory allow."""
     runs: list[Run] = []
     last: dict[str, Run] = {}
     for size in sizes:
-        wanted = None
+        expected = None
         for path in PATHS:
             if path in last and not _worth_trying(last[path], size, limit_s):
                 continue
             result, seconds, peak_bytes = _in_a_process(path, model, size, device)
-            wanted = result if path == PATHS[0] else wanted
-            last[path] = Run(path, size, seconds, peak_bytes, *_distance(wanted, result))
+            expected = result if path == PATHS[0] else expected
+            last[path] = Run(path, size, seconds, peak_bytes, *_distance(expected, result))
             runs.append(last[path])
     return runs
 
@@ -176,7 +176,7 @@ def _serve(path: str, model: str, size: Size, device: str, connection: Connectio
         def enhance(image: Array) -> Array:
             return textbook.enhance(network, entry.scale, image, tile=TILE if path == PATHS[1] else 0)[0]
 
-    enhance(small)  # the first run of all is slower
+    enhance(small)  # the first run is slower
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
@@ -186,10 +186,10 @@ def _serve(path: str, model: str, size: Size, device: str, connection: Connectio
     connection.send((result, seconds, torch.cuda.max_memory_allocated() if on_gpu else peak_memory_bytes()))
 
 
-def _distance(wanted: Array | None, result: Array) -> tuple[float | None, int | None]:
-    if wanted is None:
+def _distance(expected: Array | None, result: Array) -> tuple[float | None, int | None]:
+    if expected is None:
         return None, None
-    difference = np.abs(wanted.astype(np.int16) - result)
+    difference = np.abs(expected.astype(np.int16) - result)
     mean = float(np.mean(np.square(difference, dtype=np.float64)))
     return (10 * np.log10(255**2 / mean) if mean else float("inf")), int(difference.max())
 

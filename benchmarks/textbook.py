@@ -1,6 +1,6 @@
-"""The plain published path, kept for comparison in tests and benchmarks: float32, eager, NCHW, one picture, no tricks.
+"""The published path in plain code, for comparison in tests and benchmarks: fp32, eager, NCHW, one picture at a time.
 
-Written from the description of RealESRGANer alone; it shares no code with the package. It differs from the published
+Written from the description of RealESRGANer alone, it shares no code with the package. It differs from the published
 program on purpose in four places: depth is decided by dtype, mirroring works on pictures smaller than the padding,
 a float picture counts as 0 to 255, and 'bicubic' alpha is cubic (the published one was linear).
 """
@@ -30,11 +30,11 @@ def enhance(
     pre_pad: int = 0,
     alpha_upsampler: str = "realesrgan",
 ) -> tuple[Array, str]:
-    """Upscale a picture as OpenCV gives it: (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGRA, 8 or 16 bits.
+    """Upscale a picture as OpenCV reads it: (H, W) gray, (H, W, 3) BGR or (H, W, 4) BGRA, 8 or 16 bits.
 
-    `scale` is the network's own; `outscale` asks for another size, reached by resizing the finished integers.
-    `tile`, `tile_pad` and `pre_pad` count input pixels; tile 0 means the whole picture at once. Returns the picture
-    at the depth it came in, and 'L', 'RGB' or 'RGBA'.
+    `scale` is the network's; for another `outscale`, the finished integers are resized. `tile`, `tile_pad` and
+    `pre_pad` count input pixels; tile 0 means the whole picture at once. Returns the picture at its original depth,
+    and 'L', 'RGB' or 'RGBA'.
     """
 
     def upscale(rgb: Array) -> Array:
@@ -82,7 +82,7 @@ def upscale_rgb(network: nn.Module, scale: int, rgb: Array, tile: int, tile_pad:
 
 
 def tile_by_tile(network: nn.Module, scale: int, pixels: Tensor, tile: int, tile_pad: int) -> Tensor:
-    """(1, 3, H, W) → (1, 3, H·scale, W·scale): each tile sees `tile_pad` pixels beyond itself, as far as there are."""
+    """(1, 3, H, W) → (1, 3, H·scale, W·scale): each tile sees `tile_pad` pixels around itself, up to the border."""
     height, width = pixels.shape[2:]
     output = pixels.new_zeros((1, 3, height * scale, width * scale))
     for top in range(0, height, tile):
@@ -102,5 +102,5 @@ def tile_by_tile(network: nn.Module, scale: int, pixels: Tensor, tile: int, tile
 
 
 def mirror(rgb: Array, below: int, right: int) -> Array:
-    """Reflect rows under and columns to the right of a picture; the edge pixel itself is not repeated."""
+    """Reflect a picture at its bottom and right edge, which is not repeated itself."""
     return np.pad(rgb, ((0, below), (0, right), (0, 0)), mode="reflect")

@@ -1,10 +1,10 @@
-"""Measure whole command to whole file beside a textbook loop, in one run, on the same clip.
+"""Compare the whole video command with a textbook loop, from file to file, in one run and on the same clip.
 
     python -m benchmarks.videos                     16 frames of 640×480, drawn here, no two of them equal
     python -m benchmarks.videos --video clip.mp4    the beginning of a clip of yours
 
-The textbook loop does one thing after the other for each frame: decode, fp32 eager network, encode; sound is lost. The
-third row is this project on the same frames, each shown twice: what is repeated should cost next to nothing.
+The textbook loop decodes each frame, runs the network in eager fp32, and encodes, one after the other; sound is lost.
+The third row is this project on the same frames, each shown twice: repeats should cost next to nothing.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _first_frames(path: Path, count: int) -> list[Array]:
 
 
 def _encode(path: Path, frames: list[Array]) -> None:
-    """Without loss, so that a frame shown twice is decoded twice the same."""
+    """Encode losslessly, so that a frame shown twice decodes to the same pixels twice."""
     with av.open(str(path), "w") as output:
         stream = _add_video(output, "ffv1", frames[0], "yuv444p")
         for frame in frames:

@@ -26,7 +26,7 @@ __all__ = [
     "restore_video",
 ]
 
-# Torch takes a second or two to import: only those who ask for a network pay for it.
+# Importing torch takes a second or two, so names are imported when they are first used.
 _HOMES = {
     "api": ("restore_images", "restore_video"),
     "errors": ("Cancelled", "RealESRGANError"),

@@ -1,4 +1,4 @@
-"""What Python users call to restore files: the command line's jobs as functions, with its options as arguments."""
+"""Restore files from Python: the commands as functions, with their options as arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .outputs import make_folder, refuse_overwrites
 from .restorer import AlphaUpsampler, Reporter
 from .video import job as videos
 from .video.inputs import expand
-from .video.request import Request, check_request, parse_fps, plan
+from .video.request import Request, check_request, parse_fps, plan_job
 
 
 def restore_images(
@@ -50,16 +50,16 @@ def restore_images(
     """Restore pictures, folders and patterns of pictures into files, as `realesrgan image` does.
 
     Options have the names, defaults and effects of the command line's flags (`loading.Settings` describes those of
-    the model). `reporter` hears what happens, and cancels. A picture that fails does not stop the others.
+    the model). `reporter` is told what happens, and may cancel. A picture that fails does not stop the others.
 
-    The process is set up for computing: freed memory is kept for the next picture, and on a CPU numbers too small for
-    fp32's normal form count as zero.
+    To compute on a CPU, the whole process is set up: it keeps freed memory for the next picture, and flushes denormal
+    numbers to zero.
 
     Raises:
-        UsageError: an option makes no sense, an input is not there, or a file would be overwritten.
-        DeviceError: the device asked for is not there.
-        WeightsError: weights cannot be had, read, or do not fit.
-        Cancelled: `reporter.check` did.
+        UsageError: an option is invalid, an input does not exist, or a file would be overwritten.
+        DeviceError: the requested device does not exist.
+        WeightsError: weights cannot be found, fetched or read, or do not fit.
+        Cancelled: raised by `reporter.check`.
     """
     names = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     settings = Settings(
@@ -91,13 +91,13 @@ def restore_images(
         save_faces=None if save_faces is None else Path(save_faces),
     )
     reporter = reporter or Reporter()
-    found, setup = images.plan(batch, settings)
-    for line in found.passed_over:
+    selection, setup = images.select(batch, settings)
+    for line in selection.passed_over:
         reporter.remark(f"passed over: {line}")
-    if not found.jobs:
-        return Outcome(failures=list(found.failures), done_before=found.done_before)
+    if not selection.jobs:
+        return Outcome(failures=list(selection.failures), done_before=selection.done_before)
     with thread_count_kept():
-        return images.restore(batch, found, load(setup, reporter), reporter)
+        return images.restore(batch, selection, load(setup, reporter), reporter)
 
 
 def restore_video(
@@ -137,18 +137,18 @@ def restore_video(
     """Restore a video, an animation or a folder of frames into a video, as `realesrgan video` does; return its path.
 
     Options have the names, defaults and effects of the command line's flags (`Request` and `loading.Settings` describe
-    them). `reporter` hears what happens, and cancels. Called again after an interruption it goes on; where the same job
-    is finished it returns at once.
+    them). `reporter` is told what happens, and may cancel. Called again after an interruption, this goes on where it
+    stopped; if the same job is finished already, it returns at once.
 
-    The process is set up for computing: freed memory is kept for the next frame, and on a CPU numbers too small for
-    fp32's normal form count as zero.
+    To compute on a CPU, the whole process is set up: it keeps freed memory for the next frame, and flushes denormal
+    numbers to zero.
 
     Raises:
-        UsageError: an option makes no sense, or there is no such input.
-        VideoFileError: the input cannot be read, or the result not be written; finished segments stay.
-        DeviceError: the device asked for is not there, or its memory too small.
-        WeightsError: weights cannot be had, read, or do not fit.
-        Cancelled: `reporter.check` did; finished segments stay.
+        UsageError: an option is invalid, or there is no such input.
+        VideoFileError: the input cannot be read, or the result cannot be written; finished segments stay.
+        DeviceError: the requested device does not exist, or has too little memory.
+        WeightsError: weights cannot be found, fetched or read, or do not fit.
+        Cancelled: raised by `reporter.check`; finished segments stay.
     """
     settings = Settings(
         model_name=model_name,
@@ -189,7 +189,7 @@ def restore_video(
     named = expand(Path(path)).videos
     if len(named) != 1:
         raise UsageError(f"`path` {path}: a folder of {len(named)} videos; restore them one by one")
-    job = plan(named[0], request)
+    job = plan_job(named[0], request)
     refuse_overwrites([(job.source.path, [job.target])])
     if videos.is_done(job, request, setup) is None:
         with thread_count_kept():

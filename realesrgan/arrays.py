@@ -11,18 +11,18 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Mode = Literal["L", "RGB", "RGBA"]
-# ITU-R BT.601 luma of R, G, B: how OpenCV, and so the published code, turns a restored gray picture gray again.
+# ITU-R BT.601 luma of R, G, B: how OpenCV, and so the published code, turns a restored gray picture back to gray.
 LUMA = (0.299, 0.587, 0.114)
-# How far edges of alpha are left to the network, in pixels of the source, and over how many more it becomes wholly the
-# source's again. Measured with animevideov3, x4plus and anime_6B on hard, soft and two-pixel edges: from 4 pixels
-# on, the network's error no longer depends on the edge.
+# Pixels of the source around an edge of alpha within which the network's alpha is kept, and over how many more it fades
+# to the source's. Measured with animevideov3, x4plus and anime_6B on hard, soft and two-pixel edges: from 4 pixels on,
+# the network's error no longer depends on the edge.
 ALPHA_EDGE_PX, ALPHA_FADE_PX = 4, 4
-_BAND_ROWS = 256  # of a result, handled at a time
+_BAND_ROWS = 256  # rows of a result processed at a time
 
 
 @dataclass(frozen=True)
 class Planes:
-    """A picture taken apart: `colour` (H, W, 3) in RGB order or (H, W, 1) gray, `alpha` (H, W) or None."""
+    """A picture's planes: `colour` (H, W, 3) in RGB order or (H, W, 1) gray, `alpha` (H, W) or None."""
 
     colour: Array
     alpha: Array | None
@@ -35,13 +35,13 @@ class Planes:
 
 
 def split(image: Array) -> Planes:
-    """Take apart an (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA array.
+    """Split an (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA array into planes.
 
-    The planes are uint8 or uint16 as the array's type says: a dark 16-bit picture is still one. Arrays of other types
+    The planes are uint8 or uint16 as the array is: a dark 16-bit picture is still one. Arrays of other types
     are rounded to 8-bit levels or, if any exceeds 256, to 16-bit ones.
 
     Raises:
-        ValueError: it is no array, has another shape or no pixels, or holds values that are not numbers.
+        ValueError: it is not an array, has another shape or no pixels, or holds values that are not finite numbers.
     """
     if not isinstance(image, np.ndarray):
         hint = " (cv2.imread gives None for a file it cannot read)" if image is None else ""
@@ -75,7 +75,7 @@ def peak_of(depth: np.dtype[Any]) -> int:
 
 
 def pad_bottom_right(image: Array, bottom: int, right: int) -> Array:
-    """Mirror (H, W, C) at its lower and right border, the border pixel itself not repeated, as often as it takes."""
+    """Mirror (H, W, C) at its bottom and right border, which is not repeated itself, as often as it takes."""
     if bottom == 0 and right == 0:
         return image
     padded = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REFLECT_101)
@@ -94,7 +94,7 @@ def final_size(height: int, width: int, outscale: float) -> tuple[int, int]:
 
 
 def held_bytes(height: int, width: int, channels: int, depth_bits: int, final: tuple[int, int]) -> int:
-    """What restoring a picture holds besides the network's own work: its pixels, a copy of them, and the result."""
+    """What restoring a picture holds besides the network's tensors: its pixels, a copy of them, and the result."""
     return (2 * height * width + final[0] * final[1]) * channels * depth_bits // 8
 
 
@@ -104,9 +104,9 @@ def resize_bicubic(plane: Array, height: int, width: int) -> Array:
 
 
 def bleed_colour(colour: Array, alpha: Array) -> Array:
-    """Give every fully transparent pixel of (H, W, C) the colour of the nearest pixel that shows.
+    """Give every fully transparent pixel of (H, W, C) the colour of the nearest visible one.
 
-    What lies under transparency is often black or rubbish; the network would drag it into the visible edge.
+    Colour under transparency is often black or garbage, and the network would let it bleed into the visible edge.
     """
     hidden = alpha == 0
     if not hidden.any() or hidden.all():
@@ -123,19 +123,19 @@ def bleed_colour(colour: Array, alpha: Array) -> Array:
 
 
 def keep_constant_alpha(alpha: Array, enlarged: Array, edge: int = ALPHA_EDGE_PX, fade: int = ALPHA_FADE_PX) -> Array:
-    """Undo what a network made of alpha where there was nothing to restore.
+    """Undo a network's changes to alpha where the source is constant, so that nothing was to be restored.
 
-    Networks turn 0 into 1 and 255 into 254, or up to 7 levels less. `enlarged` is the (H', W') result for the (H, W)
-    source `alpha`, of the same type. Each of its pixels stays as it is unless the source is constant within more than
-    `edge` pixels (a square) of it, and gets the value of the source exactly if it is within `edge` + `fade`. In between
-    it goes over from one to the other, so that no line shows along the edges.
+    Networks turn 0 into 1 and 255 into 254, or even 248. `enlarged` is the (H', W') result for the (H, W) source
+    `alpha`, of the same type. A pixel keeps its value if the source changes within `edge` pixels of it (a square), and
+    gets the source's if it is constant within `edge` + `fade`. In between, one fades into the other, so that no line
+    shows along the edges.
     """
     depth = _constant_depth(alpha, edge + fade).clip(edge) - np.uint8(edge)
     if not depth.any():
         return enlarged
     rows, columns = (_nearest(after, before) for after, before in zip(enlarged.shape, alpha.shape, strict=True))
     result = enlarged.copy()
-    for top in range(0, len(rows), _BAND_ROWS):  # so that the enlarged source never exists as a whole
+    for top in range(0, len(rows), _BAND_ROWS):  # so that the enlarged source is never held as a whole
         band, out = rows[top : top + _BAND_ROWS], result[top : top + _BAND_ROWS]
         share = depth[band][:, columns] / np.float32(fade)
         out[...] = np.rint(out + share * (alpha[band][:, columns].astype(np.float32) - out))
@@ -143,17 +143,17 @@ def keep_constant_alpha(alpha: Array, enlarged: Array, edge: int = ALPHA_EDGE_PX
 
 
 def _constant_depth(plane: Array, most: int) -> Array:
-    """How many pixels around each one of (H, W) have its value, as a square and counted up to `most`; (H, W) uint8."""
+    """How far around each pixel of (H, W) all have its value, as a square and up to `most` pixels; (H, W) uint8."""
     square = np.ones((3, 3), np.uint8)
     depth = np.zeros(plane.shape, np.uint8)
     low = high = plane
     for _ in range(most):
-        # Beyond the border nothing counts: a constant plane is constant up to it.
+        # Pixels beyond the border do not count, so a constant plane stays constant up to it.
         low, high = cv2.erode(low, square), cv2.dilate(high, square)
         depth += low == high
     return depth
 
 
 def _nearest(after: int, before: int) -> Array:
-    """Which of `before` pixels lies under the centre of each of `after`."""
+    """For each of `after` pixels, which of `before` lies under its centre."""
     return (2 * np.arange(after) + 1) * before // (2 * after)

@@ -1,7 +1,7 @@
-"""What can go wrong that a user can mend. Each error says what was asked, why it cannot be, and what to do instead.
+"""Errors that a user can fix. Each says what was requested, why that is impossible, and what to do instead.
 
-Messages name options in backticks, the way Python knows them: "`tile` 33 does not suit …". The library knows no flags;
-a front end spells each option its own way.
+Messages name options in backticks, as Python spells them: "`tile` 33 does not suit …". The library knows no flags; each
+front end has its own spelling.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ _OPTION = re.compile(r"`([a-z][a-z0-9_]*)`")
 
 
 def spell(message: str, spelling: Callable[[str], str]) -> str:
-    """Write each option that `message` names in backticks as `spelling` has it."""
+    """Replace each option that `message` names in backticks by its `spelling`."""
     return _OPTION.sub(lambda match: spelling(match[1]), message)
 
 
 class RealESRGANError(Exception):
-    """Base of every error this package raises on purpose; anything else is a bug and keeps its traceback."""
+    """Base of all errors this package raises on purpose; any other is a bug and keeps its traceback."""
 
     def __str__(self) -> str:
         return self.spelled(lambda option: option)
 
     def spelled(self, spelling: Callable[[str], str]) -> str:
-        """The message, with options as a front end spells them."""
+        """The message, with options in a front end's spelling."""
         return spell(self.message, spelling)
 
     @property
     def message(self) -> str:
-        """The message with options still in backticks, to be spelled later."""
+        """The message with options still in backticks."""
         return super().__str__()
 
     @property
@@ -40,7 +40,7 @@ class RealESRGANError(Exception):
 
 
 class UsageError(RealESRGANError):
-    """The request itself cannot be carried out: a wrong option, an unknown name, two inputs for one output."""
+    """The request is impossible as it stands: a wrong option, an unknown name, two inputs for one output."""
 
 
 class WeightsError(RealESRGANError):
@@ -48,7 +48,7 @@ class WeightsError(RealESRGANError):
 
 
 class DeviceError(RealESRGANError):
-    """The device asked for is not there, or is too small even for the smallest piece of work."""
+    """The requested device does not exist, or has too little memory even for the smallest piece of work."""
 
 
 class ImageFileError(RealESRGANError):
@@ -60,4 +60,4 @@ class VideoFileError(RealESRGANError):
 
 
 class Cancelled(Exception):
-    """Raised by a Reporter's `check` to end the work. Not an error: nobody has anything to mend."""
+    """Raised by a Reporter's `check` to stop the work. Not an error: there is nothing to fix."""

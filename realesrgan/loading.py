@@ -1,6 +1,6 @@
-"""From settings to what restores a frame: which model, whose weights, on which devices, how precisely, with faces.
+"""From settings to functions that restore a frame: which model, whose weights, on which devices, with or without faces.
 
-Tells a Reporter and prints nothing. Torch is imported where it is needed, so that a check of the settings is quick.
+Reports to a Reporter and prints nothing. Torch is imported where it is needed, so that checking settings is quick.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from .face.enhancer import GFPGANer
     from .upsampler import RealESRGANer
 
-# How many turns a thread of GNU's OpenMP waits awake for work before it sleeps. Its default, for ever, makes a busy
-# machine crawl (64×48 frames: 2 a second, with this 27 to 42); fewer turns cost an idle one up to a fifth.
+# How many turns a thread of GNU's OpenMP spins, waiting for work, before it sleeps. Its default, for ever, makes a busy
+# machine crawl (64×48 frames: 2 a second, with this 27 to 42); fewer turns make an idle one up to a fifth slower.
 GOMP_SPINCOUNT = "30000"
 
 
@@ -43,17 +43,17 @@ class Settings:
     Attributes:
         model_name: a model of the zoo; None takes the job's default, or what `model_path` holds.
         model_path: weights of your own: .pth, .safetensors or ncnn.
-        denoise_strength: 0 keeps noise, 1 removes it; only for models with a pair of weight files.
+        denoise_strength: 0 keeps noise, 1 removes it; only for models with a pair of weights files.
         outscale: final enlargement.
-        tile, tile_pad: cut into tiles of so many pixels, seen with so many more around; 0 does not cut.
+        tile, tile_pad: cut into tiles of this many pixels, with this many more around them; tile 0 does not cut.
         pre_pad: pixels to mirror at the right and the bottom first.
         max_memory: most memory to take, in bytes or as "1.5GB"; None is a safe share of what is free.
-        face_enhance: restore faces with GFPGAN of version `face_model`, `face_weight` (0 to 1) of it in the result.
+        face_enhance: restore faces with GFPGAN, version `face_model`; `face_weight` (0 to 1) is its share in the paste.
         only_center_face: restore only the face nearest to the middle.
         fp32: full precision everywhere.
         alpha_upsampler: how transparency is enlarged.
         gpu_id: "0", "cuda:1", "mps", "cpu", or several as in "0,1"; None is the best there is.
-        num_process_per_gpu: copies of the network on each device; None is as many as keep it busy.
+        num_process_per_gpu: copies of the network on each device; None is as many as keep the device busy.
     """
 
     model_name: str | None = None
@@ -76,14 +76,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Setup:
-    """Settings that make sense, and their model; None where it is recognised from `model_path`. Made by `check`."""
+    """Valid settings and the model they name; None where it is to be recognised from `model_path`. Made by `check`."""
 
     settings: Settings
     model: Model | None
 
     @property
     def scale(self) -> int:
-        """How many times the model enlarges; a guess where it is not known yet."""
+        """How many times larger the model makes a picture; a guess where it is not known yet."""
         return self.model.scale if self.model is not None else 4
 
     @property
@@ -95,7 +95,7 @@ class Setup:
 
     @property
     def face_model(self) -> FaceModel | None:
-        """The version of GFPGAN that restores faces, if any: it knows real faces, and would put them into drawings."""
+        """The version of GFPGAN that restores faces, if any. None for drawings: it would put real faces into them."""
         for_drawings = self.model is not None and self.model.for_drawings
         return FACE_MODELS[self.settings.face_model] if self.settings.face_enhance and not for_drawings else None
 
@@ -109,10 +109,10 @@ class Setup:
 
     @cached_property
     def weights_identity(self) -> str:
-        """A hash of the contents of all weights to compute with, which are fetched if they are not here.
+        """A hash of the contents of all weights that will be used; missing ones are fetched.
 
         Raises:
-            WeightsError: they cannot be had or read.
+            WeightsError: weights cannot be found, fetched or read.
         """
         from .weights.check import identity_of
         from .weights.store import obtain
@@ -123,7 +123,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Models ready to compute: `restorers` are the frame → frame functions made of `upsamplers`, one for each worker.
+    """A loaded model: one upsampler and one restorer, a frame → frame function made of it, for each worker.
 
     `label` is what to call the model.
     """
@@ -134,26 +134,26 @@ class Loaded:
 
     @property
     def devices(self) -> str:
-        """What computes, as users know it: "cpu, 2 threads"."""
+        """The devices as users know them: "cpu, 2 threads"."""
         from .engine.device import device_name
 
         return " and ".join(dict.fromkeys(device_name(upsampler.device) for upsampler in self.upsamplers))
 
     def multiply_adds(self, area: float) -> float:
-        """The work of a picture of so many pixels; a guess for a network whose layers are not known."""
+        """The work for so many pixels; a guess for an unknown network."""
         spec = self.upsamplers[0].engine.spec
         return area * (spec.multiply_adds if spec is not None else 1e7)
 
     def seconds_for(self, area: float) -> float:
-        """About how long the first worker takes for so many pixels, by its speed on a small picture measured now."""
+        """About how long the first worker takes for so many pixels, by its speed on a small picture, measured now."""
         return self.multiply_adds(area) / self.upsamplers[0].engine.multiply_adds_per_second()
 
 
 def check(settings: Settings, default_model: str) -> Setup:
-    """Validate the settings and look the model up.
+    """Validate the settings and look up the model.
 
     Raises:
-        UsageError: a value is out of its range, or there is no such model or file.
+        UsageError: a value is out of range, or there is no such model or file.
     """
     check_range("tile", settings.tile, 0)
     check_range("tile_pad", settings.tile_pad, 0)
@@ -174,20 +174,20 @@ def check(settings: Settings, default_model: str) -> Setup:
 
 
 def max_memory_bytes(size: str | int | None) -> int | None:
-    """A size in bytes; 1.5GB, 800M and 2000000000 are understood, in powers of ten, 2GiB in those of two."""
+    """A size such as 1.5GB or 800M (powers of ten), 2GiB (powers of two) or 2000000000 in bytes."""
     if size is None:
         return None
     match = re.fullmatch(r"(\d{1,30}(?:\.\d{1,30})?)\s*([kmgt]?)(i?)b?", str(size).strip().lower())
     if match is None or float(match[1]) == 0:
-        raise UsageError(f"`max_memory` {size}: say how much, as 1.5GB or 800MB")
+        raise UsageError(f"`max_memory` {size}: give a size, as 1.5GB or 800MB")
     base = 1024 if match[3] else 1000
     return round(float(match[1]) * math.pow(base, " kmgt".index(match[2] or " ")))
 
 
 def prepare_process() -> None:
-    """Set this process up as a program that computes: OpenMP's threads no longer wait awake for ever.
+    """Keep OpenMP's threads from spinning for ever. For programs, not libraries: it concerns the whole process.
 
-    Takes effect if called before torch is imported.
+    Takes effect only if called before torch is imported.
     """
     if "torch" not in sys.modules:
         os.environ.setdefault("GOMP_SPINCOUNT", GOMP_SPINCOUNT)
@@ -195,7 +195,7 @@ def prepare_process() -> None:
 
 @contextmanager
 def thread_count_kept() -> Iterator[None]:
-    """Give torch back, at the end, as many threads as it had: `load` shares them out among workers."""
+    """Restore torch's number of threads at the end: `load` divides them among workers."""
     import torch
 
     threads = torch.get_num_threads()
@@ -206,11 +206,11 @@ def thread_count_kept() -> Iterator[None]:
 
 
 def load(setup: Setup, reporter: Reporter, *, for_video: bool = False) -> Loaded:
-    """Load the model once for each worker on each device, and what faces need.
+    """Load the model once for each worker on each device, and the face networks once for each device.
 
     Raises:
-        UsageError, DeviceError: `gpu_id` names no device, or one that is not there.
-        WeightsError: weights cannot be had, read, or do not fit.
+        UsageError, DeviceError: `gpu_id` names no device, or one that this machine lacks.
+        WeightsError: weights cannot be found, fetched or read, or do not fit.
     """
     from .engine.device import parse_devices, prepare_cpu, workers_for_frames
     from .weights.store import obtain
@@ -231,7 +231,7 @@ def load(setup: Setup, reporter: Reporter, *, for_video: bool = False) -> Loaded
 
     if settings.face_enhance and setup.face_model is None and model is not None:
         reporter.remark(f"`face_enhance` is for photographs, and {model.name} is for drawings: it is turned off")
-    obtain(setup.published_files, report)  # all that is missing is named and fetched before any work
+    obtain(setup.published_files, report)  # missing files are all named, and fetched, before any work
     upsamplers = [run_in_own_thread(partial(_load_upsampler, setup, device)) for device in devices]
     for upsampler, device in zip(upsamplers, devices, strict=True):
         upsampler.share_memory(devices.count(device))
@@ -261,7 +261,7 @@ def _load_upsampler(setup: Setup, device: torch.device) -> RealESRGANer:
 
 
 def _load_faces(setup: Setup, upsamplers: Sequence[RealESRGANer], reporter: Reporter) -> dict[torch.device, GFPGANer]:
-    """One face restorer for each device; none where no faces are to be restored."""
+    """A face restorer for each device; none unless faces are to be restored."""
     version = setup.face_model
     if version is None:
         return {}
@@ -277,7 +277,7 @@ def _load_faces(setup: Setup, upsamplers: Sequence[RealESRGANer], reporter: Repo
 
 
 def _restorer(upsampler: RealESRGANer, faces: GFPGANer | None, settings: Settings) -> Restorer:
-    """The frame → frame function that the pipelines take."""
+    """Make the frame → frame function that the pipelines take."""
 
     def enlarge(frame: Array, listener: Listener) -> Array:
         return upsampler.enhance(frame, settings.outscale, settings.alpha_upsampler, progressed=listener.progressed)[0]

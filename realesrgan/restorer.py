@@ -1,4 +1,4 @@
-"""The contracts of a job: with what restores a frame, and with whoever started the job. No torch here."""
+"""What a job talks to: Restorer, which restores a frame, and Reporter, which is told what happens. No torch here."""
 
 from __future__ import annotations
 
@@ -15,61 +15,61 @@ FacePair: TypeAlias = "tuple[Array, Array]"  # a face as cut out and as restored
 
 
 def _ignore(pairs: Sequence[FacePair]) -> None:
-    """What becomes of faces nobody asked for."""
+    """Do nothing with the faces."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """What a restorer tells as it works: the share that is done, from 0 to 1, and the faces it restored.
+    """What a restorer calls as it works, with the share that is done, from 0 to 1, and with the faces it restored.
 
-    Both may raise, to cancel.
+    Both functions may raise, to cancel.
     """
 
     progressed: Callable[[float], None]
     restored_faces: Callable[[Sequence[FacePair]], None] = _ignore
 
 
-# What the pipelines take: a frame, and whom to tell, to a frame.
+# What the pipelines call with a frame, to get it restored.
 Restorer: TypeAlias = "Callable[[Array, Listener], Array]"
 
 
 class Reporter:
-    """Hears what a job does, for pictures and videos alike. Override what you want to hear; the rest is ignored.
+    """Is told what a job does, for pictures and videos alike. Override the methods you need; the others do nothing.
 
-    Methods are called from several threads, at most one at a time for each source. Paths are those of the inputs.
+    Methods are called from several threads, but for each source by one at a time. Paths are those of the inputs.
     Messages name options in backticks (see `errors.spell`).
     """
 
     def check(self) -> None:
-        """Called often, even within a large picture. Raise `errors.Cancelled` to stop: what is finished stays."""
+        """Called often, even within a large picture. Raise `errors.Cancelled` to stop; what is finished stays."""
 
     def remark(self, message: str) -> None:
-        """Something worth knowing about the work: what computes, what is not as usual."""
+        """Something worth knowing: which device computes, what is unusual about an input."""
 
     def warn(self, message: str) -> None:
-        """Something that the result suffers from."""
+        """Something that makes the result worse."""
 
     def downloading(self, name: str, address: str, here_bytes: int, total_bytes: int | None) -> None:
-        """A weights file is on its way; called at the start and after every piece."""
+        """A weights file is being downloaded; called at the start and after every chunk."""
 
     def started(self, source: Path, total: int, done: int = 0) -> None:
-        """Work on `source` begins: `total` pixels of a picture or frames of a video (0: unknown), `done` before."""
+        """Work on `source` begins: `total` pixels of a picture or frames of a video (0: unknown), `done` earlier."""
 
     def progressed(self, source: Path, done: float) -> None:
-        """So many of the pixels or frames are done, earlier runs' included."""
+        """So many pixels or frames are done, those of earlier runs included."""
 
     def restored_faces(self, source: Path, frame: int | None, pairs: Sequence[FacePair]) -> None:
-        """Faces were restored in a picture, or in a video's `frame`; there may be none in it."""
+        """The faces in a picture, or in a video's `frame`, were restored; there may be none."""
 
     def finished(self, source: Path, target: Path, facts: str) -> None:
-        """`target` is written; `facts` says in a few words how large it is and how it went."""
+        """`target` is written; `facts` says briefly how large it is and how long it took."""
 
     def failed(self, source: Path, reason: str) -> None:
         """`source` could not be restored; the others go on."""
 
 
 class Relay(Reporter):
-    """Passes everything on to another reporter; for those who also want to hear some of it."""
+    """Passes everything on to another reporter; a base for those that also act on some of it."""
 
     def __init__(self, to: Reporter) -> None:
         self.to = to

@@ -1,4 +1,4 @@
-"""Threads that pass work on through short queues and stop together. Knows nothing of pictures."""
+"""Threads that hand work to each other through short queues and stop together. Knows nothing of pictures."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-STARTING_S = 5.0  # a thread without a number by then was kept from starting by Ctrl-C
-POLL_S = 0.1  # how soon a waiting thread notices that all are to stop
+STARTING_S = 5.0  # a thread that has no identifier by then was kept from starting by Ctrl-C
+POLL_S = 0.1  # how soon a waiting thread notices that it should stop
 
 T = TypeVar("T")
 
@@ -49,13 +49,13 @@ class Channel(Generic[T]):
         raise Stopped
 
     def close(self) -> None:
-        """One producer is done."""
+        """Say that one producer is done."""
         with self._lock:
             self._open -= 1
 
     def __iter__(self) -> Iterator[T]:
         while not self._stop.is_set():
-            closed = self._open == 0  # read first: what was put before closing must still be found
+            closed = self._open == 0  # read first: an item put before closing must still be found
             try:
                 yield self._queue.get(timeout=0 if closed else POLL_S)
             except queue.Empty:
@@ -72,7 +72,7 @@ class Crew:
 
     def __init__(self) -> None:
         self.stop = threading.Event()
-        self._threads: list[tuple[threading.Thread, threading.Event]] = []  # each with the event that it has ended
+        self._threads: list[tuple[threading.Thread, threading.Event]] = []  # each with the event set when it ends
         self._crashes: list[BaseException] = []
 
     def channel(self, length: int, producers: int = 1) -> Channel[T]:
@@ -86,7 +86,7 @@ class Crew:
     def start(self, name: str, work: Callable[[], None]) -> None:
         ended = threading.Event()
         thread = threading.Thread(target=self._guard, args=(work, ended), name=name)
-        # Registered before it starts: Ctrl-C may come in between, and then nobody would wait for it.
+        # Registered before it starts: if Ctrl-C came in between, nobody would wait for it.
         self._threads.append((thread, ended))
         try:
             thread.start()
@@ -113,14 +113,14 @@ class Crew:
             if error is None:
                 self._wait()
         finally:
-            self.stop.set()  # no effect if all have ended by themselves
+            self.stop.set()  # no effect if all have ended
             self._wait()
         if self._crashes and error is None:
             raise self._crashes[0]
 
     def _wait(self) -> None:
-        # Not Thread.join alone: interrupted by Ctrl-C, it takes a running thread for dead (bpo-46726), and the process
-        # ends under it. Not without a timeout: on Windows Ctrl-C would not get through.
+        # Thread.join alone is not enough: interrupted by Ctrl-C, it takes a running thread for dead (bpo-46726), and
+        # the process ends under it. Without a timeout, Ctrl-C would not get through on Windows.
         for thread, ended in self._threads:
             never_started_after = time.monotonic() + STARTING_S
             while not ended.wait(POLL_S):
@@ -131,7 +131,7 @@ class Crew:
 
 
 class Window:
-    """Lets so many items be under way at once: whoever brings one waits until there is room."""
+    """Limits how many items are in flight: `enter` waits until there is room for another."""
 
     def __init__(self, size: int, crew: Crew) -> None:
         self._room = threading.Semaphore(size)

@@ -1,4 +1,4 @@
-"""RealESRGANer: one picture in, the same picture larger out; and the function that loads it by a model's name."""
+"""RealESRGANer, which restores one picture at a time, and the function that loads it by a model's name."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from . import arrays
 from .arrays import Array, Mode
 from .engine import tensors
-from .engine.assembly import Assembly
-from .engine.device import as_device, default_device, describe
+from .engine.assembly import Assembly, ResizedAssembly, assemble_into
+from .engine.device import as_device, describe_device
 from .engine.engine import Engine
 from .engine.planning import PUBLISHED_MULTIPLES, Plan
 from .engine.progress import WorkMeter
@@ -37,17 +37,17 @@ class RealESRGANer:
         scale: how many times larger the network makes a picture; None takes it from the weights.
         model_path: a weights file, or two to blend, or the https address of one.
         dni_weight: for two files, their shares, [s, 1 - s] (deep network interpolation, arXiv:1811.10515).
-        model: the network, if it is not to be recognised from the file.
-        tile: cut pictures into tiles of this many input pixels; 0 does not cut unless memory forces it.
+        model: the network to fill; by default it is recognised from the file.
+        tile: cut pictures into tiles of this many input pixels; 0 cuts only where memory is short.
         tile_pad: how many pixels around a tile the network sees.
-        pre_pad: how many pixels to mirror at the right and the bottom before anything else.
-        half: allow the fastest precision the device is good at: fp16 on CUDA, mixed bf16 on CPUs that have it.
+        pre_pad: how many pixels to mirror at the right and the bottom first.
+        half: allow less than fp32 where that is faster: fp16 on CUDA, mixed bf16 on CPUs that have it.
         device: where to compute; by default CUDA device `gpu_id`, else the best there is.
         gpu_id: the number of a CUDA device.
-        max_memory: bytes this process may hold, on the device if that is a GPU; by default a safe share of the free.
+        max_memory: bytes this process may hold, on the device if that is a GPU; None is a safe share of what is free.
 
     Raises:
-        WeightsError: the weights cannot be had, read, or do not fit.
+        WeightsError: the weights cannot be found, fetched or read, or do not fit.
         UsageError: `scale` or `tile` does not suit the network, or a number of pixels is negative.
     """
 
@@ -76,7 +76,7 @@ class RealESRGANer:
             raise UsageError(f"`model_path` {model_path!r}: give the path of a weights file, or of two to blend")
         network, spec = load_network([local_file(path) for path in paths], dni_weight, model)
         if scale is None and spec is None:
-            raise UsageError("give the `scale` of this network: it is none of this project's")
+            raise UsageError("give the `scale` of this network, which is not one of this project's")
         if scale is not None and spec is not None and scale != spec.scale:
             raise UsageError(f"{Path(paths[0]).name} holds {spec}, so its `scale` is {spec.scale}, not {scale}")
         self.scale = spec.scale if scale is None and spec is not None else int(scale or 0)
@@ -106,10 +106,10 @@ class RealESRGANer:
         return self.engine.device
 
     def __str__(self) -> str:
-        return describe(self.device, self.engine.precision)
+        return describe_device(self.device, self.engine.precision)
 
     def share_memory(self, workers: int) -> None:
-        """Plan with an even share of the device's memory, for `workers` that compute on it at the same time."""
+        """Use only an even share of the device's memory, as one of `workers` that compute on it at the same time."""
         self.engine.planner.workers = workers
 
     @torch.no_grad()
@@ -129,15 +129,15 @@ class RealESRGANer:
             outscale: final enlargement; other than the network's own, the result is resized with Lanczos to
                 (int(W·outscale), int(H·outscale)).
             alpha_upsampler: enlarge transparency with the network, or with bicubic interpolation.
-            progressed: told the share that is done, from 0 to 1, as the work goes on; it may raise, to cancel.
+            progressed: called with the share that is done, from 0 to 1, as the work goes on; it may raise, to cancel.
 
         Returns:
             The picture in the layout and depth of `img`, and its mode: "L", "RGB" or "RGBA".
 
         Raises:
-            ValueError: `img` is no picture.
-            UsageError: `outscale` is not a number above 0 that makes sense.
-            DeviceError: memory does not even suffice for a tile of 32 pixels.
+            ValueError: `img` is not a picture.
+            UsageError: `outscale` is out of range.
+            DeviceError: memory does not suffice even for the smallest pieces.
         """
         planes = arrays.split(img)
         height, width = img.shape[:2]
@@ -175,21 +175,22 @@ class RealESRGANer:
             return tensors.to_tensor(padded[box.slices], self.device)
 
         for part, assembly in self._parts(plan, target, height, width):
-            given_as = np.dtype(np.float32) if assembly.resizes else plane.dtype
-            convert = partial(_to_rows, gray=channels == 1, depth=given_as)
-            with self.engine.own_stream.use():
+            depth = np.dtype(np.float32) if assembly.resizes else plane.dtype
+            convert = partial(_to_rows, gray=channels == 1, depth=depth)
+            with self.engine.side_stream.use():
                 for box, rows in self.engine.run(part, read, convert, meter):
-                    inside = box.clipped(height, width)  # a piece may reach into the padding
+                    inside = box.clipped(height, width)  # a piece may extend into the padding
                     if inside.area:
                         assembly.write(inside, rows[: inside.height, : inside.width])
 
     def _parts(self, plan: Plan, target: Array, height: int, width: int) -> Iterator[tuple[Plan, Assembly]]:
-        """What is computed and put together by itself, of a result of height × width before it is resized.
+        """The parts in which a result is computed and assembled, of height × width before it is resized.
 
-        Blocks of columns, which come only where memory is short, are resized one by one, with the columns beside them
-        that this takes: kept until their rows are complete, they would hold the whole result in floating point.
+        That is the whole, except for blocks of columns, which are planned only where memory is short. If the result is
+        resized, each block is computed with the few columns beside it that this takes, and resized by itself: kept
+        until all rows are complete, blocks would hold the whole result in floating point.
         """
-        whole = Assembly(target, height, width)
+        whole = assemble_into(target, height, width)
         if not whole.resizes or plan.strip is None or len(plan.pieces) == 1:
             yield plan, whole
             return
@@ -197,13 +198,13 @@ class RealESRGANer:
         for piece in plan.pieces:
             core = piece.core.scaled(scale).clipped(height, width)
             if core.area:
-                block = Assembly(target, height, width, core.left, core.right)
+                block = ResizedAssembly(target, height, width, core.left, core.right)
                 left, right = block.left // scale, -(-block.right // scale)
                 yield self.engine.planner.up_to_date(self.engine.planner.part(plan, left, right)), block
 
     @staticmethod
     def _interpolated(alpha: Array, final: tuple[int, int]) -> Array:
-        """(H, W) → (H', W'), bicubic. A constant plane, an opaque one above all, stays exactly that."""
+        """(H, W) → (H', W'), bicubic. A constant plane, such as an opaque one, stays exactly as it is."""
         if np.ptp(alpha) == 0:
             return np.full(final, alpha[0, 0])
         share = alpha.astype(np.float32) / arrays.peak_of(alpha.dtype)
@@ -222,7 +223,7 @@ class RealESRGANer:
     def pre_process(self, img: Array) -> None:
         """Set `.img` to (H, W, 3) RGB in [0, 1] as (1, 3, H', W'), padded by `pre_pad` and to whole multiples.
 
-        As published, `.scale` 2 or 1 sets `.mod_scale`, which otherwise stays what it was set to.
+        As published, `.scale` 2 or 1 sets `.mod_scale`, which otherwise keeps its value.
         """
         self.mod_scale = PUBLISHED_MULTIPLES.get(self.scale, self.mod_scale)
         self._size = img.shape[:2]
@@ -233,7 +234,7 @@ class RealESRGANer:
         self._process(0)
 
     def tile_process(self) -> None:
-        """Set `.output` to the network's result for `.img`, tile by tile, gathered in host memory."""
+        """Set `.output` to the network's result for `.img`, tile by tile, collected in host memory."""
         self._process(self.tile_size)
 
     @torch.no_grad()
@@ -248,7 +249,7 @@ class RealESRGANer:
         def read(box: Box) -> Tensor:
             return self.img[(..., *box.slices)]
 
-        with self.engine.own_stream.use():
+        with self.engine.side_stream.use():
             for box, rows in self.engine.run(
                 self.engine.planner.plan(height, width, tile, self.tile_pad), read, convert
             ):
@@ -256,7 +257,7 @@ class RealESRGANer:
         self.output = torch.from_numpy(output).permute(2, 0, 1)[None]
 
     def post_process(self) -> Tensor:
-        """Cut off `.output` what `pre_process` padded, as many pixels of it as `.scale` says, and return it."""
+        """Cut what `pre_process` padded, enlarged `.scale` times, off `.output`, and return that."""
         height, width = self._size
         padded_height, padded_width = self.img.shape[-2:]
         below, right = (padded_height - height) * self.scale, (padded_width - width) * self.scale
@@ -270,11 +271,9 @@ def _to_rows(result: Tensor, *, gray: bool, depth: np.dtype[Any]) -> Iterator[Ar
 
 def _choose_device(device: torch.device | str | None, gpu_id: int | None) -> torch.device:
     """`device` if given, else CUDA device `gpu_id`; without CUDA, as published, the best there is."""
-    if device is not None:
-        return as_device(device)
-    if gpu_id is None or not torch.cuda.is_available():
-        return default_device()
-    return as_device(f"cuda:{gpu_id}")
+    if device is None and gpu_id is not None and torch.cuda.is_available():
+        return as_device(f"cuda:{gpu_id}")
+    return as_device(device)
 
 
 def load_upsampler(
@@ -292,12 +291,12 @@ def load_upsampler(
 ) -> RealESRGANer:
     """Load a model of the zoo by name, or any Real-ESRGAN weights file by path; missing published files are fetched.
 
-    With both, the file must hold the network of that name. `denoise_strength` applies to models with a pair of files;
-    `report` is told about downloads.
+    Given both, the file must hold the network of that name. `denoise_strength` applies to models with a pair of files;
+    `report` is called as files are downloaded.
 
     Raises:
         UsageError: there is no such model, or `tile` does not suit it.
-        WeightsError: the weights cannot be had, read, or do not fit.
+        WeightsError: the weights cannot be found, fetched or read, or do not fit.
     """
     model = None if name is None else find_model(name)
     shares = None

@@ -1,4 +1,4 @@
-"""The published address of RealESRGANer: `from realesrgan.utils import RealESRGANer`. It lives in `upsampler`."""
+"""The published address of RealESRGANer: `from realesrgan.utils import RealESRGANer`. The class is in `upsampler`."""
 
 from .upsampler import RealESRGANer
 

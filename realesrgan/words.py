@@ -1,4 +1,4 @@
-"""Numbers as people say them. Knows nothing of what is counted."""
+"""Durations and counts in words. Knows nothing of what is counted."""
 
 from __future__ import annotations
 

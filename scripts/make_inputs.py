@@ -1,6 +1,6 @@
-"""Makes the sample pictures in inputs/: small, soft, noisy, compressed, as found on the web. Knows nothing of torch.
+"""Make the sample pictures in inputs/: small, soft, noisy and compressed, as found on the web. Knows nothing of torch.
 
-Needs `pip install scikit-image`, which carries the photographs; inputs/README.md names their authors and licences.
+Needs `pip install scikit-image`, which includes the photographs; inputs/README.md names their authors and licences.
 Run `python scripts/make_inputs.py`: with the same library versions it writes the same bytes every time.
 """
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
 INPUTS = Path(__file__).resolve().parent.parent / "inputs"
-SEED = 2021  # any number will do, as long as it stays: the noise is part of the committed pictures
+SEED = 2021  # arbitrary, but fixed: the noise is part of the committed pictures
 SMALLEST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 9]
 INK, SKY, SUN, STEEL, RED, PAPER = "#1d1b26", "#5fb4c9", "#f6c945", "#c9cfd8", "#d8433b", "#fffdf4"
 HEART_ROWS = (".XX.XX.", "XXXXXXX", "XXXXXXX", ".XXXXX.", "..XXX..", "...X...")
@@ -22,7 +22,7 @@ HEART = [(427 + 15 * x, 165 + 15 * y) for y, row in enumerate(HEART_ROWS) for x,
 
 
 def shrink(picture: np.ndarray, width: int, height: int, *, blur: float) -> np.ndarray:
-    """Average a 0..255 picture down to width × height, then blur by `blur` output pixels; float32 in [0, 1]."""
+    """Reduce a 0..255 picture to width × height by area, then blur by `blur` output pixels; float32 in [0, 1]."""
     small = cv2.resize(picture.astype(np.float32) / 255, (width, height), interpolation=cv2.INTER_AREA)
     return cv2.GaussianBlur(small, (0, 0), blur)
 
@@ -34,24 +34,24 @@ def add_noise(picture: np.ndarray, *, level: float) -> np.ndarray:
 
 
 def encode_jpeg(picture: np.ndarray, *, quality: int) -> bytes:
-    """RGB or gray in [0, 1] → JPEG file content."""
+    """RGB or gray in [0, 1] → the bytes of a JPEG file."""
     return encode(".jpg", round_to(np.uint8, picture), [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
 def encode(suffix: str, picture: np.ndarray, options: list[int]) -> bytes:
-    """RGB, RGBA or gray, 8 or 16 bit → file content."""
+    """RGB, RGBA or gray, 8 or 16 bit → the bytes of a file."""
     if picture.ndim == 3:
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
     return cv2.imencode(suffix, picture, options)[1].tobytes()
 
 
 def round_to(dtype: type[np.unsignedinteger], picture: np.ndarray) -> np.ndarray:
-    """Scale [0, 1] to the whole range of an unsigned type."""
+    """Scale [0, 1] to the full range of an unsigned type."""
     return np.rint(picture * np.iinfo(dtype).max).astype(dtype)
 
 
 def cut_out_coffee() -> np.ndarray:
-    """Cup, saucer and spoon on nothing: (H, W, 4) uint16 RGBA, alpha not multiplied in."""
+    """Cup, saucer and spoon on transparency: (H, W, 4) uint16 RGBA, alpha not premultiplied."""
     mask = np.zeros(data.coffee().shape[:2], np.uint8)
     cv2.ellipse(mask, ((277, 222), (401, 334), 8), 255, -1, cv2.LINE_AA)  # saucer: centre, axes, tilt in degrees
     cv2.ellipse(mask, ((290, 112), (234, 188), 3), 255, -1, cv2.LINE_AA)  # rim of the cup

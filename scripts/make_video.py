@@ -1,6 +1,6 @@
-"""Makes inputs/video/clip.mkv: a camera that moves over this project's sample pictures, with all a video can carry.
+"""Make inputs/video/clip.mkv: a camera moves over the sample pictures, with sound, subtitles and chapters.
 
-Needs nothing but the project itself. Drawn on twos, as animation is: every picture is shown for two frames.
+Needs nothing but this project. Animated on twos: every picture is shown for two frames.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SUBTITLES = "1\n00:00:00,200 --> 00:00:01,800\nA cat looks at you.\n\n2\n00:00:0
 
 
 def camera_moves() -> Iterator[Array]:
-    """The frames, (HEIGHT, WIDTH, 3) BGR: for each scene a slow zoom towards the middle of its picture."""
+    """The frames, (HEIGHT, WIDTH, 3) BGR: for each scene a slow zoom into the middle of its picture."""
     for name in SCENES.values():
         picture = cv2.imread(str(INPUTS / name))
         height, width = picture.shape[:2]
@@ -50,7 +50,7 @@ def melody(tones_hz: tuple[int, ...]) -> Array:
 
 
 def write(path: Path) -> None:
-    """Put picture, two audio tracks, subtitles and chapters into one file."""
+    """Write video, two audio tracks, subtitles and chapters into one file."""
     with tempfile.TemporaryDirectory() as folder, av.open(str(path), "w") as output:
         subtitle_file = Path(folder, "subtitles.srt")
         subtitle_file.write_text(SUBTITLES, encoding="utf-8")
@@ -82,7 +82,7 @@ def write(path: Path) -> None:
             packets += track.encode(sound) + track.encode()
         for line in lines:
             line.stream = subtitles
-        output.mux([*packets, *lines])  # so few that FFmpeg can hold them all and put them into order
+        output.mux([*packets, *lines])  # few enough for FFmpeg to buffer and sort them all
 
 
 def as_frame(pixels: Array) -> av.VideoFrame:

@@ -209,7 +209,7 @@ def with_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
 
 
 def end_to_end(parts: Sequence[Path], path: Path) -> Path:
-    """Files put end to end, as by `cat`."""
+    """Files concatenated, as by `cat`."""
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path
 
@@ -229,7 +229,7 @@ def remuxed(path: Path, target: Path, contents: dict[int, bytes] | None = None, 
 
 
 def cut_off(path: Path, share: float = 0.6) -> Path:
-    """Lose the end of a file."""
+    """Cut off the end of a file."""
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     return path
@@ -247,7 +247,7 @@ def corrupted(path: Path, number: int) -> Path:
 
 
 def decoded(path: Path, pixel_format: str | None = None) -> list[Array]:
-    """All pictures of the first video that is no cover, in order; planes as the file has them by default."""
+    """All frames of the first video that is not a cover, in order; by default in the pixel format of the file."""
     with av.open(str(path)) as container:
         stream = next(s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic)
         frames = list(container.decode(stream))

@@ -23,7 +23,7 @@ def srvgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quiet_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test sees the user's cache or mirror, reaches the network by accident, or computes in several threads.
+    """No test sees the user's cache or mirror, uses the network by accident, or computes in several threads.
 
     On tiny networks threads wait for each other longer than they compute, on a busy machine many times as long.
     """

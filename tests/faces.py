@@ -1,4 +1,4 @@
-"""Faces to test with: a small trained detector, landmarks where one wants them, networks that do little."""
+"""Faces to test with: a small trained detector, landmarks at chosen places, networks that do little."""
 
 from __future__ import annotations
 
@@ -91,14 +91,14 @@ def face(
 
 
 def all_skin(x: Tensor) -> Tensor:
-    """A parser that sees nothing but skin."""
+    """A parser that sees only skin."""
     scores = torch.zeros(len(x), 19, *x.shape[2:])
     scores[:, 1] = 1
     return scores
 
 
 def fake_networks(*found: Face, restore: object = None, parse: object = None) -> FaceNetworks:
-    """Networks that find what they are told, and by default restore nothing and see only skin."""
+    """Networks that find the given faces, and by default restore nothing and see only skin."""
     return FaceNetworks(
         lambda bgr: list(found),
         restore or (lambda x: x),  # type: ignore[arg-type]

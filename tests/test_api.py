@@ -1,4 +1,4 @@
-"""What Python users call: the command line's jobs as functions, told of and cancelled through one Reporter."""
+"""What Python users call: the commands as functions, observed and cancelled through one Reporter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OF_PICTURES = {"alpha_upsampler", "skip_existing"}  # videos have no transparenc
 
 
 class Notes(Reporter):
-    """Writes down all it hears."""
+    """Records every call."""
 
     def __init__(self, cancel_after: int | None = None) -> None:
         self.lines: list[tuple[str, Any]] = []
@@ -92,7 +92,7 @@ def test_pictures_come_out_as_from_the_command(srvgg_file):
         assert Path("a", name).read_bytes() == Path("b", name).read_bytes()
 
 
-def test_a_bad_picture_is_told_and_the_others_are_done(srvgg_file):
+def test_a_bad_picture_is_reported_and_the_others_are_done(srvgg_file):
     files.write(Path("good.png"), files.Picture(picture(9, 8)))
     Path("bad.png").write_bytes(b"junk")
     notes = Notes()

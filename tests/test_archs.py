@@ -1,4 +1,4 @@
-"""The networks against plain formulas written down a second time, and against the published checkpoints' keys."""
+"""The networks against an independent second implementation, and the published checkpoints' keys."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SMALL_SPECS: list[NetworkSpec] = [*SMALL_RRDBNETS, *SMALL_SRVGGS]
 
 
 def with_random_weights(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Biases and slopes too, and residual branches as strong as the rest, so that no term can go missing unseen."""
+    """Random biases and slopes, too, and strong residual branches, so that no missing term goes unnoticed."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():

@@ -1,4 +1,4 @@
-"""Pixels in, pixels out: nothing is lost, guessed or turned between OpenCV's arrays and tensors."""
+"""Pixels in, pixels out: nothing is lost, guessed or swapped between OpenCV's arrays and tensors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def to_array(tensor: torch.Tensor, depth: np.dtype) -> np.ndarray:
 
 
 def levels_of(dtype) -> np.ndarray:
-    """Every level a depth has, as one gray row (1, levels, 1)."""
+    """All levels of a depth, as one gray row (1, levels, 1)."""
     return np.arange(np.iinfo(dtype).max + 1).astype(dtype)[None, :, None]
 
 
@@ -37,7 +37,7 @@ def test_split_keeps_every_value_and_the_depth(channels, mode, dtype):
     assert np.array_equal(np.dstack(together).reshape(image.shape), image)
 
 
-def test_split_turns_bgr_into_rgb_and_keeps_alpha_apart():
+def test_split_turns_bgr_into_rgb_and_separates_alpha():
     blue_glass = np.array([[[200, 100, 50, 7]]], np.uint8)
     planes = arrays.split(blue_glass)
     assert planes.colour.tolist() == [[[50, 100, 200]]]
@@ -50,7 +50,7 @@ def test_a_gray_picture_with_a_channel_axis_is_gray():
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0), (4, 4, 2), (4, 4, 5), (4,), (1, 4, 4, 3)])
-def test_what_is_no_picture_is_refused_with_its_shape(shape):
+def test_what_is_not_a_picture_is_refused_with_its_shape(shape):
     with pytest.raises(ValueError, match=re.escape(str(shape))):
         arrays.split(np.zeros(shape, np.uint8))
 
@@ -96,7 +96,7 @@ def test_every_level_survives_quantising(dtype):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_bands_of_rows_make_up_the_picture_and_colours_come_out_in_opencvs_order(monkeypatch, dtype, channels):
-    monkeypatch.setattr(tensors, "BAND_BYTES", {"cpu": 3 * 4 * channels * 9})  # three rows
+    monkeypatch.setattr(tensors, "BAND_BYTES_ON_CPU", 3 * 4 * channels * 9)  # three rows
     values = np.random.default_rng(0).random((1, channels, 10, 9), np.float32)
     bands = list(tensors.to_arrays(torch.from_numpy(values), np.dtype(dtype)))
     assert [band.shape for band in bands] == [(rows, 9, channels) for rows in (3, 3, 3, 1)]

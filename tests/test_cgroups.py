@@ -1,4 +1,4 @@
-"""What a container allows, read from control groups laid out as both versions of Linux's lay them out."""
+"""What a container allows, read from control groups in the layout of both versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""--face_enhance as a user types it, with weights of the right shapes in weights/: what is found, said and written."""
+"""--face_enhance as a user types it, with weights of the right shapes in weights/: what is found, printed, written."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def small(srvgg_file: Path) -> list[str]:
 
 
 def faked(monkeypatch: pytest.MonkeyPatch, *found: Any) -> list[str]:
-    """Replace what loads the face networks; returns the versions that were asked for."""
+    """Replace the loader of the face networks; returns the list of versions that are loaded."""
     asked = []
 
     def load(version: str, **options: Any) -> GFPGANer:
@@ -71,7 +71,7 @@ def random_state(network: nn.Module) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def random_face_weights() -> None:
-    """Files as published but for their values; the detector finds a face of 512 pixels around some cells."""
+    """Files as published except for their values; the detector finds faces of 512 pixels around some cells."""
     with torch.device("meta"):
         detector, parser = RetinaFace("resnet50"), ParseNet(512, 512)
         gfpgan = GFPGANv1Clean(512, channel_multiplier=2, input_is_latent=True, different_w=True, sft_half=True)
@@ -169,7 +169,7 @@ def test_faces_land_in_the_enlarged_picture_of_every_kind(
     assert middle == pytest.approx(np.full(middle.shape, 0.95), abs=0.01)
 
 
-def test_the_weight_and_the_version_and_the_choice_of_face_reach_the_work(
+def test_weight_version_and_choice_of_face_reach_the_restorer(
     monkeypatch: pytest.MonkeyPatch, small: list[str]
 ) -> None:
     asked = faked(monkeypatch, face(20, 20), face(64, 76, confidence=0.98))
@@ -210,7 +210,7 @@ def test_faces_that_cannot_be_saved_are_refused_before_any_work(
 
 @pytest.mark.parametrize(("command", "source"), [(main, "portrait.png"), (video_command.main, "portrait.png")])
 @pytest.mark.parametrize("name", ["realesr-animevideov3", "RealESRGAN_x4plus_anime_6B"])
-def test_anime_models_refuse_faces_say_so_and_do_the_rest(
+def test_anime_models_restore_no_faces_and_say_so(
     monkeypatch: pytest.MonkeyPatch,
     srvgg_file: Path,
     capsys: pytest.CaptureFixture[str],
@@ -257,5 +257,5 @@ def test_a_video_with_faces_keeps_its_frames_and_counts_the_faces(
     assert Path("faces/a_out_frame000006_00_restored.png").exists()
     # The finished segments are of this choice of faces only.
     assert video_command.main([*argv, "--face_weight", "0.5"]) == 0
-    assert "started anew" in capsys.readouterr().err
+    assert "started over" in capsys.readouterr().err
     assert all((frame[24, 30] < 225).any() for frame in decoded(result, "rgb24"))

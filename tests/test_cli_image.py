@@ -34,7 +34,7 @@ PATIENCE_S = 60  # longer than anything here takes; only a test that fails waits
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths are short, weights that somebody put into the project's folder are not found."""
+    """Relative paths, and no weights from the project's own folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(store, "search_folders", lambda: [(Path.cwd() / "weights", "weights folder")])
 
@@ -62,7 +62,7 @@ def result(name: str = "results/a_out.png") -> Array:
 def enhance(
     weights: Path, source: str, *, outscale: float | None = None, alpha: Any = "realesrgan", **init: Any
 ) -> Array:
-    """What the library gives, to compare the command with."""
+    """The library's result, to compare the command's with."""
     upsampler = RealESRGANer(None, weights, **({"pre_pad": 0} | init))
     return upsampler.enhance(files.read(Path(source)).pixels, outscale, alpha)[0]
 
@@ -117,7 +117,7 @@ def test_flags_about_the_network_reach_the_loader(
         ("500k", 500_000),
     ],
 )
-def test_the_most_memory_reaches_the_loader_in_bytes(
+def test_max_memory_reaches_the_loader_in_bytes(
     monkeypatch: pytest.MonkeyPatch, small: list[str], words: str | None, wanted: int | None
 ) -> None:
     given = []
@@ -130,7 +130,7 @@ def test_the_most_memory_reaches_the_loader_in_bytes(
     assert given == [wanted]
 
 
-def test_a_large_picture_is_said_to_be_computed_in_strips(
+def test_a_large_picture_is_reported_to_be_computed_in_strips(
     monkeypatch: pytest.MonkeyPatch, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("realesrgan.engine.planning.WHOLE_ON_CPU_BYTES", 100)
@@ -282,7 +282,7 @@ def test_the_smallest_pictures_work(rrdbnet_file: Path, size: tuple[int, int]) -
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds next to nothing."""
+    """A PNG that claims a size but holds almost nothing."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -319,7 +319,7 @@ def test_a_bad_batch_names_each_failure_once_and_does_the_rest(
     assert len(err.splitlines()) == len(bad) + 2 + 1  # and the line that says what computes
 
 
-def test_a_file_named_itself_that_is_no_picture_fails(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_given_by_name_that_is_not_a_picture_fails(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     Path("README.md").write_text("no picture")
     assert main(["-i", "README.md", *small]) == 1
     assert "README.md: not a picture" in capsys.readouterr().err
@@ -492,7 +492,7 @@ def test_the_command_with_a_subcommand_is_the_same(small: list[str], capsys: pyt
 
 
 def run_script(*argv: str | Path) -> subprocess.Popen[str]:
-    """inference_realesrgan.py in a process of its own, which Ctrl-C reaches even if it does not reach the tests."""
+    """inference_realesrgan.py in its own process, which gets Ctrl-C even if the tests were started to ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(
@@ -585,7 +585,7 @@ def test_a_full_disk_fails_its_picture_and_loses_nothing(
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit for the size of a file")
 @pytest.mark.parametrize("extension", ["png", "jpg", "tiff", "bmp"])
-def test_a_disk_that_refuses_half_way_leaves_no_half_file(
+def test_a_disk_that_fails_half_way_leaves_no_half_file(
     small: list[str], capsys: pytest.CaptureFixture[str], extension: str
 ) -> None:
     import resource
@@ -611,7 +611,7 @@ def test_a_disk_that_refuses_half_way_leaves_no_half_file(
 
 
 @pytest.mark.parametrize("argv", [[], ["--tile", "-1"], ["--dry_run"], ["-i", "missing.png"]])
-def test_garbage_is_looked_for_while_pictures_are_restored_and_however_a_command_ends(
+def test_garbage_is_collected_while_pictures_are_restored_and_however_a_command_ends(
     monkeypatch: pytest.MonkeyPatch, small: list[str], argv: list[str]
 ) -> None:
     make("a.png")

@@ -56,7 +56,7 @@ def make(name: str = "a.mp4", count: int = 12, **facts: Any) -> Path:
 
 
 def shown(folder: str) -> list[str]:
-    """What is in a folder and not hidden."""
+    """The entries of a folder that are not hidden."""
     return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
@@ -89,7 +89,7 @@ def test_flags_about_the_result_reach_the_code(small: list[str]) -> None:
     assert decoded(Path("there/a.mkv"), "rgb24")[0].shape == (96, 128, 3)
 
 
-def test_a_folder_of_frames_becomes_a_video_at_the_rate_asked_for(small: list[str]) -> None:
+def test_a_folder_of_frames_becomes_a_video_at_the_given_rate(small: list[str]) -> None:
     Path("frames").mkdir()
     for number in range(6):
         files.write(Path(f"frames/{number:03}.png"), Picture(picture(12, 16, seed=number)))
@@ -133,13 +133,13 @@ def test_start_and_end_cut(small: list[str], start: str | None, end: str | None,
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--start", "soon"], "--start soon: say seconds"),
-        (["--start", "1:2:3:4"], "--start 1:2:3:4: say seconds"),
+        (["--start", "soon"], "--start soon: give seconds"),
+        (["--start", "1:2:3:4"], "--start 1:2:3:4: give seconds"),
         (["--end", "-1"], "--end"),
         (["--start", "2", "--end", "1"], "--end 1: must be after --start"),
         (["--fps", "0"], "--fps 0: must be above 0"),
-        (["--fps", "fast"], "--fps fast: say frames per second"),
-        (["--fps", "1/0"], "--fps 1/0: say frames per second"),
+        (["--fps", "fast"], "--fps fast: give frames per second"),
+        (["--fps", "1/0"], "--fps 1/0: give frames per second"),
         (["--num_process_per_gpu", "0"], "--num_process_per_gpu 0: must be at least 1"),
         (["--codec", "nonsense"], "nonsense: this installation has libx264"),
         (["--ext", "webm"], "webm: cannot hold libx264 video; try "),
@@ -149,7 +149,7 @@ def test_start_and_end_cut(small: list[str], start: str | None, end: str | None,
         (["-i", "a.mp4", "a.mkv"], "a.mp4 and a.mkv would both be written to"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_in_one_line(
+def test_invalid_options_are_refused_in_one_line(
     small: list[str], capsys: pytest.CaptureFixture[str], argv: list[str], words: str
 ) -> None:
     make()
@@ -161,7 +161,7 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
     assert not list(Path().glob("**/*_out.*"))
 
 
-def test_a_mistake_is_told_before_the_network_is_loaded(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_is_reported_before_the_network_is_loaded(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     make()
     monkeypatch.setattr(loading, "load", lambda *options, **more: 1 / 0)
     assert main(["-i", "a.mp4", "--codec", "nonsense", *small]) == 2
@@ -205,7 +205,7 @@ def test_several_workers_give_what_one_gives(small: list[str]) -> None:
 
 
 def broken(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) -> Callable[[], None]:
-    """Let the network fail after some frames; returns what mends it."""
+    """Let the network fail after some frames; returns a function that repairs it."""
     real, done = loading._restorer, []
 
     def restorer(*facts: Any) -> Any:
@@ -268,7 +268,7 @@ def test_an_encoder_that_fails_half_way_is_one_line_and_the_same_command_goes_on
     assert same("a_whole.mp4", "a_out.mp4")
 
 
-def test_a_size_the_encoder_refuses_is_told_in_its_own_words(
+def test_a_size_the_encoder_refuses_is_reported_in_its_own_words(
     small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     Clip(moving(2, 4104, 2), codec="ffv1", options={}).write(Path("wide.mkv"))
@@ -289,7 +289,7 @@ def test_the_whole_time_is_estimated_after_the_first_frames(
     assert estimates == ["about 1 min 30 s for the other 9 frames"]  # three took 30 s
 
 
-def test_fields_that_come_late_are_told_at_the_end(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_fields_that_come_late_are_reported_at_the_end(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     joined([(bars(14, fields=False), False), (bars(6, fields=True), True)], Path("late.ts"))
     assert main(["-i", "late.ts", *small]) == 0
     assert "late.ts: 6 frames were interlaced" in capsys.readouterr().err
@@ -339,7 +339,7 @@ def test_results_that_differ_only_in_letter_case_are_one_where_the_system_says_s
     assert "would both be written to" in capsys.readouterr().err
 
 
-def test_other_options_begin_afresh_and_say_so(
+def test_other_options_start_over_and_say_so(
     small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make()
@@ -349,7 +349,7 @@ def test_other_options_begin_afresh_and_say_so(
     mend()
     assert main(["-i", "a.mp4", "--crf", "30", *small]) == 0
     out, err = capsys.readouterr()
-    assert "is started anew: it was of another job" in err
+    assert "is started over: it was of another job" in err
     assert "earlier run" not in out
 
 
@@ -407,7 +407,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(rrdbnet_file: Path, how: str) ->
 
 
 @pytest.mark.skipif(os.name == "nt", reason="only POSIX can limit the size of files")
-def test_a_full_disk_is_told_and_nothing_is_lost(srvgg_file: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_lost(srvgg_file: Path) -> None:
     make(count=20)
     Path("results").mkdir()
     Path("results/a_out.mp4").write_bytes(b"an older result")

@@ -43,7 +43,7 @@ def two_small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Server(ThreadingHTTPServer):
-    """Gives out `contents` by name and remembers what it was asked for."""
+    """Serves `contents` by name and records the requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """The mirror that downloads come from."""
+    """The mirror that files are downloaded from."""
     with Server() as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
@@ -88,7 +88,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def names_in(folder: Path) -> list[str]:
-    """What lies in a folder, but for the files that processes lock each other out with."""
+    """The files in a folder, without lock files."""
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock") if folder.exists() else []
 
 

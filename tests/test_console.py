@@ -1,4 +1,4 @@
-"""What is said never stops the work, and an interruption at any time is one line."""
+"""Printing never stops the work, and an interruption at any time is one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="Windows closes and signals d
 
 
 class Refusing(io.TextIOWrapper):
-    """A stream that takes nothing any more."""
+    """A stream that can no longer be written."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(io.BytesIO())
@@ -38,12 +38,12 @@ class Refusing(io.TextIOWrapper):
 
 @pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space"), ValueError("closed")])
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
-def test_a_stream_that_refuses_is_asked_once_and_the_work_goes_on(
+def test_a_stream_that_refuses_is_tried_once_and_the_work_goes_on(
     monkeypatch: pytest.MonkeyPatch, name: str, error: Exception
 ) -> None:
     stream = Refusing(error)
     monkeypatch.setattr(sys, name, stream)
-    speak = console.announce if name == "stdout" else console.say
+    speak = console.print_result if name == "stdout" else console.say
 
     def command() -> int:
         for number in range(3):
@@ -55,12 +55,12 @@ def test_a_stream_that_refuses_is_asked_once_and_the_work_goes_on(
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
-def test_a_stream_that_is_not_there_is_no_matter(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_missing_stream_does_not_matter(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(sys, name, None)
 
     def command() -> int:
         console.say("a")
-        console.announce("b")
+        console.print_result("b")
         with console.progress_bar(3, "px") as bar:
             bar.update(1)
         return console.DONE
@@ -69,11 +69,11 @@ def test_a_stream_that_is_not_there_is_no_matter(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(("code", "prints_results", "expected"), [(0, True, 141), (0, False, 0), (1, True, 1)])
-def test_results_that_nobody_reads_are_told_by_the_exit_code_where_they_are_all_there_is(
+def test_a_closed_pipe_sets_the_exit_code_where_printing_is_all_the_command_does(
     monkeypatch: pytest.MonkeyPatch, code: int, prints_results: bool, expected: int
 ) -> None:
     def command() -> int:
-        console.announce("a result")
+        console.print_result("a result")
         return code
 
     monkeypatch.setattr(sys, "stdout", Refusing(BrokenPipeError()))
@@ -84,8 +84,8 @@ def test_results_that_nobody_reads_are_told_by_the_exit_code_where_they_are_all_
 def test_any_name_can_be_printed_in_any_encoding(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding, errors="strict"))
-    console.announce("caf\udce9 画像.png")
-    console.announce("\ud800.png")
+    console.print_result("caf\udce9 画像.png")
+    console.print_result("\ud800.png")
     first, second = raw.getvalue().splitlines()
     assert first.startswith(rb"caf\xe9 ")
     assert second == rb"\ud800.png"
@@ -102,7 +102,7 @@ def test_options_in_messages_are_spelled_as_flags(capsys: pytest.CaptureFixture[
 
 
 @posix
-def test_a_working_folder_that_is_gone_is_one_line(
+def test_a_working_folder_that_no_longer_exists_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gone = tmp_path / "gone"
@@ -116,7 +116,7 @@ def test_a_working_folder_that_is_gone_is_one_line(
 
 @posix
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_handlers_of_signals_are_put_back(name: str) -> None:
+def test_signal_handlers_are_restored(name: str) -> None:
     number = getattr(signal, name)
     before = signal.getsignal(number)
 
@@ -229,7 +229,7 @@ def command():
             os.write(2, b"a message of a C library")
         except OSError:
             pass
-    console.announce("b")
+    console.print_result("b")
     return 0
 sys.exit(console.run(command))
 """

@@ -1,4 +1,4 @@
-"""Words after -g become devices, devices become precisions, and both are said in words users know."""
+"""Names after -g become devices, devices have precisions, and both are described in words users know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from realesrgan.engine import device
-from realesrgan.engine.device import Precision, choose_precision, describe, parse_devices, workers_for_frames
+from realesrgan.engine.device import Precision, choose_precision, describe_device, parse_devices, workers_for_frames
 from realesrgan.errors import DeviceError, UsageError
 
 CPU = torch.device("cpu")
@@ -48,7 +48,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         ("mps", [MPS]),
     ],
 )
-def test_words_become_devices(machine, request_, devices):
+def test_names_become_devices(machine, request_, devices):
     machine(gpus=2, mps=True)
     assert parse_devices(request_) == devices
 
@@ -56,16 +56,16 @@ def test_words_become_devices(machine, request_, devices):
 @pytest.mark.parametrize(
     ("has", "best"), [({"gpus": 2, "mps": True}, CUDA), ({"mps": True}, MPS), ({}, CPU), ({"gpus": 1}, CUDA)]
 )
-def test_nothing_asked_for_is_the_best_there_is(machine, has, best):
+def test_the_default_is_the_best_there_is(machine, has, best):
     machine(**has)
     assert parse_devices(None) == [best]
 
 
 @pytest.mark.parametrize("word", ["banana", "", "-1", "0.5", "cuda:x", "meta", "xpu", "cpu;0"])
 @pytest.mark.parametrize("where", ["{}", "cpu,{}"])
-def test_words_that_name_no_device_are_refused_with_some_that_do(machine, word, where):
+def test_names_of_no_device_are_refused_with_some_that_are(machine, word, where):
     machine(gpus=1)
-    with pytest.raises(UsageError, match=f"gpu_id {word} names no device: try 0, cuda:1, mps, cpu"):
+    with pytest.raises(UsageError, match=f"gpu_id {word} is not a device: try 0, cuda:1, mps, cpu"):
         parse_devices(where.format(word))
 
 
@@ -114,7 +114,7 @@ def test_an_apple_gpu_that_is_not_there_is_refused(machine):
         (MPS, True, True, Precision.FP32),
     ],
 )
-def test_each_device_has_one_reduced_precision_and_full_precision_is_always_to_be_had(
+def test_each_device_has_one_reduced_precision_and_full_precision_is_always_available(
     machine, where, bf16, reduced, precision
 ):
     machine(bf16=bf16)
@@ -125,7 +125,7 @@ def test_a_precision_knows_the_type_of_its_weights():
     assert [precision.dtype for precision in Precision] == [torch.float32, torch.float16, torch.bfloat16]
 
 
-def test_the_probe_for_bf16_answers_on_this_machine():
+def test_asking_for_bf16_has_an_answer_on_this_machine():
     assert device.cpu_has_bf16() in (True, False)
 
 
@@ -139,13 +139,13 @@ def test_the_probe_for_bf16_answers_on_this_machine():
 )
 def test_one_line_says_what_computes_and_how_precisely(machine, where, precision, said):
     machine(gpus=1)
-    assert describe(where, precision) == said
+    assert describe_device(where, precision) == said
 
 
 @pytest.mark.parametrize(("threads", "said"), [(1, "cpu, 1 thread, fp32"), (3, "cpu, 3 threads, fp32")])
 def test_a_cpu_is_described_with_its_threads(monkeypatch, threads, said):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert describe(CPU, Precision.FP32).startswith(said)
+    assert describe_device(CPU, Precision.FP32).startswith(said)
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_free_memory_is_unknown_where_it_cannot_be_asked():
         (ValueError("out of memory"), False),
     ],
 )
-def test_a_shortage_of_memory_is_told_from_other_errors(error, is_shortage):
+def test_a_shortage_of_memory_is_distinguished_from_other_errors(error, is_shortage):
     assert device.is_out_of_memory(error) is is_shortage
 
 
@@ -239,7 +239,7 @@ def test_a_program_computes_with_the_processors_a_container_allows(
     assert torch.get_num_threads() == threads
 
 
-def test_a_program_counts_numbers_below_the_normal_ones_as_zero(monkeypatch, four_threads):
+def test_a_program_flushes_denormals_to_zero(monkeypatch, four_threads):
     monkeypatch.setattr(device, "keep_freed_memory", lambda: None)
     torch.set_flush_denormal(False)
     tiny = torch.tensor([1e-39])

@@ -42,7 +42,7 @@ class Request:
 
 @dataclass
 class Server:
-    """What the server does with the next requests, and what it has seen."""
+    """What the server does with the next requests, and the requests it has seen."""
 
     address: str = ""
     content: bytes = CONTENT
@@ -82,7 +82,7 @@ class QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up is what some of these tests are about."""
+        """Silent: in some of these tests the client hangs up."""
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def server(monkeypatch):
 
 
 def kept_in(folder: Path) -> set[str]:
-    """Names in `folder`, but for the lock."""
+    """Names in `folder`, without the lock."""
     return {path.name for path in folder.iterdir()} - {"tiny.pth.lock"} if folder.exists() else set()
 
 
@@ -125,7 +125,7 @@ def stop_after(size: int):
 
 
 def interrupt(folder: Path, size: int = 100_000) -> int:
-    """Begin a download and break it off; return how many bytes it left."""
+    """Start a download and interrupt it; return how many bytes it left."""
     with pytest.raises(KeyboardInterrupt):
         fetch(FILE, folder, stop_after(size))
     assert kept_in(folder) == {"tiny.pth.part"}
@@ -144,7 +144,7 @@ def test_the_fetched_file_equals_the_original(server, tmp_path):
 
 
 @pytest.mark.parametrize("lengths", [True, False])
-def test_a_file_nobody_published_numbers_for_is_fetched_too(server, tmp_path, lengths):
+def test_a_file_of_unpublished_size_and_hash_is_fetched_too(server, tmp_path, lengths):
     server.lengths = lengths
     assert fetch(UNCHECKED, tmp_path).read_bytes() == CONTENT
     assert len(server.requests) == 1
@@ -234,7 +234,7 @@ def test_a_finished_download_that_was_not_yet_renamed_is_not_fetched_again(serve
     assert server.requests == []
 
 
-def test_a_server_that_cannot_resume_is_asked_for_everything(server, tmp_path):
+def test_from_a_server_that_cannot_resume_the_whole_file_is_requested(server, tmp_path):
     here = interrupt(tmp_path)
     server.ranges = False
     assert fetch(FILE, tmp_path).read_bytes() == CONTENT
@@ -242,7 +242,7 @@ def test_a_server_that_cannot_resume_is_asked_for_everything(server, tmp_path):
     assert server.requests[-1].sent == len(CONTENT)
 
 
-def test_a_file_of_unknown_size_is_begun_anew_after_an_interruption(server, tmp_path):
+def test_a_file_of_unknown_size_is_started_over_after_an_interruption(server, tmp_path):
     (tmp_path / "tiny.pth.part").write_bytes(b"of some other file")
     assert fetch(UNCHECKED, tmp_path).read_bytes() == CONTENT
     assert [request.range for request in server.requests] == [None]
@@ -250,7 +250,7 @@ def test_a_file_of_unknown_size_is_begun_anew_after_an_interruption(server, tmp_
 
 # Without any length, of the file or of the answer, nothing tells a broken transfer from a finished one.
 @pytest.mark.parametrize(("file", "lengths"), [(FILE, True), (FILE, False), (UNCHECKED, True)])
-def test_a_connection_that_breaks_is_taken_up_again(server, tmp_path, file, lengths):
+def test_a_broken_connection_is_resumed(server, tmp_path, file, lengths):
     server.lengths = lengths
     server.breaks_after = [100_000]
     assert fetch(file, tmp_path).read_bytes() == CONTENT
@@ -315,7 +315,7 @@ def test_content_of_another_size_is_refused_and_not_kept(server, tmp_path, conte
     assert len(server.requests) <= 2
 
 
-def test_an_empty_answer_is_no_file_even_if_no_size_is_published(server, tmp_path):
+def test_an_empty_response_is_not_a_file_even_if_no_size_is_published(server, tmp_path):
     server.content = b""
     with pytest.raises(WeightsError, match=r"ends too early to be the published tiny\.pth; nothing was kept"):
         fetch(UNCHECKED, tmp_path)
@@ -378,7 +378,7 @@ def test_no_server_is_no_connection(server, tmp_path, monkeypatch):
         ("http://", "not a valid address"),
     ],
 )
-def test_a_mirror_that_is_no_web_address_is_refused_as_such(server, tmp_path, monkeypatch, mirror, words):
+def test_a_mirror_that_is_not_a_web_address_is_refused_as_such(server, tmp_path, monkeypatch, mirror, words):
     monkeypatch.setenv("REALESRGAN_MIRROR", mirror)
     with pytest.raises(WeightsError, match=words):
         fetch(FILE, tmp_path)

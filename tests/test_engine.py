@@ -22,7 +22,7 @@ import realesrgan.engine.planning
 import realesrgan.families.row_graph
 from benchmarks import textbook
 from realesrgan.arrays import final_size, held_bytes
-from realesrgan.engine.assembly import Assembly
+from realesrgan.engine.assembly import RowCollector
 from realesrgan.engine.device import Precision
 from realesrgan.engine.engine import Engine
 from realesrgan.engine.planning import FRAGMENTATION, MEMORY_SHARE, Plan
@@ -35,7 +35,7 @@ from realesrgan.families.srvgg import SRVGGNetCompactSpec
 from realesrgan.upsampler import RealESRGANer
 
 CPU = torch.device("cpu")
-REACH = 20  # input pixels to each side that the tiny ×4 RRDBNet's result can depend on, rounded up
+RADIUS = 20  # receptive radius of the tiny ×4 RRDBNet in input pixels, rounded up
 TINY_SPEC = RRDBNetSpec(num_feat=8, num_block=1, num_grow_ch=4)
 
 Load = Callable[..., RealESRGANer]
@@ -87,21 +87,21 @@ def check_as_published(upsampler: RealESRGANer, network: nn.Module, image: np.nd
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
 def test_running_out_of_memory_is_recovered_by_smaller_tiles(load, error):
-    upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=REACH)
+    upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=RADIUS)
     memory = SmallMemory(upsampler.model, 90 * 90, error)
     check_as_published(upsampler, tiny_rrdbnet(), picture(100, 150))
     assert memory.failures == 1
 
 
 def test_memory_may_run_out_several_times_in_one_picture(load):
-    upsampler = load(tiny_rrdbnet(), tile=160, tile_pad=REACH)
+    upsampler = load(tiny_rrdbnet(), tile=160, tile_pad=RADIUS)
     memory = SmallMemory(upsampler.model, 80 * 80)
     check_as_published(upsampler, tiny_rrdbnet(), picture(100, 150))
     assert memory.failures == 2
 
 
 def test_memory_that_runs_out_late_spoils_no_finished_tile(load):
-    upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=REACH)
+    upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=RADIUS)
     memory = SmallMemory(upsampler.model, 100 * 110)  # the corner tile sees 100×100, its neighbour 100×120
     check_as_published(upsampler, tiny_rrdbnet(), picture(120, 200))
     assert memory.failures == 1
@@ -110,7 +110,7 @@ def test_memory_that_runs_out_late_spoils_no_finished_tile(load):
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_running_out_of_memory_without_tiles_leaves_no_seam(load, channels):
-    upsampler = load(tiny_srvgg(), tile_pad=0)  # of tiles asked for, not of these
+    upsampler = load(tiny_srvgg(), tile_pad=0)  # of requested tiles, not of these
     memory = SmallMemory(upsampler.model, 200 * 170)
     check_as_published(upsampler, tiny_srvgg(), picture(170, 260, channels))
     assert memory.failures == 1
@@ -125,7 +125,7 @@ def test_smaller_tiles_keep_to_the_networks_multiple(load, scale, tile, pad, wid
     assert memory.failures == 1
 
 
-def test_a_picture_after_the_shortage_starts_at_the_size_learnt_and_nothing_is_said_again(load, warnings):
+def test_a_picture_after_the_shortage_starts_at_the_size_learnt_and_nothing_is_logged_again(load, warnings):
     upsampler = load(tiny_srvgg())
     memory = SmallMemory(upsampler.model, 200 * 170)
     for seed, (height, width) in enumerate([(170, 260), (170, 260), (150, 295), (20, 30)]):
@@ -135,8 +135,8 @@ def test_a_picture_after_the_shortage_starts_at_the_size_learnt_and_nothing_is_s
     assert [record.getMessage() for record in warnings.records] == ["cpu is out of memory: going on in strips"]
 
 
-def test_a_size_learnt_limits_tiles_asked_for_too(load):
-    upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=REACH)
+def test_a_size_learnt_limits_requested_tiles_too(load):
+    upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=RADIUS)
     memory = SmallMemory(upsampler.model, 90 * 90)
     upsampler.enhance(picture(100, 150))
     check_as_published(upsampler, tiny_rrdbnet(), picture(100, 150, seed=1))
@@ -206,8 +206,8 @@ def test_strips_that_do_not_fit_are_halved_and_the_pictures_after_them_begin_so(
 
 def test_a_strip_of_one_row_that_does_not_fit_is_cut_into_columns_without_a_seam(load, strips, monkeypatch):
     upsampler = load(tiny_srvgg())
-    reach = upsampler.engine.planner.spec.receptive_radius
-    SmallStrips(monkeypatch, (50 + 2 * reach) * 3)
+    radius = upsampler.engine.planner.spec.receptive_radius
+    SmallStrips(monkeypatch, (50 + 2 * radius) * 3)
     check_as_published(upsampler, tiny_srvgg(), picture(20, 200))
     with monkeypatch.context() as smaller:
         smaller.setattr(realesrgan.engine.planning, "SMALLEST_BLOCK", 60)
@@ -288,7 +288,7 @@ def test_blocks_of_columns_are_resized_as_the_whole_and_none_waits_for_another(
     image = picture(11, 201, channels)
     upsampler = load(tiny_rrdbnet(scale), scale)
     wanted = upsampler.enhance(image, outscale)[0]
-    monkeypatch.setattr(Assembly, "_gather", lambda *piece: pytest.fail("a block waits for others"))
+    monkeypatch.setattr(RowCollector, "_keep", lambda *piece: pytest.fail("a block waits for others"))
     held = held_bytes(11, 201, channels, 8, final_size(11, 201, outscale))
     with_free(monkeypatch, held + 4e5 * scale / 4)
     plan = upsampler.engine.planner.plan(12, 204, 0, 0, held)
@@ -313,7 +313,7 @@ def test_memory_that_runs_out_in_a_block_leaves_the_others_alone(load, strips, m
     assert np.abs(result.astype(int) - wanted).max() <= 1
 
 
-def test_memory_said_to_be_the_most_is_what_counts_and_what_is_held_already_goes_off(load, strips, monkeypatch):
+def test_max_memory_overrides_the_free_memory_and_includes_what_is_already_held(load, strips, monkeypatch):
     with_free(monkeypatch, 10**12)
     monkeypatch.setattr(realesrgan.engine.planning, "_bytes_in_use", lambda device: 500_000_000)
     planner = load(tiny_rrdbnet(), max_memory=501_000_000).engine.planner
@@ -341,10 +341,10 @@ def test_workers_on_one_device_share_its_memory(load, strips, monkeypatch, asked
     assert 2.5e5 < needed(one_of_four) <= 1e6
 
 
-def test_strips_are_told_of_with_their_height(load, strips, caplog):
+def test_strips_are_logged_with_their_height(load, strips, caplog):
     caplog.set_level(logging.INFO, "realesrgan")
     load(tiny_rrdbnet(2), 2).enhance(picture(20, 30))
-    assert "a picture of 30×20 is computed in strips of 128 rows, with the result of the whole" in caplog.text
+    assert "a picture of 30×20 is computed in strips of 128 rows; that does not change the result" in caplog.text
 
 
 def test_wide_pictures_have_lower_strips_but_not_too_low_for_speed(load, strips, monkeypatch):
@@ -390,7 +390,7 @@ def overflowing_rrdbnet() -> nn.Module:
 
 
 def rounded(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """The network in fp32 with its weights as they are after they were kept in `dtype`."""
+    """The network in fp32, its weights rounded to `dtype`."""
     return cast_convolutions(copy.deepcopy(network), dtype).float()
 
 
@@ -408,13 +408,14 @@ def test_reduced_precision_stays_close_to_full_precision(load, force, precision,
 
 
 @pytest.mark.parametrize("precision", Precision)
-def test_half_says_what_was_asked_for_as_published(load, force, precision):
+def test_half_is_what_was_requested_as_published(load, force, precision):
     force(precision)
     assert load(tiny_srvgg(), half=True).half is True
     assert load(tiny_srvgg(), half=False).half is False
 
 
-def test_what_overflows_in_reduced_precision_is_computed_again_in_fp32_and_said_once(load, force, warnings):
+def check_overflows_are_computed_again(load, force) -> set[torch.dtype]:
+    """Restore pictures that overflow fp16 and check them against fp32; return the types of the weights."""
     force(Precision.HALF)
     upsampler = load(overflowing_rrdbnet(), half=True)
     before = weight_types(upsampler.model)
@@ -422,20 +423,18 @@ def test_what_overflows_in_reduced_precision_is_computed_again_in_fp32_and_said_
     for seed in range(3):
         check_as_published(upsampler, wanted, picture(30, 40, 4, seed=seed))
         assert weight_types(upsampler.model) == before
-    assert {torch.float16, torch.float32} == set(before)
+    return set(before)
+
+
+def test_what_overflows_in_reduced_precision_is_computed_again_in_fp32_and_logged_once(load, force, warnings):
+    assert check_overflows_are_computed_again(load, force) == {torch.float16, torch.float32}
     assert [record.getMessage() for record in warnings.records] == [
-        "fp16 overflowed; what it touched is computed again in fp32"
+        "fp16 overflowed; the pieces affected are computed again in fp32"
     ]
 
 
 def test_a_strip_that_overflows_has_the_picture_computed_again_in_fp32(load, strips, force, warnings):
-    force(Precision.HALF)
-    upsampler = load(overflowing_rrdbnet(), half=True)
-    before = weight_types(upsampler.model)
-    wanted = rounded(overflowing_rrdbnet(), torch.float16)
-    for seed in range(2):
-        check_as_published(upsampler, wanted, picture(30, 40, 4, seed=seed))
-        assert weight_types(upsampler.model) == before
+    check_overflows_are_computed_again(load, force)
     assert len(warnings.records) == 1
 
 
@@ -458,7 +457,7 @@ def test_only_the_tiles_that_overflow_are_computed_again(load, force):
 
 
 class Overflow(nn.Module):
-    """Somebody else's network: nothing happens in fp32, but fp16 overflows on the way."""
+    """An unknown network that enlarges by repetition in fp32, and overflows in fp16."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -469,7 +468,7 @@ class Overflow(nn.Module):
         return (self.conv(self.conv(x)) / 60000 / 60000).repeat_interleave(4, 2).repeat_interleave(4, 3)
 
 
-def test_somebody_elses_network_is_computed_again_too(load, force):
+def test_an_unknown_network_that_overflows_is_computed_again_too(load, force):
     force(Precision.HALF)
     upsampler = load(Overflow(), half=True, model=Overflow())
     assert weight_types(upsampler.model) == [torch.float16]
@@ -488,7 +487,7 @@ def test_after_an_overflow_the_network_can_still_be_loaded_and_trained(load, for
 def test_memory_that_runs_out_in_the_second_attempt_leaves_the_weights_reduced(load, force):
     force(Precision.HALF)
     network = overflowing_rrdbnet()
-    upsampler = load(network, half=True, tile=80, tile_pad=REACH)
+    upsampler = load(network, half=True, tile=80, tile_pad=RADIUS)
     before = weight_types(upsampler.model)
 
     def fail_in_fp32(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
@@ -502,7 +501,7 @@ def test_memory_that_runs_out_in_the_second_attempt_leaves_the_weights_reduced(l
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.HALF])
 @pytest.mark.parametrize("value", [3e38, -3e38])  # numbers themselves, so that the file can be read
-def test_results_that_are_no_numbers_even_in_fp32_are_an_error(load, force, monkeypatch, precision, value):
+def test_results_that_are_not_finite_even_in_fp32_are_an_error(load, force, monkeypatch, precision, value):
     force(precision)
     network = tiny_rrdbnet()
     with torch.no_grad():
@@ -550,7 +549,7 @@ CUTS = {
     "whole": ({}, (2, 17)),
     "strips": ({"rows": 4}, (2, 60)),
     "columns": ({"rows": 1, "blocks": 3}, (2, 400)),
-    "tiles": ({"tile": 40, "tile_pad": REACH}, (2, 30)),
+    "tiles": ({"tile": 40, "tile_pad": RADIUS}, (2, 30)),
 }
 SIZE = (7, 90)
 
@@ -620,7 +619,7 @@ def test_progress_of_a_small_network_ends_at_one(load):
 
 
 @pytest.mark.parametrize(("channels", "level", "passes"), [(3, 255, 1), (4, 255, 1), (4, None, 2)])
-def test_progress_knows_of_the_pass_that_transparency_takes(load, channels, level, passes):
+def test_progress_counts_the_pass_for_transparency(load, channels, level, passes):
     upsampler, image = load(tiny_srvgg()), picture(9, 8, channels)
     if level is not None:
         image[..., -1] = level
@@ -632,7 +631,7 @@ def test_progress_knows_of_the_pass_that_transparency_takes(load, channels, leve
 
 
 def test_progress_stays_a_share_when_memory_runs_out(load):
-    upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=REACH)
+    upsampler = load(tiny_rrdbnet(), tile=80, tile_pad=RADIUS)
     SmallMemory(upsampler.model, 90 * 90)
     told: list[float] = []
     upsampler.enhance(picture(100, 150), progressed=told.append)
@@ -665,7 +664,7 @@ def test_a_listener_that_raises_ends_the_picture_there_and_harms_nothing(load, e
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not list a process's threads")
-def test_a_new_thread_computes_with_no_more_threads_than_torch_was_told():
+def test_a_new_thread_computes_with_no_more_threads_than_torch_was_set_to():
     network = nn.Conv2d(3, 64, 3, padding=1).requires_grad_(False)
     engine = Engine(network, None, 1, CPU, reduced=False)  # told: one, see above
     x = torch.zeros(1, 256, 256, 3).permute(0, 3, 1, 2)  # goes into the convolution as it is

@@ -24,7 +24,7 @@ def frame_of(x: float, y: float, **where: float) -> Array:
 
 
 def blurred(height: int, width: int, channels: int = 3, dtype: Any = np.uint8) -> Array:
-    """A picture so smooth that interpolation between its pixels is exact to a fraction of a level."""
+    """A picture so smooth that interpolation is exact to a fraction of a level."""
     peak = np.iinfo(dtype).max
     ramps = [np.linspace(0.2, 0.7, width)[None] + np.linspace(0.25, 0, height)[:, None] * k for k in range(channels)]
     return np.rint(np.dstack(ramps) * peak).astype(dtype)
@@ -80,7 +80,7 @@ def test_into_the_frame_and_back_is_the_identity_times_the_enlargement(upscale: 
     assert there_and_back == pytest.approx(np.array([(upscale, 0, 0), (0, upscale, 0)]), abs=1e-6)
 
 
-def test_where_it_enlarges_half_the_factor_is_added() -> None:
+def test_when_enlarging_half_the_factor_is_added() -> None:
     matrix = frame_of(120, 80)
     assert back_into(matrix, 4) - 4 * back_into(matrix, 1) == pytest.approx(np.array([(0, 0, 2), (0, 0, 2)]), abs=1e-9)
 
@@ -163,7 +163,7 @@ def test_a_picture_too_long_for_opencv_gives_and_takes_faces() -> None:
     assert (long[30, 32850] < 3).all()
 
 
-def test_the_share_says_how_much_of_the_face_there_is() -> None:
+def test_the_share_says_how_much_of_the_face_shows() -> None:
     matrix = back_into(frame_of(60, 50), 1)
     white = np.full((FACE_SIDE, FACE_SIDE, 3), 255, np.uint8)
     centre = {}

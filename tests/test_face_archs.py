@@ -1,4 +1,4 @@
-"""The networks for faces against formulas written down a second time, and against the published checkpoints' keys."""
+"""The networks for faces against an independent second implementation, and the published checkpoints' keys."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ State = Mapping[str, Tensor]
 
 
 def with_random_weights(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Statistics, biases and noise too, so that no term can go missing unseen."""
+    """Random values for statistics, biases and noise, too, so that no missing term goes unnoticed."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in network.state_dict().items():
@@ -67,7 +67,7 @@ def flat(result: object) -> list[Tensor]:
 
 
 def assert_near(result: Tensor, wanted: Tensor) -> None:
-    """But for rounding, which is of the size of the largest values."""
+    """Compare up to rounding, which grows with the largest values."""
     torch.testing.assert_close(result, wanted, atol=1e-4 * wanted.abs().max().item(), rtol=0)
 
 
@@ -216,7 +216,7 @@ def retinaface_by_formula(state: State, x: Tensor, network: RetinaFace) -> list[
         return normalise(state, f"{name}.1", convolve(state, f"{name}.0", x))
 
     def sized(x: Tensor, like: Tensor) -> Tensor:
-        """Twice as large, less a last row or column where the finer map is odd."""
+        """Twice as large, without the last row or column where the finer map is odd."""
         return nearest(x)[:, :, : like.shape[2], : like.shape[3]]
 
     one, two, three = (leaky(unit(f"fpn.output{i + 1}", maps[i]), slope) for i in range(3))
@@ -267,7 +267,7 @@ def parsenet_by_formula(state: State, x: Tensor, network: ParseNet) -> list[Tens
 
 @dataclass(frozen=True)
 class Case:
-    """A network small enough to try, its formula, and the size of a picture for it."""
+    """A small network, its formula, and the size of a picture for it."""
 
     name: str
     build: Callable[[], nn.Module]

@@ -12,7 +12,7 @@ from faces import face, portrait, trained_detector, trained_onnx
 
 from realesrgan.arrays import Array
 from realesrgan.face import detector
-from realesrgan.face.detector import Face, FaceDetector, decode, priors, suppress
+from realesrgan.face.detector import Face, FaceDetector, decode_faces, priors, suppress
 
 CPU = torch.device("cpu")
 
@@ -23,7 +23,7 @@ def detect() -> FaceDetector:
 
 
 def onnx_outputs(bgr: Array) -> list[Array]:
-    """What OpenCV's own runtime makes of the trained ONNX file: boxes, confidences, landmarks."""
+    """The output of the trained ONNX file in OpenCV's runtime: boxes, confidences, landmarks."""
     network = cv2.dnn.readNetFromONNX(np.frombuffer(trained_onnx(), np.uint8))
     network.setInput((bgr.astype(np.float32) - (104, 117, 123)).transpose(2, 0, 1)[None].astype(np.float32))
     return list(network.forward(["loc", "conf", "landmarks"]))
@@ -149,7 +149,7 @@ def test_decoding_equals_a_plain_loop_in_fractions_of_the_picture() -> None:
     confidences[sure, 1] = torch.tensor([0.98, 0.99, 1.0])
     plain = plainly_decoded([t[None].numpy() for t in (locations, confidences, landmarks)], height, width)
     wanted = sorted((one for one in plain if one[0] > 0.97), reverse=True)
-    found = decode(locations, confidences[:, 1], landmarks, height, width)
+    found = decode_faces(locations, confidences[:, 1], landmarks, height, width)
     assert found
     for one in found:
         box, points = next((box, points) for confidence, box, points in wanted if one.confidence == confidence)
@@ -173,7 +173,7 @@ def some_faces(count: int) -> list[Face]:
     ]
 
 
-def test_what_is_kept_overlaps_no_surer_one_and_what_is_not_does() -> None:
+def test_kept_faces_overlap_no_more_confident_one_and_dropped_ones_do() -> None:
     faces = some_faces(40)
     kept = suppress(faces)
     assert 1 < len(kept) < len(faces)

@@ -1,4 +1,4 @@
-"""GFPGANer over networks that do little: what goes in and comes out, in every layout and depth."""
+"""GFPGANer with networks that do little: what goes in and comes out, in every layout and depth."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEFT, RIGHT = face(40, 50, confidence=0.99), face(95, 60, angle=20, confidence=0
 
 
 class Background:
-    """Enlarges by repetition, as any upsampler with the published interface might."""
+    """An upsampler with the published interface that enlarges by repetition."""
 
     def enhance(self, img: Array, outscale: float | None = None) -> tuple[Array, str]:
         assert outscale is not None
@@ -69,12 +69,12 @@ def test_without_a_face_the_picture_is_enlarged_as_usual() -> None:
     assert np.array_equal(result, Background().enhance(image, 2)[0])
 
 
-def test_a_face_whose_landmarks_make_no_sense_is_left_as_it_is() -> None:
+def test_a_face_with_nonsensical_landmarks_is_left_as_it_is() -> None:
     senseless = Face(np.array([10, 10, 60, 60]), np.full((5, 2), 30, np.float32), 0.99)
     assert np.array_equal(pasted(restorer(senseless), picture(80, 90)), pasted(restorer(), picture(80, 90)))
 
 
-def test_the_faces_come_cut_out_and_restored_the_surest_first() -> None:
+def test_faces_come_cut_out_and_restored_the_most_confident_first() -> None:
     image = portrait()
     cropped, restored, _ = restorer(LEFT, RIGHT, restore=brighter).enhance(image)
     assert [one.shape for one in (*cropped, *restored)] == [(FACE_SIDE, FACE_SIDE, 3)] * 4
@@ -85,7 +85,7 @@ def test_the_faces_come_cut_out_and_restored_the_surest_first() -> None:
     assert np.array_equal(cropped[0], only_left)
 
 
-def test_only_the_face_nearest_to_the_middle_is_restored_if_asked_for() -> None:
+def test_only_center_face_restores_only_the_face_nearest_to_the_middle() -> None:
     image = picture(100, 130)  # its middle is (65, 50): LEFT is 25 pixels away, RIGHT 32
     both = restorer(RIGHT, LEFT)
     assert len(both.enhance(image)[0]) == 2
@@ -135,7 +135,7 @@ def test_the_weight_changes_nothing_as_published() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_the_share_of_the_restored_face_can_be_less_than_all(share: float) -> None:
+def test_the_restored_face_can_have_less_than_the_whole_share(share: float) -> None:
     image = np.full((100, 130, 3), 100, np.uint8)
     gfpganer = restorer(LEFT, restore=brighter)
     result = gfpganer.paste_faces(image.copy(), gfpganer.restore_faces(image), 1, share)
@@ -185,7 +185,7 @@ def test_running_out_of_memory_halves_the_batch_and_one_face_too_many_says_so() 
         restorer(*faces, restore=small(0)).enhance(portrait())
 
 
-def test_values_that_are_no_numbers_are_an_error_and_never_pasted() -> None:
+def test_values_that_are_not_finite_are_an_error_and_never_pasted() -> None:
     with pytest.raises(RealESRGANError, match="damaged"):
         restorer(LEFT, restore=lambda x: x * float("nan")).enhance(portrait())
 

@@ -46,7 +46,7 @@ def test_without_the_file_it_goes_on_with_the_rounded_weights():
     assert torch.equal(network(BRIGHT), conv().half().float()(BRIGHT))
 
 
-def test_in_fp32_a_result_that_is_no_number_is_handed_on():
+def test_in_fp32_a_result_that_is_not_finite_is_returned():
     assert ReducedNetwork(conv, torch.float32, run)(BRIGHT * float("inf")).isinf().all()
 
 

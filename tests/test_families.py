@@ -1,4 +1,4 @@
-"""Families of networks: one record holds all that is known of one, and nothing else asks which it is."""
+"""Families of networks: one record holds all that is known of a family, and no other code asks which one it is."""
 
 from __future__ import annotations
 

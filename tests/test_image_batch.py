@@ -10,7 +10,7 @@ from tiny import picture
 from realesrgan.arrays import held_bytes
 from realesrgan.engine import cgroups
 from realesrgan.image import batch, files
-from realesrgan.image.batch import HELD_SHARE, Batch, plan
+from realesrgan.image.batch import HELD_SHARE, Batch, select
 from realesrgan.loading import Settings
 
 HEIGHT, WIDTH = 40, 50
@@ -23,10 +23,10 @@ def with_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_refused(outscale: float, max_memory: int | None = None) -> bool:
-    found, _ = plan(Batch(["a.png"]), Settings(outscale=outscale, max_memory=max_memory))
-    assert len(found.jobs) + len(found.failures) == 1
-    assert all("too large: 50×40 pixels" in line for line in found.failures)
-    return bool(found.failures)
+    selection, _ = select(Batch(["a.png"]), Settings(outscale=outscale, max_memory=max_memory))
+    assert len(selection.jobs) + len(selection.failures) == 1
+    assert all("too large: 50×40 pixels" in line for line in selection.failures)
+    return bool(selection.failures)
 
 
 def needed(outscale: float) -> int:
@@ -48,7 +48,7 @@ def test_what_fits_enlarged_more_also_fits_enlarged_less(monkeypatch):
         assert answers == sorted(answers)
 
 
-def test_a_container_and_the_memory_asked_for_set_the_limit(monkeypatch):
+def test_a_container_and_max_memory_set_the_limit(monkeypatch):
     monkeypatch.setattr(cgroups, "memory_left_bytes", lambda: int(needed(4) / HELD_SHARE) - 2)
     assert is_refused(4)
     assert not is_refused(3)

@@ -18,7 +18,7 @@ from realesrgan.image.png_chunks import Chunk
 
 
 def animation(path: Path, frames: int) -> Path:
-    """Pictures one below the other, which libvips takes for pages."""
+    """Pictures stacked vertically, which libvips takes for pages."""
     strip = to_vips(np.vstack([np.roll(gradient(), number, axis=1) for number in range(frames)]))
     strip = strip.copy()
     strip.set_type(pyvips.GValue.gint_type, "page-height", gradient().shape[0])
@@ -119,7 +119,7 @@ def test_an_avif_that_claims_to_be_longer_than_any_picture_is_refused_without_no
     at = content.index(b"ispe") + 8
     (tmp_path / "a.avif").write_bytes(content[:at] + struct.pack(">II", 1 << 31, 1 << 31) + content[at + 8 :])
     with pytest.raises(ImageFileError, match="2147483648"):
-        files.probe(tmp_path / "a.avif")
+        files.read_header(tmp_path / "a.avif")
     assert capfd.readouterr().err == ""
 
 
@@ -134,7 +134,7 @@ def test_any_damage_to_the_boxes_ends_and_raises_nothing(tmp_path: Path, seed: i
 
 
 def short_scan(content: bytes) -> bytes:
-    """The first half of a JPEG and its end mark: a whole file by its looks."""
+    """The first half of a JPEG and its end marker, so that the file looks whole."""
     return content[: len(content) // 2] + b"\xff\xd9"
 
 
@@ -153,7 +153,7 @@ def test_a_jpeg_whose_scan_is_damaged_is_restored_with_a_warning(tmp_path: Path,
 
 
 @pytest.mark.parametrize("behind", [b"", b"\0\0\0\0", b"anything at all"])
-def test_bytes_behind_the_end_of_a_jpeg_are_no_damage(tmp_path: Path, behind: bytes) -> None:
+def test_bytes_after_the_end_of_a_jpeg_are_not_damage(tmp_path: Path, behind: bytes) -> None:
     path = save(to_vips(gradient()), tmp_path / "a.jpg")
     path.write_bytes(path.read_bytes() + behind)
     assert files.read(path).warnings == ()

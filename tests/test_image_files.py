@@ -45,7 +45,7 @@ def gradient(height: int = HEIGHT, width: int = WIDTH) -> Array:
 
 
 def to_vips(pixels: Array, **header: Any) -> pyvips.Image:
-    """A BGR picture as libvips has it, without this project's own way of getting there."""
+    """A BGR picture as libvips reads it, without this project's code."""
     return pyvips.Image.new_from_array(np.ascontiguousarray(pixels[..., ::-1])).copy(interpretation="srgb", **header)
 
 
@@ -117,7 +117,7 @@ def camera_file(path: Path, orientation: int = 1, profile: str = "p3") -> Path:
 
 
 def set_upright(pixels: Array, orientation: int) -> Array:
-    """What the EXIF standard says of where the stored first row and first column belong."""
+    """Where the stored first row and first column belong by the EXIF standard."""
     turned: dict[int, Callable[[Array], Array]] = {
         1: lambda p: p,
         2: lambda p: p[:, ::-1],
@@ -144,7 +144,7 @@ def test_every_depth_and_number_of_channels_comes_back_unchanged(
 ) -> None:
     path, pixels = tmp_path / f"a.{extension}", picture(13, 17, channels, depth)
     files.write(path, Picture(pixels))
-    header, back = files.probe(path), files.read(path).pixels
+    header, back = files.read_header(path), files.read(path).pixels
     assert back.dtype == depth
     assert np.array_equal(back, pixels)
     assert header == files.Header(17, 13, channels, 8 * np.dtype(depth).itemsize, channels == 4)
@@ -233,7 +233,7 @@ def test_transparency_of_a_palette_is_kept(tmp_path: Path) -> None:
     pixels = np.zeros((24, 32, 4), np.uint8)
     pixels[:, :16] = (20, 40, 250, 255)
     image = pyvips.Image.new_from_array(pixels[..., (2, 1, 0, 3)].copy()).copy(interpretation="srgb")
-    header = files.probe(save(image, tmp_path / "a.gif"))
+    header = files.read_header(save(image, tmp_path / "a.gif"))
     assert header is not None
     assert header.has_alpha
     assert set(np.unique(files.read(tmp_path / "a.gif").pixels[..., 3])) == {0, 255}
@@ -265,7 +265,7 @@ def test_a_cmyk_jpeg_becomes_srgb_of_the_same_colours(tmp_path: Path, embedded: 
 def test_a_picture_is_known_by_its_content_whatever_it_is_called(tmp_path: Path, real: str, name: str) -> None:
     files.write(tmp_path / f"real.{real}", Picture(gradient()))
     (tmp_path / f"real.{real}").rename(tmp_path / name)
-    assert files.probe(tmp_path / name) is not None
+    assert files.read_header(tmp_path / name) is not None
     assert difference(files.read(tmp_path / name).pixels, gradient()) < 4
 
 
@@ -281,7 +281,7 @@ def test_no_name_is_taken_for_anything_but_a_name(tmp_path: Path, name: str, ext
     assert difference(files.read(path).pixels, gradient()) < 4
 
 
-def test_text_numbers_and_drawings_are_no_pictures(tmp_path: Path) -> None:
+def test_text_numbers_and_drawings_are_not_pictures(tmp_path: Path) -> None:
     contents = {
         "notes.txt": b"BMW, a car maker",
         "matrix.txt": b"2 2\n1 2\n3 4\n",
@@ -291,7 +291,7 @@ def test_text_numbers_and_drawings_are_no_pictures(tmp_path: Path) -> None:
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-        assert files.probe(tmp_path / name) is None, name
+        assert files.read_header(tmp_path / name) is None, name
         with pytest.raises(ImageFileError, match=name):
             files.read(tmp_path / name)
 
@@ -320,7 +320,7 @@ def test_a_damaged_picture_makes_no_noise_of_its_own(tmp_path: Path, capfd: pyte
     assert told.out + told.err == ""
 
 
-@pytest.mark.parametrize("ask", [files.probe, files.read])
+@pytest.mark.parametrize("ask", [files.read_header, files.read])
 @pytest.mark.parametrize("kind", ["empty", "missing", "directory"])
 def test_what_cannot_be_opened_is_refused_by_name(tmp_path: Path, kind: str, ask: Callable[[Path], object]) -> None:
     path = tmp_path / f"{kind}.png"
@@ -346,7 +346,7 @@ def test_a_tiff_of_other_samples_than_8_and_16_bits_is_refused_by_name(tmp_path:
 def test_a_picture_is_set_upright_by_its_orientation(tmp_path: Path, extension: str, orientation: int) -> None:
     path = camera_file(tmp_path / f"a.{extension}", orientation)
     upright = set_upright(gradient(), orientation)
-    header, read = files.probe(path), files.read(path)
+    header, read = files.read_header(path), files.read(path)
     assert header is not None
     assert (header.height, header.width) == upright.shape[:2] == read.pixels.shape[:2]
     assert difference(read.pixels, upright) < 2
@@ -372,7 +372,7 @@ def test_orientation_and_sizes_are_set_right_in_what_is_written(
 
 @pytest.mark.parametrize("target", ["png", "jpg", "webp", "avif", "tiff"])
 @pytest.mark.parametrize("source", ["png", "jpg", "webp", "tiff"])
-def test_what_a_file_says_is_carried_over_between_all_formats(tmp_path: Path, source: str, target: str) -> None:
+def test_metadata_is_carried_over_between_all_formats(tmp_path: Path, source: str, target: str) -> None:
     needs(target)
     read = files.read(camera_file(tmp_path / f"a.{source}"))
     files.write(tmp_path / f"b.{target}", read)
@@ -400,7 +400,7 @@ def test_metadata_does_not_stop_a_bmp(tmp_path: Path) -> None:
 
 
 def fill_up_after(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """Let the disk take so many bytes of each file."""
+    """Let the disk accept only so many bytes of each file."""
 
     class Filling(FileIO):
         def write(self, chunk: Any) -> int:
@@ -472,7 +472,7 @@ def test_what_a_format_cannot_hold_is_refused_and_one_pixel_less_is_not(
     with pytest.raises(ImageFileError, match=rf"a\.{extension}: .*{longest + 1}×8.*ext png"):
         files.write(tmp_path / f"a.{extension}", Picture(thin))
     files.write(tmp_path / f"a.{extension}", Picture(thin[:, :-1]))
-    header = files.probe(tmp_path / f"a.{extension}")
+    header = files.read_header(tmp_path / f"a.{extension}")
     assert header is not None
     assert (header.width, header.height) == (longest, 8)
 
@@ -491,7 +491,7 @@ def test_an_unknown_extension_is_refused_with_those_that_are_known(tmp_path: Pat
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "webp", "avif", "tiff"])
-def test_nothing_is_made_up_for_a_picture_that_says_nothing(tmp_path: Path, extension: str) -> None:
+def test_no_metadata_is_made_up_for_a_picture_without_any(tmp_path: Path, extension: str) -> None:
     needs(extension)
     files.write(tmp_path / f"a.{extension}", Picture(gradient()))
     assert files.read(tmp_path / f"a.{extension}").metadata == Metadata()
@@ -508,14 +508,14 @@ RESUME = (  # a PNG of 4×4 pixels with a text whose keyword, "Résumé", is Lat
 
 def test_a_png_keyword_that_is_not_ascii_is_read_and_written_again(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(RESUME)
-    assert files.probe(tmp_path / "a.png") == files.Header(4, 4, 3, 8, False)
+    assert files.read_header(tmp_path / "a.png") == files.Header(4, 4, 3, 8, False)
     files.write(tmp_path / "b.png", files.read(tmp_path / "a.png"))
     assert b"tEXtR\xe9sum\xe9\0x" in (tmp_path / "b.png").read_bytes()
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
 @pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tiff", "bmp", "avif"])
-def test_a_name_that_is_not_utf_8_is_no_hindrance(tmp_path: Path, extension: str) -> None:
+def test_a_name_that_is_not_utf_8_can_be_read_and_written(tmp_path: Path, extension: str) -> None:
     needs(extension)
     path = tmp_path / os.fsdecode(b"caf\xe9.%s" % extension.encode())
     files.write(path, Picture(gradient()))
@@ -529,7 +529,7 @@ def test_a_name_that_is_not_utf_8_is_no_hindrance(tmp_path: Path, extension: str
 
 
 def test_importing_and_reading_leave_the_process_as_it_is(tmp_path: Path) -> None:
-    """Other parts of the same program may want OpenCV's messages, or libvips's cache."""
+    """Other parts of the program may need OpenCV's messages, or libvips' cache."""
     program = (
         "import cv2, pyvips, sys; from pathlib import Path; level = cv2.utils.logging.getLogLevel();"
         "cache = pyvips.vips_lib.vips_cache_get_max();"

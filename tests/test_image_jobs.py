@@ -1,4 +1,4 @@
-"""What is restored and where it goes is decided, and refused, before any work."""
+"""Which pictures are restored and where results go is decided, or refused, before any work."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tiny import picture
 from realesrgan.errors import UsageError
 from realesrgan.image import files, formats, jobs
 from realesrgan.image.files import Picture
-from realesrgan.image.jobs import Naming, Plan
+from realesrgan.image.jobs import Naming, Selection
 from realesrgan.outputs import part_of
 
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths in these tests are short: what they name lies in the working directory."""
+    """Paths in these tests are relative to the working directory."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -33,15 +33,15 @@ def make(*names: str, channels: int = 3) -> None:
         written.rename(name)
 
 
-def plan(*inputs: str, suffix: str = "out", extension: str = "auto", output: str = "results", **rest: Any) -> Plan:
-    return jobs.plan(inputs, Naming(Path(output), suffix, extension), **rest)
+def plan(*inputs: str, suffix: str = "out", extension: str = "auto", output: str = "results", **rest: Any) -> Selection:
+    return jobs.select(inputs, Naming(Path(output), suffix, extension), **rest)
 
 
-def targets(planned: Plan) -> list[str]:
+def targets(planned: Selection) -> list[str]:
     return [job.target.as_posix() for job in planned.jobs]
 
 
-def sources(planned: Plan) -> list[str]:
+def sources(planned: Selection) -> list[str]:
     return [job.source.as_posix() for job in planned.jobs]
 
 
@@ -81,7 +81,7 @@ def test_results_are_named_by_stem_suffix_and_format(name: str, suffix: str, ext
         ("a.png", "bmp", "a_out.bmp"),
     ],
 )
-def test_transparency_goes_into_png_unless_a_format_that_holds_it_was_asked_for(
+def test_transparency_goes_into_png_unless_a_format_that_holds_it_is_requested(
     name: str, extension: str, result: str
 ) -> None:
     make(name, channels=4)
@@ -223,7 +223,7 @@ def test_other_files_in_a_folder_are_passed_over_and_named() -> None:
 
 
 @pytest.mark.parametrize("word", ["README.md", "./README.md", "sub/../README.md"])
-def test_a_file_that_was_named_itself_fails_if_it_is_no_picture(word: str) -> None:
+def test_a_file_given_by_name_fails_if_it_is_not_a_picture(word: str) -> None:
     Path("README.md").write_text("no picture")
     Path("sub").mkdir()
     planned = plan(word)
@@ -273,7 +273,7 @@ def test_a_picture_that_is_refused_fails_with_the_reason_and_is_not_a_job() -> N
 
 def test_an_empty_folder_is_an_empty_plan() -> None:
     Path("pics").mkdir()
-    assert plan("pics") == Plan()
+    assert plan("pics") == Selection()
 
 
 def test_planning_writes_nothing() -> None:
@@ -285,7 +285,7 @@ def test_planning_writes_nothing() -> None:
 def test_a_batch_into_its_own_folder_can_be_finished(tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "a_out.png"):
         files.write(tmp_path / name, Picture(picture(4, 5)))
-    found = jobs.plan([str(tmp_path)], Naming(tmp_path), skip_existing=True)
+    found = jobs.select([str(tmp_path)], Naming(tmp_path), skip_existing=True)
     assert [job.source.name for job in found.jobs] == ["b.png"]
     assert found.done_before == 1
     assert found.passed_over == [f"{tmp_path / 'a_out.png'}: the result of {tmp_path / 'a.png'}"]
@@ -308,7 +308,7 @@ def test_a_link_to_itself_fails_alone(given: str) -> None:
 
 
 @no_links
-def test_a_link_to_itself_as_a_place_for_results_is_no_traceback() -> None:
+def test_a_link_to_itself_as_the_output_is_not_a_traceback() -> None:
     make("pics/a.png")
     Path("me").symlink_to("me")
     assert targets(plan("pics", output="me", skip_existing=True)) == ["me/a_out.png"]
@@ -327,7 +327,7 @@ def test_a_link_to_nothing_fails_alone() -> None:
 @pytest.mark.parametrize("given", ["pics", "pics/locked/x.png", "pics/locked/*.png"])
 @pytest.mark.parametrize("recursive", [False, True])
 def test_what_may_not_be_entered_fails_alone(monkeypatch: pytest.MonkeyPatch, given: str, recursive: bool) -> None:
-    """As for a folder of mode r--, which the super-user, who may run these tests, can enter all the same."""
+    """As for a folder of mode r--, which root, who may run these tests, can enter all the same."""
     make("pics/a.png", "pics/locked/x.png")
     stat = Path.stat
 
@@ -345,7 +345,7 @@ def test_what_may_not_be_entered_fails_alone(monkeypatch: pytest.MonkeyPatch, gi
         assert ".png: cannot be read (Permission denied)" in planned.failures[0]
 
 
-def test_a_word_too_long_for_a_name_is_an_input_that_does_not_exist() -> None:
+def test_an_input_too_long_for_a_name_does_not_exist() -> None:
     with pytest.raises(UsageError, match="there is no such file"):
         plan("x" * 300)
 
@@ -371,7 +371,7 @@ def test_a_name_that_is_not_utf_8_is_a_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("recursive", [False, True])
-def test_what_is_still_being_written_is_no_input(recursive: bool) -> None:
+def test_what_is_still_being_written_is_not_an_input(recursive: bool) -> None:
     make("pics/a.png", "pics/b.png")
     Path("pics/b.png").rename(part_of(Path("pics/c.png")))
     assert sources(plan("pics", recursive=recursive)) == sources(plan("pics/*")) == ["pics/a.png"]

@@ -1,4 +1,4 @@
-"""What a picture says besides its pixels is kept if it is whole, left out with a word if not, and never made up."""
+"""Metadata is kept if it is intact, left out with a warning if not, and never made up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from realesrgan.image.png_chunks import Chunk
 
 
 def with_fields(path: Path, profile: bytes | None = None, exif: bytes | None = None) -> Path:
-    """A picture whose file says exactly this, put together here: libvips would refuse some of it."""
+    """A picture file with exactly this metadata, built by hand: libvips would refuse some of it."""
     assert path.suffix in (".jpg", ".webp")
     save(to_vips(gradient()), path, keep="none")
     content = path.read_bytes()
@@ -61,7 +61,7 @@ DAMAGED_PROFILES = {
 @pytest.mark.parametrize("damage", DAMAGED_PROFILES)
 @pytest.mark.parametrize("target", ["png", "jpg", "webp", "tiff", "avif"])
 @pytest.mark.parametrize("source", ["jpg", "webp"])
-def test_a_damaged_profile_is_left_out_with_a_word_and_the_picture_is_written(
+def test_a_damaged_profile_is_left_out_with_a_warning_and_the_picture_is_written(
     tmp_path: Path, source: str, target: str, damage: str
 ) -> None:
     needs(target)
@@ -155,7 +155,7 @@ ALL = (CICP, GAMMA, PRIMARIES, TITLE, CITY, LONG, GREEK, LATIN_KEYWORD)
 
 
 def chunks_of(path: Path) -> list[Chunk]:
-    """All chunks of a PNG file, read without the code under test; their CRCs hold."""
+    """All chunks of a PNG file, read without the code under test, after checking their CRCs."""
     content, at, found = path.read_bytes(), 8, []
     while at < len(content):
         (length,) = struct.unpack_from(">I", content, at)
@@ -214,7 +214,7 @@ def test_old_exif_and_xmp_in_text_are_not_carried_since_they_tell_the_old_size(t
 
 @pytest.mark.parametrize("chunk", [CICP, GAMMA])
 @pytest.mark.parametrize("target", ["jpg", "webp", "tiff", "bmp"])
-def test_colours_that_another_format_cannot_say_are_a_word(tmp_path: Path, target: str, chunk: Chunk) -> None:
+def test_colours_that_another_format_cannot_express_are_a_warning(tmp_path: Path, target: str, chunk: Chunk) -> None:
     (line,) = files.write(tmp_path / f"b.{target}", files.read(png(tmp_path / "a.png", chunk)))
     assert chunk.kind.decode() in line
     assert files.write(tmp_path / f"c.{target}", files.read(png(tmp_path / "d.png", SRGB, GAMMA))) == ()

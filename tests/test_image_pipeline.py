@@ -26,7 +26,7 @@ from realesrgan.arrays import Array
 from realesrgan.errors import Cancelled, DeviceError, ImageFileError
 from realesrgan.image import compare, files, pipeline
 from realesrgan.image.files import Metadata, Picture
-from realesrgan.image.jobs import Job
+from realesrgan.image.jobs import PictureJob
 from realesrgan.image.pipeline import restore_all
 from realesrgan.outputs import part_of
 from realesrgan.restorer import FacePair, Listener, Reporter, Restorer
@@ -39,7 +39,7 @@ SILENT = Listener(lambda share: None)
 
 
 class Log(Reporter):
-    """A reporter that remembers."""
+    """A reporter that records its calls."""
 
     def __init__(self) -> None:
         self.shares: dict[str, list[float]] = {}
@@ -97,14 +97,14 @@ def ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def make_jobs(folder: Path, count: int, extension: str = "png", channels: int = 3) -> list[Job]:
+def make_jobs(folder: Path, count: int, extension: str = "png", channels: int = 3) -> list[PictureJob]:
     jobs = []
     for number in range(count):
         source = folder / f"in{number}.{extension}"
         files.write(source, Picture(picture(6, 7 + number, channels, seed=number)))
-        header = files.probe(source)
+        header = files.read_header(source)
         assert header is not None
-        jobs.append(Job(source, header, folder / "results" / f"out{number}.{extension}"))
+        jobs.append(PictureJob(source, header, folder / "results" / f"out{number}.{extension}"))
     return jobs
 
 
@@ -115,7 +115,7 @@ def twice(frame: Array, listener: Listener) -> Array:
     return np.asarray(np.iinfo(frame.dtype).max - bigger)
 
 
-def written(jobs: Sequence[Job]) -> list[str]:
+def written(jobs: Sequence[PictureJob]) -> list[str]:
     return [job.source.name for job in jobs if job.target.exists()]
 
 
@@ -159,9 +159,9 @@ def test_as_many_pictures_come_out_as_went_in_and_each_is_what_the_function_make
 def test_depth_channels_and_metadata_go_through(tmp_path: Path, log: Log, channels: int, depth: type) -> None:
     source = tmp_path / "a.png"
     files.write(source, Picture(picture(6, 7, channels, depth), Metadata(pixels_per_mm=(10.0, 10.0))))
-    header = files.probe(source)
+    header = files.read_header(source)
     assert header is not None
-    restore_all([Job(source, header, tmp_path / "b.png")], [twice], log)
+    restore_all([PictureJob(source, header, tmp_path / "b.png")], [twice], log)
     result = files.read(tmp_path / "b.png")
     assert np.array_equal(result.pixels, twice(files.read(source).pixels, SILENT))
     assert result.pixels.dtype == depth
@@ -170,7 +170,7 @@ def test_depth_channels_and_metadata_go_through(tmp_path: Path, log: Log, channe
 
 def test_folders_of_results_are_made(tmp_path: Path, log: Log) -> None:
     (job,) = make_jobs(tmp_path, 1)
-    deep = Job(job.source, job.header, tmp_path / "x" / "y" / "z.png")
+    deep = PictureJob(job.source, job.header, tmp_path / "x" / "y" / "z.png")
     restore_all([deep], [twice], log)
     assert written([deep]) == ["in0.png"]
 
@@ -184,33 +184,33 @@ def test_quality_reaches_the_files(tmp_path: Path, log: Log) -> None:
     assert sizes[0] < sizes[1]
 
 
-def test_what_a_restorer_says_of_its_progress_is_passed_on(tmp_path: Path, log: Log) -> None:
+def test_the_progress_of_a_restorer_is_passed_on(tmp_path: Path, log: Log) -> None:
     restore_all(make_jobs(tmp_path, 2), [twice], log)
     assert log.shares == {"in0.png": [0.5], "in1.png": [0.5]}
 
 
-def break_file(jobs: Sequence[Job]) -> None:
+def break_file(jobs: Sequence[PictureJob]) -> None:
     jobs[1].source.write_bytes(jobs[1].source.read_bytes()[:60])
 
 
-def remove_file(jobs: Sequence[Job]) -> None:
+def remove_file(jobs: Sequence[PictureJob]) -> None:
     jobs[1].source.unlink()
 
 
-def block_target(jobs: Sequence[Job]) -> None:
+def block_target(jobs: Sequence[PictureJob]) -> None:
     jobs[1].target.mkdir(parents=True)
 
 
-def block_folder(jobs: Sequence[Job]) -> None:
+def block_folder(jobs: Sequence[PictureJob]) -> None:
     jobs[1].target.parent.mkdir()
     (jobs[1].target.parent / "file").touch()
-    jobs[1] = Job(jobs[1].source, jobs[1].header, jobs[1].target.parent / "file" / "out.png")  # type: ignore[index]
+    jobs[1] = PictureJob(jobs[1].source, jobs[1].header, jobs[1].target.parent / "file" / "out.png")  # type: ignore[index]
 
 
 @pytest.mark.parametrize("spoil", [break_file, remove_file, block_target, block_folder])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_picture_that_fails_is_reported_and_the_rest_goes_on(
-    tmp_path: Path, log: Log, workers: int, spoil: Callable[[Sequence[Job]], None]
+    tmp_path: Path, log: Log, workers: int, spoil: Callable[[Sequence[PictureJob]], None]
 ) -> None:
     jobs = make_jobs(tmp_path, 4)
     spoil(jobs)
@@ -593,7 +593,7 @@ def test_progress_is_in_pixels_of_the_input_and_facts_say_size_faces_and_time(tm
     assert log.facts["in1.png"].startswith("16×12, 0.")
 
 
-def test_what_reading_and_writing_have_to_say_reaches_the_reporter_with_the_name(
+def test_messages_of_reading_and_writing_reach_the_reporter_with_the_name(
     tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (job,) = make_jobs(tmp_path, 1)

@@ -1,4 +1,4 @@
-"""The table of models against the published facts, written down here a second time."""
+"""The table of models against an independent copy of the published facts."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_model_is_found_by_its_name_with_and_without_pth(name):
         ("realesr-general-v3.pth", "realesr-general-x4v3"),
     ],
 )
-def test_a_wrong_name_is_answered_with_the_nearest_and_with_all(wrong, meant):
+def test_a_wrong_name_is_refused_with_the_nearest_and_all_names(wrong, meant):
     with pytest.raises(UsageError, match=re.escape(f"no model named {wrong}. Did you mean {meant}?")) as caught:
         find_model(wrong)
     assert all(name in str(caught.value) for name in MODELS)
@@ -155,7 +155,7 @@ def test_a_published_address_gives_the_file_that_can_be_checked():
         assert published_file(file.url) is file
 
 
-def test_another_address_gives_a_file_that_nobody_can_check():
+def test_another_address_gives_a_file_that_cannot_be_verified():
     file = published_file("https://example.org/models/mine.safetensors?download=true")
     assert file.name.endswith("_mine.safetensors")
     assert (file.size_bytes, file.sha256, file.bundled) == (None, None, None)

@@ -1,4 +1,4 @@
-"""Results appear whole: what is being written has a name of its own, and what is left over is cleared away."""
+"""Results appear whole: a file being written has another name, and leftovers are removed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_only_parts_of_processes_that_have_ended_are_removed(tmp_path: Path) -> 
     assert set(tmp_path.iterdir()) == {mine, running, elsewhere, *others}
 
 
-def test_a_part_that_cannot_be_removed_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_cannot_be_removed_is_not_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     as_of(part_of(tmp_path / "b.png"), dead_process()).mkdir()
     remove_stale_parts([tmp_path])
     assert len(list(tmp_path.iterdir())) == 1

@@ -68,7 +68,7 @@ def test_the_published_face_restorer_takes_this_upsampler_and_gives_the_same_pic
 
 def test_any_upsampler_with_the_published_interface_makes_the_background() -> None:
     class Theirs:
-        """The published signature, and its habit of returning more than the picture."""
+        """The published signature, which returns more than the picture."""
 
         def enhance(self, img: Array, outscale: Any = None, alpha_upsampler: str = "realesrgan") -> tuple[Array, str]:
             return np.repeat(np.repeat(img, outscale, 0), outscale, 1), "RGB"

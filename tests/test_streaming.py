@@ -60,7 +60,7 @@ def noise(height: int, width: int, batch: int = 1, dtype: torch.dtype = torch.fl
 
 
 def streamed(network: nn.Module, x: Tensor, strip: int, **options) -> Tensor:
-    """The whole result of `stream`, which has to come, and to read, row after row."""
+    """The whole result of `stream`, after checking that it reads and yields row after row."""
     rows_read, rows_written, parts = 0, 0, []
 
     def read(top: int, bottom: int) -> Tensor:
@@ -78,7 +78,7 @@ def streamed(network: nn.Module, x: Tensor, strip: int, **options) -> Tensor:
 
 
 def used_memory(network: nn.Module, height: int, width: int, strip: int) -> int:
-    """Bytes at the peak of `stream`, of a picture that is made as it is read and forgotten as it is written."""
+    """Peak bytes of `stream` over a picture that is never held: made as it is read, dropped as it is yielded."""
     with LiveMemory() as memory:
         for rows in stream(network, height, width, strip, lambda top, bottom: torch.zeros(1, 3, bottom - top, width)):
             del rows  # before the next ones are computed, as the engine does
@@ -87,7 +87,7 @@ def used_memory(network: nn.Module, height: int, width: int, strip: int) -> int:
 
 
 class LiveMemory(TorchDispatchMode):
-    """Counts the bytes of all tensors that torch makes and that are still there."""
+    """Counts the bytes of all tensors that torch has made and that still exist."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ def test_streamed_is_whole_for_a_compact_network_of_any_scale_activation_size_an
         torch.testing.assert_close(streamed(network, x, strip), network(x), rtol=0, atol=1e-12)
 
 
-def test_networks_of_another_kind_are_not_claimed():
+def test_networks_of_another_kind_cannot_be_streamed():
     assert can_stream(rrdbnet())
     assert can_stream(compact())
     assert not can_stream(nn.Conv2d(3, 3, 3))
@@ -176,7 +176,7 @@ def test_sums_are_rounded_only_where_the_whole_picture_rounds_them():
     torch.testing.assert_close(streamed(network, x, 4), network(x), rtol=0, atol=2e-3 * float(network(x).abs().max()))
 
 
-def test_a_network_that_is_half_as_a_whole_gives_halves():
+def test_a_network_cast_to_half_as_a_whole_gives_half():
     network = rrdbnet().to(torch.bfloat16)
     x = noise(9, 7, dtype=torch.bfloat16)
     result, whole = streamed(network, x, 4), network(x)
@@ -207,7 +207,7 @@ def test_no_step_is_larger_than_a_strip_and_none_computes_a_row_twice(build, hei
 
 
 @pytest.mark.parametrize("spec", [RRDBNetSpec(), RRDBNetSpec(scale=2, num_block=2), SRVGGNetCompactSpec()], ids=str)
-def test_the_work_told_is_the_networks(spec):
+def test_the_work_reported_is_the_networks(spec):
     spec = type(spec)(**{**vars(spec), "num_feat": 8})
     told: list[int] = []
     streamed(spec.build(), noise(12, 4), 5, on_work=told.append)
@@ -236,7 +236,7 @@ def test_memory_does_not_grow_with_the_height(network, mixed):
     ],
     ids=["mixed x4", "fp32 x2", "mixed compact", "fp32 compact"],
 )
-def test_the_memory_foretold_is_the_memory_used(network, strip):
+def test_the_memory_predicted_is_the_memory_used(network, strip):
     used = used_memory(network.to(memory_format=torch.channels_last), 120 if strip <= 8 else 240, 4, strip)
     # At the picture's end a chain of layers keeps a third row each, which counts where strips are that low.
     least = 0.85 if strip == 4 and isinstance(network, SRVGGNetCompact) else 0.9

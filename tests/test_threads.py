@@ -1,4 +1,4 @@
-"""Threads that stop together: what is left of them after an interruption at the worst moment."""
+"""Threads that stop together, even when interrupted at the worst moment."""
 
 from __future__ import annotations
 

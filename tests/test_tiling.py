@@ -40,7 +40,7 @@ def test_cores_cover_every_pixel_exactly_once(cuts):
         assert (times_covered == 1).all(), (height, width, *cut)
 
 
-def test_cores_are_never_larger_than_the_tile_asked_for(cuts):
+def test_cores_are_never_larger_than_the_requested_tile(cuts):
     for (_, _, tile, *_), tiles in cuts:
         assert tile == 0 or all(max(piece.core.height, piece.core.width) <= tile for piece in tiles)
 
@@ -52,7 +52,7 @@ def test_what_the_network_sees_contains_the_core_and_stays_inside_the_picture(cu
             assert 0 <= padded.left <= core.left < core.right <= padded.right <= width
 
 
-def test_what_the_network_sees_reaches_the_whole_pad_or_the_border(cuts):
+def test_what_the_network_sees_extends_by_the_whole_pad_or_to_the_border(cuts):
     for (height, width, _, pad, _), tiles in cuts:
         for core, padded in ((tile.core, tile.padded) for tile in tiles):
             assert padded.top <= max(0, core.top - pad)

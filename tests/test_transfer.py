@@ -1,4 +1,4 @@
-"""To and from a device: everything arrives, in order, and nothing is read before it has. A GPU is played by the CPU."""
+"""Transfers to and from a device: all tensors arrive, in order, none is read early. The CPU plays the GPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CUDA = torch.device("cuda", 0)
 
 
 class OnGpu(torch.Tensor):
-    """A tensor that says it lies on a GPU."""
+    """A tensor that claims to be on a GPU."""
 
     device = CUDA
 
@@ -27,7 +27,7 @@ def on_gpu(values: list[int]) -> torch.Tensor:
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Copies into pinned memory that only happen when their event is waited for; gives what was done, in order."""
+    """Copies into pinned memory that only happen when their event is waited for; the list says what was done."""
     done: list[str] = []
     begun: list[tuple[torch.Tensor, torch.Tensor]] = []
 
@@ -99,7 +99,7 @@ def test_to_a_cpu_nothing_is_copied() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_what_is_computed_on_a_side_stream_comes_after_what_was_asked_before_and_before_what_is_asked_after(
+def test_work_on_a_side_stream_comes_after_what_was_queued_before_and_before_what_is_queued_after(
     monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     order: list[str] = []

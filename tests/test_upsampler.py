@@ -191,11 +191,11 @@ def test_asking_for_the_networks_own_scale_changes_nothing(load):
 
 
 @pytest.mark.parametrize("kind", RRDBNETS)
-def test_tiles_equal_the_whole_picture_when_the_pad_covers_the_reach(load, kind):
+def test_tiles_equal_the_whole_picture_when_the_pad_covers_the_receptive_radius(load, kind):
     image = picture(30, 41)
-    reach = 20 * MULTIPLES[kind]
+    radius = 20 * MULTIPLES[kind]
     whole = load(kind).enhance(image)[0]
-    assert difference(load(kind, tile=16, tile_pad=reach).enhance(image)[0], whole) <= 1
+    assert difference(load(kind, tile=16, tile_pad=radius).enhance(image)[0], whole) <= 1
     assert difference(load(kind, tile=16, tile_pad=0).enhance(image)[0], whole) > 1
 
 
@@ -415,18 +415,18 @@ def test_attributes_set_after_construction_are_followed_as_published(files):
 
 
 @pytest.mark.parametrize("image", [None, [1, 2], "a.png", torch.zeros(3, 4, 4, dtype=torch.uint8), cv2.UMat(4, 4, 0)])
-def test_what_is_no_array_is_refused_by_its_kind(load, image):
+def test_what_is_not_an_array_is_refused_with_its_type(load, image):
     with pytest.raises(ValueError, match=f"a picture is a NumPy array, not {type(image).__name__}"):
         load("srvgg").enhance(image)
 
 
-def test_none_is_told_where_it_comes_from(load):
+def test_none_is_refused_with_where_it_comes_from(load):
     with pytest.raises(ValueError, match="cv2.imread gives None"):
         load("srvgg").enhance(None)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_samples_that_are_no_numbers_are_refused(load, value):
+def test_samples_that_are_not_finite_are_refused(load, value):
     image = picture(9, 8).astype(np.float32)
     image[3, 4, 1] = value
     with pytest.raises(ValueError, match="infinite or not numbers"):
@@ -456,13 +456,13 @@ def test_values_of_another_kind_are_refused_with_the_option_that_has_them(load, 
 
 
 @pytest.mark.parametrize("scale", ["4", 4.5])
-def test_a_scale_that_is_no_whole_number_is_refused_as_that(files, scale):
+def test_a_scale_that_is_not_a_whole_number_is_refused_as_that(files, scale):
     with pytest.raises(UsageError, match="scale .*: must be a whole number"):
         RealESRGANer(scale, files["srvgg"], device="cpu")
 
 
 @pytest.mark.parametrize("path", [None, [], [None], 5])
-def test_weights_that_are_no_path_are_refused(path):
+def test_weights_that_are_not_a_path_are_refused(path):
     with pytest.raises(UsageError, match="give the path of a weights file"):
         RealESRGANer(4, path, device="cpu")
 
@@ -472,7 +472,7 @@ def test_a_gpu_number_without_cuda_falls_back_as_published_and_a_device_by_name_
     assert RealESRGANer(4, files["srvgg"], gpu_id=0).device.type != "cuda"
     with pytest.raises(DeviceError, match="gpu_id cuda: .*CUDA"):
         RealESRGANer(4, files["srvgg"], device="cuda")
-    with pytest.raises(UsageError, match="gpu names no device"):
+    with pytest.raises(UsageError, match="gpu is not a device"):
         RealESRGANer(4, files["srvgg"], device="gpu")
 
 
@@ -492,7 +492,7 @@ def test_a_given_model_is_filled_and_used(load, files):
 
 
 class Gain(nn.Module):
-    """Somebody else's network: enlarges ×3 and multiplies by a learnt number."""
+    """A network unknown to this project: enlarges ×3 and multiplies by a learnt number."""
 
     def __init__(self, gain: float) -> None:
         super().__init__()
@@ -503,14 +503,14 @@ class Gain(nn.Module):
 
 
 @pytest.mark.parametrize("tile", [0, 5])
-def test_somebody_elses_network_works_at_the_scale_given(tmp_path, tile):
+def test_an_unknown_network_works_at_the_scale_given(tmp_path, tile):
     path = save_weights(Gain(1.0), tmp_path / "gain.pth")
     upsampler = RealESRGANer(3, path, model=Gain(0.5), tile=tile, device="cpu")
     image = picture(9, 8, 4)
     assert np.array_equal(upsampler.enhance(image)[0], image.repeat(3, 0).repeat(3, 1))
 
 
-def test_somebody_elses_network_needs_a_scale(tmp_path):
+def test_an_unknown_network_needs_a_scale(tmp_path):
     path = save_weights(Gain(1.0), tmp_path / "gain.pth")
     with pytest.raises(UsageError, match="give the scale"):
         RealESRGANer(None, path, model=Gain(1.0), device="cpu")
@@ -536,7 +536,7 @@ def test_two_files_are_blended_key_by_key(tmp_path, share):
 @pytest.mark.parametrize(
     ("count", "shares"), [(2, [0.5, 0.6]), (2, [1.0]), (2, None), (1, [1.0, 0.0]), (3, [0.2, 0.3, 0.5])]
 )
-def test_shares_that_make_no_whole_are_refused(files, count, shares):
+def test_shares_that_do_not_sum_to_one_are_refused(files, count, shares):
     with pytest.raises(UsageError, match="two weights files .* two shares that add up to 1"):
         RealESRGANer(4, [files["srvgg"]] * count, shares, device="cpu")
 

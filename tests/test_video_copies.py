@@ -1,4 +1,4 @@
-"""Every other stream of a video comes along, whatever its clock, its codec, its channels and its damage."""
+"""Every other stream of a video is kept, whatever its clock, codec, channels and damage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from realesrgan.video.stream_copy import RisingTimes
 
 
 def remuxed(path: Path, target: Path, change: Any = lambda number, packet: None) -> Path:
-    """The packets of a file in another, each after `change(its number among those of sound, itself)`."""
+    """Copy the packets of a file into another, each through `change(number among those of sound, packet)`."""
     with av.open(str(path)) as original, av.open(str(target), "w") as output:
         streams = {s.index: output.add_stream_from_template(s, opaque=True) for s in original.streams}
         number = 0
@@ -145,7 +145,7 @@ def test_sound_of_a_part_joined_on_keeps_with_its_picture() -> None:
 
 
 class _At:
-    """A packet with a place in a file, which one made by hand has not."""
+    """A packet with a position in a file, which a constructed one lacks."""
 
     def __init__(self, packet: Any, pos: int) -> None:
         self.__dict__["_packet"], self.__dict__["pos"] = packet, pos
@@ -248,7 +248,7 @@ def test_lossless_sound_stays_lossless_where_the_container_allows(tmp_path: Path
 
 @pytest.mark.parametrize("layout", ["mono", "stereo", "2.1", "3.0", "quad", "4.0", "5.0", "5.1", "6.1", "7.1"])
 @pytest.mark.parametrize(("extension", "codec"), [("mp4", "libx264"), ("webm", "libvpx-vp9")])
-def test_sound_that_says_only_how_many_channels_it_has_is_encoded(
+def test_sound_with_a_channel_count_but_no_layout_is_encoded(
     tmp_path: Path, layout: str, extension: str, codec: str
 ) -> None:
     run = Run(
@@ -321,7 +321,7 @@ def test_damaged_sound_is_silent_there_and_keeps_its_time(tmp_path: Path) -> Non
     assert np.abs(sound[6 * 4608 : 7 * 4608]).max() > 0.1
 
 
-def test_sound_of_which_nothing_decodes_is_left_out_and_said(tmp_path: Path) -> None:
+def test_sound_of_which_nothing_decodes_is_left_out_and_reported(tmp_path: Path) -> None:
     path = spoiled(with_sound(tmp_path / "a.mkv", "flac"), None)
     run = Run(path, extension="mp4")
     assert run.copies.count == 0
@@ -377,7 +377,7 @@ def test_a_stream_that_fails_half_way_is_left_out_and_the_others_stay(
     assert packets_of(run.path, "audio") == packets_of(path, "audio")[:1]
 
 
-def test_a_plan_for_a_file_that_is_gone_is_an_error_of_that_file(tmp_path: Path) -> None:
+def test_a_plan_for_a_file_that_no_longer_exists_is_an_error_of_that_file(tmp_path: Path) -> None:
     path = Clip(moving(5), sounds=[Sound()]).write(tmp_path / "a.mp4")
     source = probe(path)
     path.unlink()

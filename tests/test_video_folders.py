@@ -59,7 +59,7 @@ def test_a_frame_whose_header_is_damaged_is_refused_before_any_work(tmp_path: Pa
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_a_damaged_frame_repeats_the_one_before_if_that_is_asked_for(tmp_path: Path, how: str) -> None:
+def test_with_repeat_damaged_a_damaged_frame_repeats_the_one_before(tmp_path: Path, how: str) -> None:
     whole = list(probe(frames_in(tmp_path)).frames())
     spoil(tmp_path / "f3.png", how)
     spoil(tmp_path / "f4.png", how)
@@ -95,7 +95,7 @@ def test_frames_come_in_natural_order(tmp_path: Path) -> None:
     assert [path.name for path in source.files()] == ["f1.png", "f2.png", "f10.png", "f010b.png", "g.png", "g1.png"]
 
 
-def test_what_is_no_picture_by_name_and_content_is_no_frame(tmp_path: Path) -> None:
+def test_what_is_not_a_picture_by_name_or_content_is_not_a_frame(tmp_path: Path) -> None:
     frames_in(tmp_path)
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / ".f9.png.part").write_text("junk")
@@ -129,7 +129,7 @@ def test_extensions_are_in_lower_case_and_none_is_of_pictures_only() -> None:
     "pictures",
     [("cover.jpg",), ("folder.jpg", "poster.png"), ("e1.jpg", "e2.jpg"), ("thumb1.jpg", "fanart.jpg"), ("a1.png",)],
 )
-def test_covers_do_not_keep_videos_from_being_restored_and_are_told(tmp_path: Path, pictures: tuple[str, ...]) -> None:
+def test_covers_keep_no_video_from_being_restored_and_are_reported(tmp_path: Path, pictures: tuple[str, ...]) -> None:
     touch(tmp_path, "e1.mkv", "e2.mkv", *pictures)
     assert expanded(tmp_path) == ["e1.mkv", "e2.mkv"]
     (remark,) = expand(tmp_path).remarks
@@ -154,7 +154,7 @@ def test_animations_are_videos_and_still_pictures_of_the_same_format_are_not(tmp
     assert expanded(stills) == ["stills"]
 
 
-def test_what_is_no_folder_of_videos_stands_for_itself(tmp_path: Path) -> None:
+def test_what_is_not_a_folder_of_videos_stands_for_itself(tmp_path: Path) -> None:
     for path in (
         tmp_path,
         tmp_path / "missing",

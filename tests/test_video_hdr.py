@@ -16,7 +16,7 @@ from clips import BT2020, PQ, Clip, flat
 from test_video_writer import Run
 
 from realesrgan.video.probe import probe
-from realesrgan.video.request import Request, plan
+from realesrgan.video.request import Request, plan_job
 from realesrgan.video.sources.hdr import Hdr, Mastering, hdr_of
 
 SCREEN = Mastering(
@@ -47,7 +47,7 @@ def close(one: Mastering | None, other: Mastering) -> bool:
     return all(float(a) == pytest.approx(float(b), abs=1e-3) for a, b in pairs)
 
 
-def test_what_a_file_says_is_read(tmp_path: Path) -> None:
+def test_static_metadata_is_read(tmp_path: Path) -> None:
     assert probe(hdr_clip(tmp_path / "a.mkv")).hdr == Hdr(SCREEN, LEVELS)
     assert probe(hdr_clip(tmp_path / "b.mkv", X265)).hdr == Hdr(SCREEN, None)
     assert probe(hdr_clip(tmp_path / "c.mkv", "log-level=error")).hdr is None
@@ -81,11 +81,11 @@ def test_the_default_encoder_keeps_depth_and_tags(tmp_path: Path, tags: dict[str
     assert (result.depth_bits, result.colour.tags) == (10, tags)
 
 
-def test_what_an_encoder_cannot_say_is_told(tmp_path: Path) -> None:
+def test_what_an_encoder_cannot_write_is_reported(tmp_path: Path) -> None:
     path = hdr_clip(tmp_path / "a.mkv")
     lines = {}
     for codec in ("libx265", "libvpx-vp9"):
-        lines[codec] = [line for line in plan(path, Request(codec=codec)).facts() if "mastering" in line]
+        lines[codec] = [line for line in plan_job(path, Request(codec=codec)).facts() if "mastering" in line]
     assert lines["libx265"] == []
     (line,) = lines["libvpx-vp9"]
     assert "mastering-display and light-level data are lost: libvpx-vp9" in line
@@ -114,5 +114,5 @@ def test_nonsense_reaches_no_encoder(numbers: list[int]) -> None:
     assert hdr_of(side_data("CONTENT_LIGHT_LEVEL", struct.pack("=2I", 0, 0))) is None
 
 
-def test_data_that_change_with_the_scene_are_noticed() -> None:
+def test_dynamic_metadata_is_noticed() -> None:
     assert hdr_of(side_data("DYNAMIC_HDR_PLUS", b"")) == Hdr(dynamic=True)

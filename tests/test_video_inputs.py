@@ -117,7 +117,7 @@ def test_pictures_of_an_animated_webp_are_its_own_for_as_long_as_it_says(tmp_pat
         assert np.array_equal(frame.pixels[..., ::-1], strip[48 * number : 48 * (number + 1)])
 
 
-def test_transparency_of_an_animated_webp_is_told_and_dropped(tmp_path: Path) -> None:
+def test_transparency_of_an_animated_webp_is_reported_and_dropped(tmp_path: Path) -> None:
     path = webp(tmp_path, bands=4)
     assert probe(path).has_alpha
     assert {frame.pixels.shape for frame in read(path)[0]} == {(48, 64, 3)}

@@ -24,7 +24,7 @@ X264 = {"crf": "5", "x264-params": "tff=1"}
 
 
 def bars(count: int, *, fields: bool, width: int = 128, height: int = 48) -> list[av.VideoFrame]:
-    """A bright bar that moves to the right, each frame of two fields or of one moment."""
+    """A bright bar that moves to the right; each frame is two fields or one moment."""
     frames = []
     for number in range(count):
         picture = np.full((height, width, 3), 60, np.uint8)

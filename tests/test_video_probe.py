@@ -17,7 +17,7 @@ from realesrgan.video.probe import probe
 from realesrgan.video.sources.container import ContainerSource
 
 
-def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
+def test_the_name_of_a_file_means_nothing(tmp_path: Path) -> None:
     clip = Clip(moving(5)).write(tmp_path / 'it\'s a "clip" ü.txt', "mpegts")
     source = probe(clip)
     assert isinstance(source, ContainerSource)
@@ -46,8 +46,8 @@ def test_a_relative_name_is_a_file_whatever_it_looks_like(
     assert len(list(probe(Path(name)).frames())) == 3
 
 
-def test_transparency_of_vp9_is_told(tmp_path: Path) -> None:
-    """It is in a stream of its own, which FFmpeg does not decode."""
+def test_transparency_of_vp9_is_noticed(tmp_path: Path) -> None:
+    """It is in a separate stream, which FFmpeg does not decode."""
     clip = Clip(moving(2, pixel_format="yuva420p"), codec="libvpx-vp9", pixel_format="yuva420p", options={})
     assert probe(clip.write(tmp_path / "a.webm")).has_alpha
     opaque = Clip(moving(2), codec="libvpx-vp9", options={})
@@ -55,7 +55,7 @@ def test_transparency_of_vp9_is_told(tmp_path: Path) -> None:
 
 
 def test_a_matroska_file_that_starts_late_is_as_long_as_it_plays(tmp_path: Path) -> None:
-    """What it says is where it ends."""
+    """Its DURATION tag is an end, not a length."""
     source = probe(Clip(moving(30), times=range(1500, 1530)).write(tmp_path / "a.mkv"))
     reading = source.frames()
     assert len(list(reading)) == 30
@@ -64,7 +64,7 @@ def test_a_matroska_file_that_starts_late_is_as_long_as_it_plays(tmp_path: Path)
 
 
 def test_frames_before_0_in_matroska_keep_their_pace(tmp_path: Path) -> None:
-    """They come without a time, so that the start of the video follows from the first one that has one."""
+    """They have no time, so the start of the video follows from the first frame that has one."""
     path = Clip(moving(30), options={"bf": "0"}).write(tmp_path / "a.mkv")
     source = probe(remuxed(path, tmp_path / "b.mkv", later=-600))
     frames = list(source.frames())
@@ -86,7 +86,7 @@ def test_depth_colour_and_streams_are_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("height", "matrix"), [(48, 5), (720, 1)])
-def test_colour_that_is_not_said_is_what_players_assume(tmp_path: Path, height: int, matrix: int) -> None:
+def test_untagged_colour_is_what_players_assume(tmp_path: Path, height: int, matrix: int) -> None:
     source = probe(Clip([flat((100, 128, 128), height=height)]).write(tmp_path / "a.mkv"))
     assert (source.colour.space, source.colour.full_range) == (matrix, False)
 
@@ -110,7 +110,7 @@ def test_a_folder_of_unequal_frames_is_refused_and_two_are_named(tmp_path: Path)
         probe(tmp_path)
 
 
-def test_what_is_no_video_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_what_is_not_a_video_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("not a video " * 50)
     (tmp_path / "folder").mkdir()

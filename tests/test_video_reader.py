@@ -90,7 +90,7 @@ def test_more_than_8_bits_stay_more(tmp_path: Path) -> None:
     assert means[0] < means[1] < means[2]
 
 
-def test_equal_frames_are_told_and_share_their_pixels(tmp_path: Path) -> None:
+def test_equal_frames_are_marked_and_share_their_pixels(tmp_path: Path) -> None:
     pictures = moving(3)
     shown = [pictures[0], pictures[0], pictures[1], pictures[1], pictures[1], pictures[2]]
     frames, _, _ = read(Clip(shown, codec="ffv1", options={}).write(tmp_path / "a.mkv"))
@@ -98,8 +98,8 @@ def test_equal_frames_are_told_and_share_their_pixels(tmp_path: Path) -> None:
     assert frames[3].pixels is frames[2].pixels
 
 
-def test_a_packet_without_content_says_once_more_and_is_no_damage(tmp_path: Path) -> None:
-    """As Theora's encoder writes for pictures that stay."""
+def test_an_empty_packet_is_a_repeat_and_not_damage(tmp_path: Path) -> None:
+    """As Theora's encoder writes them for unchanged frames."""
     path = Clip(moving(8), codec="ffv1", options={}).write(tmp_path / "a.nut")
     frames, losses, source = read(remuxed(path, tmp_path / "b.nut", {3: b"", 4: b""}))
     assert [frame.pts * source.time_base for frame in frames] == [Fraction(number, 25) for number in range(8)]
@@ -109,7 +109,7 @@ def test_a_packet_without_content_says_once_more_and_is_no_damage(tmp_path: Path
 
 
 def test_of_mpeg_4_in_avi_the_order_of_frames_counts_and_not_guessed_times() -> None:
-    """FFmpeg's guesses for XviD's B-frames are not even in order; what it says of when each came out is."""
+    """FFmpeg's guessed times of XviD's B-frames are not even in order; its decoding times are."""
     timestamps = timestamps_of("avi", "mpeg4")
     frames = moving(5)
     for frame, pts, dts in zip(frames, (3, 4, 6, 5, 7), (3, 4, 5, 6, 7), strict=True):
@@ -119,7 +119,7 @@ def test_of_mpeg_4_in_avi_the_order_of_frames_counts_and_not_guessed_times() -> 
 
 
 @pytest.mark.parametrize("bframes", [0, 2])
-def test_a_clock_that_starts_anew_goes_on(tmp_path: Path, bframes: int) -> None:
+def test_a_clock_that_starts_over_is_continued(tmp_path: Path, bframes: int) -> None:
     """Recordings put end to end; each frame lasts as long as in its recording."""
     options = X264 | {"bf": str(bframes), "g": "10"}
     long = Clip(moving(60), options=options).write(tmp_path / "long.ts")
@@ -136,7 +136,7 @@ def test_a_clock_that_starts_anew_goes_on(tmp_path: Path, bframes: int) -> None:
         assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(rest, whole[index:], strict=True))
 
 
-def test_a_little_jitter_of_the_clock_is_no_new_clock(tmp_path: Path) -> None:
+def test_a_little_jitter_of_the_clock_is_not_a_new_clock(tmp_path: Path) -> None:
     overlapping = [Clip(moving(10), times=range(begin, begin + 10), options=INTRA) for begin in (0, 9)]
     parts = [clip.write(tmp_path / f"{number}.ts") for number, clip in enumerate(overlapping)]
     frames, _, source = read(end_to_end(parts, tmp_path / "a.ts"))
@@ -145,7 +145,7 @@ def test_a_little_jitter_of_the_clock_is_no_new_clock(tmp_path: Path) -> None:
 
 
 def test_after_a_broken_packet_only_what_came_before_the_next_key_frame_is_filled_in(tmp_path: Path) -> None:
-    """Packets that show nothing are as many after damage as before it: what reads on later sees no damage at all."""
+    """Damage does not change how many packets show nothing, so reading from a later point sees no damage at all."""
     path = corrupted(Clip(moving(40), options=INTRA).write(tmp_path / "a.mkv"), 8)
     whole, losses, source = read(path)
     assert len(whole) == 40
@@ -183,7 +183,7 @@ def test_what_is_left_of_a_truncated_file_is_read_and_the_loss_measured(
     assert losses.missing_s == pytest.approx((40 - len(frames)) / 25, abs=0.05)
 
 
-def test_sound_that_lasts_longer_than_the_picture_is_no_loss(tmp_path: Path) -> None:
+def test_sound_that_lasts_longer_than_the_picture_is_not_a_loss(tmp_path: Path) -> None:
     whole = Clip(moving(25), sounds=[Sound()]).write(tmp_path / "whole.mkv")
     path = tmp_path / "long.ts"
     with av.open(str(whole)) as source, av.open(str(path), "w") as output:

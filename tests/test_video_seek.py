@@ -42,7 +42,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def clip(path: Path, facts: dict[str, Any]) -> Path:
-    """Frames at uneven times, where the kind of file can have them."""
+    """Frames at uneven times, if the kind of file can have them."""
     frames = moving(COUNT, pixel_format=facts.get("pixel_format", "yuv420p"))
     if path.suffix in (".mp4", ".mkv", ".webm"):
         sums = itertools.accumulate(itertools.islice(itertools.cycle(STEPS), COUNT - 1), initial=0)

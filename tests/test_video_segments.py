@@ -1,4 +1,4 @@
-"""A job that was stopped, however, ends with the frames and packets of one that was not."""
+"""However a job is stopped, it ends with the same frames and packets as one that was not."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def same(a: Path, b: Path) -> bool:
 
 @pytest.mark.parametrize("stopped_after", [0, 1, 4, 9, 13])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_stopped_and_taken_up_again_is_never_stopped(
+def test_a_resumed_job_ends_like_one_that_was_never_stopped(
     clip: Path, tmp_path: Path, stopped_after: int, workers: int
 ) -> None:
     whole = opened(tmp_path / "whole")
@@ -110,7 +110,7 @@ def test_stopped_and_taken_up_again_is_never_stopped(
     assert same(finish(clip, again, "again.mkv"), finish(clip, whole, "whole.mkv"))
 
 
-def test_stopped_three_times_is_never_stopped(clip: Path, tmp_path: Path) -> None:
+def test_a_job_resumed_three_times_ends_like_one_that_was_never_stopped(clip: Path, tmp_path: Path) -> None:
     whole = opened(tmp_path / "whole")
     run(clip, whole)
     for _ in range(3):
@@ -123,7 +123,7 @@ def test_stopped_three_times_is_never_stopped(clip: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("stopped_after", [2, 8, 12, 20])
-def test_a_damaged_source_is_taken_up_again_the_same(tmp_path: Path, stopped_after: int) -> None:
+def test_a_damaged_source_is_resumed_the_same(tmp_path: Path, stopped_after: int) -> None:
     options = {"crf": "10", "g": "5", "bf": "0", "preset": "ultrafast"}
     clip = corrupted(Clip(moving(25), options=options).write(tmp_path / "a.mkv"), 8)
     whole = opened(tmp_path / "whole")
@@ -143,7 +143,7 @@ def test_finished_work_is_not_done_again(clip: Path, tmp_path: Path) -> None:
     assert (tally.frames, tally.done_before) == (27, 27)
 
 
-def test_another_job_starts_anew_and_says_so(tmp_path: Path) -> None:
+def test_another_job_starts_over_and_says_so(tmp_path: Path) -> None:
     assert Workspace(tmp_path / "work", {"crf": 18}).open() is None
     (tmp_path / "work" / "00000000.mkv").write_bytes(b"old")
     assert Workspace(tmp_path / "work", {"crf": 18}).open() is None
@@ -187,7 +187,7 @@ SEGMENT = {
         ),
     ],
 )
-def test_a_damaged_manifest_starts_anew_and_is_not_called_another_job(tmp_path: Path, content: str) -> None:
+def test_a_damaged_manifest_starts_over_and_is_not_called_another_job(tmp_path: Path, content: str) -> None:
     Workspace(tmp_path / "work", {}).open()
     (tmp_path / "work" / segments.MANIFEST).write_text(content)
     workspace = Workspace(tmp_path / "work", {})
@@ -241,7 +241,7 @@ def test_the_resume_point_is_the_first_frame_not_done(clip: Path, tmp_path: Path
         assert later.resume_point == ((segment.first, segment.pts[0]) if segment.first else None)
 
 
-def test_a_segment_that_is_gone_is_made_again(clip: Path, tmp_path: Path) -> None:
+def test_a_missing_segment_is_made_again(clip: Path, tmp_path: Path) -> None:
     whole = opened(tmp_path / "work")
     run(clip, whole)
     wanted = finish(clip, whole, "whole.mkv")
@@ -267,7 +267,7 @@ def test_a_segment_counts_only_when_it_is_on_the_disk(
 def test_a_segment_that_lacks_frames_does_not_count(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a full disk whose error comes too late to be told."""
+    """As on a full disk whose error comes too late to be reported."""
     mux = av.container.OutputContainer.mux
     lost: list[int] = []
 
@@ -295,7 +295,7 @@ def test_a_segment_that_lacks_frames_does_not_count(
     assert workspace.segments == []
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(VideoFileError, match="cannot be written"):
         Workspace(tmp_path / "file" / "work", {}).open()

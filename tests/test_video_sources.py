@@ -97,7 +97,7 @@ def own_source(request: pytest.FixtureRequest, tmp_path: Path) -> VideoSource:
 
 
 def told(frames: list[Frame], *, from_index: int = 0) -> list[tuple[int, int, int, bool, bytes]]:
-    """All that matters; the first of a part has no frame before it to repeat."""
+    """What to compare of frames; the first of a part has no frame before it to repeat."""
     return [
         (frame.index, frame.pts, frame.duration, frame.repeats and frame.index != from_index, frame.pixels.tobytes())
         for frame in frames[from_index:]

@@ -1,4 +1,4 @@
-"""A careful viewer could drop the result in for the original: times, colours and every other stream are its own."""
+"""The result can replace the original: times, colours and all other streams are the original's."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def twice(frame: Array, listener: Callable[[float], None]) -> Array:
 
 
 class Run:
-    """A clip taken through everything but a network."""
+    """A clip run through everything but a network."""
 
     def __init__(
         self,
@@ -258,7 +258,7 @@ def test_sound_that_mp4_does_not_hold_makes_the_default_matroska(tmp_path: Path,
 
 
 @pytest.mark.parametrize(("extension", "codec", "wanted"), [("mp4", "libx264", "aac"), ("webm", "libvpx-vp9", "opus")])
-def test_where_the_container_is_asked_for_sound_is_encoded_anew_and_said(
+def test_for_a_requested_container_sound_is_encoded_anew_and_reported(
     tmp_path: Path, extension: str, codec: str, wanted: str
 ) -> None:
     path = Clip(moving(25), sounds=[Sound("pcm_s16le", "eng")]).write(tmp_path / "a.mov")
@@ -272,7 +272,7 @@ def test_where_the_container_is_asked_for_sound_is_encoded_anew_and_said(
     assert samples == pytest.approx(48000, abs=2 * 1024)
 
 
-def test_what_the_container_asked_for_cannot_hold_is_left_out_and_said(tmp_path: Path) -> None:
+def test_what_the_requested_container_cannot_hold_is_left_out_and_reported(tmp_path: Path) -> None:
     run = Run(full(tmp_path / "a.mkv"), extension="mp4")
     assert run.plan.remarks == (
         "ssa subtitle (ger) is encoded anew as timed text: .mp4 cannot hold it",
@@ -423,7 +423,7 @@ def test_no_output_appears_before_it_is_whole(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("name", ["folder.mp4", "missing/a.mp4", "a" * 252 + ".mp4"])
-def test_a_target_that_cannot_be_written_is_told_before_any_work(tmp_path: Path, name: str) -> None:
+def test_a_target_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.mp4").mkdir()
     with pytest.raises(VideoFileError, match=re.escape(name)):
         check_target(tmp_path / name)

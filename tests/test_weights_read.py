@@ -90,7 +90,7 @@ def test_a_container_that_holds_no_tensors_is_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".bin", ".ckpt", ".safetensor", ".SAFETENSORS", ""])
-def test_the_format_is_told_from_the_content_whatever_the_name(suffix, tmp_path):
+def test_the_format_is_recognised_by_content_whatever_the_name(suffix, tmp_path):
     path = tmp_path / f"net{suffix}"
     save_file(small_state(), tmp_path / "safe")
     (tmp_path / "safe").rename(path)
@@ -287,7 +287,7 @@ def test_names_that_only_resemble_old_ones_are_left_alone():
 
 
 class OwnNetwork(nn.Module):
-    """Not one of this project's, though its layers have the names of an old ESRGAN's."""
+    """An unknown network whose layers have the names of an old ESRGAN's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -304,7 +304,7 @@ class OwnWrapper(nn.Module):
 
 
 class OwnOldESRGAN(nn.Module):
-    """What the original ESRGAN code builds, as far as its names go."""
+    """The names of the network that the original ESRGAN code builds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -314,7 +314,7 @@ class OwnOldESRGAN(nn.Module):
 
 
 @pytest.mark.parametrize("kind", [OwnNetwork, OwnWrapper, OwnOldESRGAN])
-def test_a_network_of_ones_own_gets_its_weights_under_its_own_names(kind, tmp_path):
+def test_a_network_of_the_users_own_gets_its_weights_under_its_own_names(kind, tmp_path):
     trained, fresh = kind(), kind()
     path = save_weights(trained, tmp_path / "own.pth", "params")
     loaded, spec = load_network([path], model=fresh)
@@ -351,7 +351,7 @@ def test_loading_draws_no_random_numbers(srvgg_file):
 
 
 def refusal(path: Path) -> str:
-    """What reading `path` and recognising its network ends with, in words; they name the file."""
+    """The error of reading `path` and recognising its network, after checking that it names the file."""
     with pytest.raises(WeightsError) as caught:
         recognise(read_weights(path), path.name)
     assert path.name in str(caught.value)
@@ -698,7 +698,7 @@ def test_tensors_of_a_special_kind_are_refused_as_such(make, kind, tmp_path):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_values_that_are_no_numbers_are_found_before_anything_is_computed(value, dtype, tmp_path):
+def test_values_that_are_not_finite_are_found_before_anything_is_computed(value, dtype, tmp_path):
     state = {key: tensor.to(dtype) for key, tensor in tiny_srvgg().state_dict().items()}
     state["body.4.weight"][1, 2, 0, 1] = value
     message = refusal(saved(state, tmp_path / "net.pth"))

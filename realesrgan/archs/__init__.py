@@ -1,1 +1,1 @@
-"""The networks. Each module holds one, named and keyed as in its published checkpoints."""
+"""The networks, one in each module, with the names and keys of their published checkpoints."""

@@ -1,4 +1,4 @@
-"""GFPGAN (Wang et al., arXiv:2101.04061): a U-Net reads a degraded face, a StyleGAN2 generator draws it anew."""
+"""GFPGAN (Wang et al., arXiv:2101.04061): a U-Net reads a degraded face, a StyleGAN2 generator redraws it."""
 
 from itertools import pairwise
 from os import PathLike
@@ -38,7 +38,7 @@ class ResBlock(nn.Module):
 
 
 def condition(in_channels: int, out_channels: int) -> nn.Sequential:
-    """U-Net features → the scale or the shift of the generator's features of that size."""
+    """U-Net features → a scale or a shift for the generator's features of the same size."""
     return nn.Sequential(
         nn.Conv2d(in_channels, in_channels, 3, 1, 1),
         nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
@@ -51,8 +51,8 @@ class GFPGANv1Clean(nn.Module):
 
     The released weights take out_size 512, channel_multiplier 2, input_is_latent, different_w and sft_half.
 
-    `input_is_latent` skips the generator's mapping network, `different_w` gives each of its layers a style of its own,
-    `sft_half` lets the U-Net change only half of its channels, `fix_decoder` keeps it from being trained.
+    `input_is_latent` skips the generator's mapping network, `different_w` gives each of its layers its own style,
+    `sft_half` lets the U-Net change only half of its channels, `fix_decoder` excludes it from training.
     `decoder_load_path` is a StyleGAN2 checkpoint to start training from.
     """
 
@@ -109,9 +109,9 @@ class GFPGANv1Clean(nn.Module):
         """(N, 3, out_size, out_size) RGB in [-1, 1] → the restored faces likewise, not clamped, and a list.
 
         The list holds the U-Net's own pictures from 8×8 to `out_size`, which training compares with the target; without
-        `return_rgb` it is empty. Without `randomize_noise` the stored noise is used and `x` alone decides the result.
-        `return_latents` and `weight` change nothing, as in the published network: it leaves the latents out, and the
-        weight is for other restorers called the same way.
+        `return_rgb` it is empty. Without `randomize_noise` the stored noise is used, and the result depends on `x`
+        alone. `return_latents` and `weight` are ignored, as in the published network: it returns no latents, and the
+        weight is for other restorers that are called the same way.
         """
         feat = leaky_relu(self.conv_body_first(x))
         skips = []

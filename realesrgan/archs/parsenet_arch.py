@@ -1,4 +1,4 @@
-"""ParseNet, from PSFRGAN (Chen et al., arXiv:2009.08709): tells hair, skin, eyes and so on apart in an aligned face."""
+"""ParseNet, from PSFRGAN (Chen et al., arXiv:2009.08709): segments an aligned face into hair, skin, eyes and so on."""
 
 from collections import OrderedDict
 
@@ -11,7 +11,7 @@ NEGATIVE_SLOPE = 0.2
 
 
 def plain_layer(in_channels: int, out_channels: int, stride: int = 1, bias: bool = True) -> nn.Sequential:
-    """A 3×3 convolution that sees the picture mirrored beyond its borders."""
+    """A 3×3 convolution with reflection padding."""
     conv = nn.Conv2d(in_channels, out_channels, 3, stride, 1, padding_mode="reflect", bias=bias)
     return nn.Sequential(OrderedDict(conv2d=conv))
 
@@ -23,7 +23,7 @@ def normalised_layer(in_channels: int, out_channels: int, stride: int = 1) -> nn
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions added to a shortcut, all after doubling the size (`up`) or on the way to half of it (`down`)."""
+    """Two convolutions and a shortcut, added; `up` doubles the size before them, `down` halves it by their stride."""
 
     def __init__(self, in_channels: int, out_channels: int, up: bool = False, down: bool = False) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class ParseNet(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, in_size, in_size) RGB in [-1, 1] → class logits (N, parsing_ch, out_size, out_size), and a picture.
 
-        The picture is the input cleaned, (N, 3, out_size, out_size); it served training only.
+        The picture is the cleaned input, (N, 3, out_size, out_size), which served training only.
         """
         feat = self.encoder(x)
         feat = self.decoder(feat + self.body(feat))

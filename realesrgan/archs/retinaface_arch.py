@@ -1,5 +1,5 @@
 """RetinaFace (Deng et al., arXiv:1905.00641), the face detector: boxes, confidences and landmarks relative to a grid of
-priors. What the grid is and how to decode is not known here."""
+priors. Knows neither the grid nor how to decode."""
 
 from collections.abc import Sequence
 
@@ -110,7 +110,7 @@ class ResNet50(nn.Module):
 
 
 class FPN(nn.Module):
-    """Feature pyramid: what the coarse maps know is handed down to the fine ones."""
+    """Feature pyramid network: adds coarse maps to finer ones."""
 
     def __init__(self, in_channels: Sequence[int], out_channels: int, slope: float) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class FPN(nn.Module):
 
 
 class SSH(nn.Module):
-    """Context of 3, 5 and 7 pixels side by side, the larger from stacked 3×3 convolutions (arXiv:1708.03979)."""
+    """Contexts of 3, 5 and 7 pixels, concatenated; the larger from stacked 3×3 convolutions (arXiv:1708.03979)."""
 
     def __init__(self, channels: int, slope: float) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class SSH(nn.Module):
 
 
 class Head(nn.Module):
-    """`values` numbers for each prior of one grid."""
+    """A 1×1 convolution that gives `values` numbers for each prior of a grid."""
 
     def __init__(self, channels: int, values: int) -> None:
         super().__init__()

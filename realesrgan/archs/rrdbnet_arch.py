@@ -8,7 +8,7 @@ from .precision import conv_in_own_dtype
 
 RESIDUAL_SCALE = 0.2  # of every dense block and every RRDB; keeps 23 of them stable without normalisation
 NEGATIVE_SLOPE = 0.2
-INITIAL_WEIGHT_SCALE = 0.1  # residual branches start near zero (ESRGAN, section 3.1)
+INITIAL_WEIGHT_SCALE = 0.1  # so that residual branches start near zero (ESRGAN, section 3.1)
 
 # Attribute names below are the checkpoint format: rename conv_hr and every released .pth stops loading.
 
@@ -80,7 +80,7 @@ class RRDBNet(nn.Module):
         if scale not in (4, 2, 1):
             raise ValueError(f"RRDBNet enlarges 4, 2 or 1 times, not {scale}")
         self.scale = scale
-        self.unshuffle = 4 // scale  # what follows it always enlarges 4 times
+        self.unshuffle = 4 // scale  # the layers after it always enlarge 4 times
         self.conv_first = conv3x3(num_in_ch * self.unshuffle**2, num_feat)
         self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
         self.conv_body = conv3x3(num_feat, num_feat)
@@ -91,8 +91,8 @@ class RRDBNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_in_ch, H, W) RGB in [0, 1] → (N, num_out_ch, H·scale, W·scale), not clamped."""
-        stream = x.dtype
-        shallow = conv_in_own_dtype(self.conv_first, F.pixel_unshuffle(x, self.unshuffle)).to(stream)
+        residual_dtype = x.dtype
+        shallow = conv_in_own_dtype(self.conv_first, F.pixel_unshuffle(x, self.unshuffle)).to(residual_dtype)
         feat = shallow + conv_in_own_dtype(self.conv_body, self.body(shallow))
         feat = feat.to(self.conv_up1.weight.dtype)
         feat = leaky_relu(self.conv_up1(F.interpolate(feat, scale_factor=2, mode="nearest")))

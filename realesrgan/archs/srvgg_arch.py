@@ -1,4 +1,4 @@
-"""SRVGGNetCompact, the small generator of Real-ESRGAN: all work at input resolution, one pixel-shuffle at the end."""
+"""SRVGGNetCompact, the small generator of Real-ESRGAN: it works at input resolution up to a final pixel-shuffle."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -56,7 +56,7 @@ class SRVGGNetCompact(nn.Module):
 def enlarged(x: Tensor, differences: Tensor, scale: int) -> Tensor:
     """Repeat the pixels of (N, C, H, W) `x` and add (N, C·scale², H, W) `differences` → (N, C, H·scale, W·scale).
 
-    What a pixel becomes are channels of one pixel before the shuffle, so nothing has to be repeated to be added.
+    Before the shuffle, the scale² copies of a pixel are channels of it, so broadcasting adds without repeating.
     """
     batch, channels, height, width = differences.shape
     each = differences.view(batch, channels // scale**2, scale**2, height, width)

@@ -1,7 +1,6 @@
 """The StyleGAN2 generator (Karras et al., arXiv:1912.04958) in the plain-PyTorch form that GFPGAN decodes with.
 
-It enlarges bilinearly where the original filters with an FIR kernel, and its learning-rate equalisation is multiplied
-into the weights.
+It enlarges bilinearly where the original uses an FIR filter, and learning-rate equalisation is folded into the weights.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 NEGATIVE_SLOPE = 0.2
-EPSILON = 1e-8  # under both square roots, as published
-GAIN = 2**0.5  # of a style convolution; makes up for what the leaky ReLU takes
-FIRST_SIZE = 4  # side of the learned constant from which everything grows
-FULL_WIDTH = 512  # channels up to 32×32; beyond, twice the side has half the channels
+EPSILON = 1e-8  # added under both square roots, as published
+GAIN = 2**0.5  # of a style convolution; compensates for the leaky ReLU
+FIRST_SIZE = 4  # side of the learned constant that the generator starts from
+FULL_WIDTH = 512  # channels up to 32×32; beyond, doubling the side halves them
 
 # Attribute names below are the checkpoint format: rename style_convs and every released .pth stops loading.
 
@@ -27,7 +26,7 @@ def feature_channels(size: int, channel_multiplier: float, narrow: float) -> int
 
 
 def levels(out_size: int) -> int:
-    """How often the first map is doubled to reach `out_size`.
+    """How many doublings lead from FIRST_SIZE to `out_size`.
 
     Raises:
         ValueError: no number of doublings does.
@@ -47,7 +46,7 @@ def leaky_relu(x: Tensor) -> Tensor:
 
 
 def _wide(x: Tensor) -> Tensor:
-    """As fp32 or wider: squares of half-precision numbers soon overflow."""
+    """Cast to at least fp32: squares of half-precision numbers overflow easily."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -57,13 +56,13 @@ class NormStyleCode(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, F), or (N, L, F) → the same shape.
 
-        Of one style per layer it is the layers that are averaged, not the features. It is so in the published network.
+        With a style for each layer, that averages over layers, not features, as in the published network.
         """
         return x * torch.rsqrt(_wide(x).square().mean(1, keepdim=True) + EPSILON).to(x.dtype)
 
 
 class Modulated(nn.Module):
-    """The parameters of a convolution without bias whose input channels are weighted by a style."""
+    """The parameters of a convolution without bias whose input channels are scaled by a style."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, num_style_feat: int) -> None:
         super().__init__()
@@ -75,8 +74,8 @@ class Modulated(nn.Module):
 
 
 class ModulatedConv2d(Modulated):
-    """Modulated and demodulated: each output channel is divided by the norm of its weighted kernel, so that its
-    variance does not depend on the style."""
+    """A modulated and demodulated convolution: each output channel is divided by the norm of its scaled kernel, so that
+    its variance does not depend on the style."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, num_style_feat: int, upsample: bool = False
@@ -87,13 +86,13 @@ class ModulatedConv2d(Modulated):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """(N, in_channels, H, W), (N, num_style_feat) → (N, out_channels, H, W), twice as large with `upsample`.
 
-        Weighting the input and dividing the output, not the kernel, takes one convolution for the whole batch.
+        Scaling the input and dividing the output, instead of the kernel, takes one convolution for the whole batch.
         """
         weight = self.weight[0]
         scale = _wide(self.modulation(style))
         demodulation = torch.rsqrt(scale.square() @ _wide(weight).square().sum((2, 3)).T + EPSILON)
-        # The strongest channel leaves the convolution at its final size and the others below theirs: if all waited for
-        # their demodulation, fp16 could overflow.
+        # Scaled so that the strongest channel leaves the convolution at its final size, and the others below theirs:
+        # not demodulated until after it, they could overflow fp16.
         strongest = demodulation.amin(1, keepdim=True)
         x = x * (scale * strongest).to(x.dtype)[:, :, None, None]
         if self.upsample:
@@ -103,7 +102,7 @@ class ModulatedConv2d(Modulated):
 
 
 class ModulatedPointwise(Modulated):
-    """Modulated only, with a kernel of one pixel: a small matrix for each sample."""
+    """A modulated 1×1 convolution without demodulation: a small matrix for each sample."""
 
     def __init__(self, in_channels: int, out_channels: int, num_style_feat: int) -> None:
         super().__init__(in_channels, out_channels, 1, num_style_feat)
@@ -127,7 +126,7 @@ class StyleConv(nn.Module):
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """(N, in_channels, H, W), (N, num_style_feat) → (N, out_channels, H, W), twice as large with `upsample`.
 
-        `noise` is (1 or N, 1, H, W) of the output's size; None draws it, one for each sample.
+        `noise` is (1 or N, 1, H, W) of the output's size; None draws one for each sample.
         """
         result = self.modulated_conv(x, style)
         if noise is None:
@@ -137,7 +136,7 @@ class StyleConv(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """One level's share of the picture, added to the enlarged picture of the levels below."""
+    """One level's contribution to the picture, added to the enlarged picture of the levels below."""
 
     def __init__(self, in_channels: int, num_style_feat: int) -> None:
         super().__init__()
@@ -146,12 +145,12 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, below: Tensor | None = None) -> Tensor:
         """(N, in_channels, H, W), (N, num_style_feat), (N, 3, H/2, W/2) → (N, 3, H, W)."""
-        share: Tensor = self.modulated_conv(x, style) + self.bias
-        return share if below is None else share + resize(below, 2)
+        picture: Tensor = self.modulated_conv(x, style) + self.bias
+        return picture if below is None else picture + resize(below, 2)
 
 
 class ConstantInput(nn.Module):
-    """The learned map everything grows from."""
+    """The learned feature map that the generator starts from."""
 
     def __init__(self, num_channel: int) -> None:
         super().__init__()
@@ -200,7 +199,7 @@ class StyleGAN2GeneratorClean(nn.Module):
             self.noises.register_buffer(f"noise{layer}", torch.randn(1, 1, size, size))
 
     def latents(self, style: Tensor, input_is_latent: bool) -> Tensor:
-        """(N, num_style_feat) or (N, num_latent, num_style_feat) → the latter, mapped unless it is a latent already."""
+        """(N, num_style_feat) or (N, num_latent, num_style_feat) → the latter, mapped unless `input_is_latent`."""
         if not input_is_latent:
             style = self.style_mlp(style)
         return style if style.dim() == 3 else style[:, None].expand(-1, self.num_latent, -1)
@@ -262,7 +261,7 @@ class StyleGAN2GeneratorCSFT(StyleGAN2GeneratorClean):
     ) -> Tensor:
         """As above, with `conditions`: the scale and shift of each size from 8×8 on, (N, C, H, W) both.
 
-        They may end before the sizes do.
+        There may be fewer than sizes.
         """
 
         def transform(feat: Tensor, level: int) -> Tensor:

@@ -1,1 +1,1 @@
-"""The command line: words in, words out. The only place that prints, draws progress bars, or chooses exit codes."""
+"""The command line: the only place that prints, draws progress bars, or chooses exit codes."""

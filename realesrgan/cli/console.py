@@ -1,6 +1,6 @@
-"""What all commands share of talking to a person: messages, progress, exit codes.
+"""What all commands share: messages, progress bars, exit codes.
 
-Saying something never stops the work: a message that nobody can read any more is dropped.
+Printing never stops the work: a message that can no longer be written is dropped.
 """
 
 from __future__ import annotations
@@ -20,47 +20,47 @@ from ..errors import DeviceError, RealESRGANError, UsageError, spell
 from . import interrupts
 
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, interrupts.INTERRUPTED
-NOBODY_READS = 141  # as shells give it for a process that a closed pipe has ended
+BROKEN_PIPE = 141  # what shells report for a process ended by a closed pipe
 _SHORT_FLAGS = {"gpu_id": "-g", "input": "-i", "output": "-o", "model_name": "-n"}
-_unreadable: dict[str, TextIO] = {}  # which stdout, which stderr has refused a message
+_refused: dict[str, TextIO] = {}  # the stdout, the stderr that has refused a message
 
 
 def flag(option: str) -> str:
-    """An option of the library as the command line spells it."""
+    """The command line's spelling of one of the library's options."""
     return _SHORT_FLAGS.get(option, f"--{option}")
 
 
 def say(message: str) -> None:
-    """Print a line about the work to stderr, above a progress bar if there is one; options become flags."""
+    """Print a line about the work to stderr, above any progress bar; options in backticks become flags."""
     _print(spell(message, flag), "stderr")
 
 
-def announce(message: str) -> None:
+def print_result(message: str) -> None:
     """Print a line of results to stdout."""
     _print(message, "stdout")
 
 
 def _print(message: str, name: str) -> None:
     stream: TextIO | None = getattr(sys, name)
-    if stream is None or _unreadable.get(name) is stream:
+    if stream is None or _refused.get(name) is stream:
         return
     try:
         tqdm.write(_printable(message, getattr(stream, "encoding", None) or "utf-8"), file=stream)
-        stream.flush()  # an error shows here, and not when the process ends
+        stream.flush()  # errors show here instead of when the process ends
     except (OSError, ValueError):  # a closed pipe, a full disk; ValueError: a closed file
-        _unreadable[name] = stream
+        _refused[name] = stream
         _redirect_to_nowhere(stream)
 
 
 def _printable(message: str, encoding: str) -> str:
-    """What `encoding` has letters for; the rest, as of file names that are not UTF-8, as \\x and numbers."""
-    with suppress(UnicodeEncodeError):  # half of a pair of surrogates, in a name on Windows
+    """`message` with what `encoding` cannot express, as in file names that are not UTF-8, as \\x and digits."""
+    with suppress(UnicodeEncodeError):  # half a surrogate pair, in a Windows file name
         message = message.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return message.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _redirect_to_nowhere(stream: TextIO) -> None:
-    """Let Python's last flush at exit succeed, which would print a traceback of its own."""
+    """Let Python's flush at exit succeed; it would print a traceback otherwise."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -76,13 +76,13 @@ class _LogLines(logging.Handler):
 def run(command: Callable[[], int], *, prints_results: bool = False) -> int:
     """Run a command and return its exit code: errors a user can fix become one message, bugs keep their traceback.
 
-    `prints_results`: what it prints is all it does, so that a closed pipe is told by the exit code. Otherwise the
-    files are made, and that is success.
+    `prints_results`: printing is all the command does, so a closed pipe sets the exit code. Other commands write files,
+    and if these are written, that is success.
 
-    Until it calls `started_up`, or ends, no garbage is looked for: importing torch makes a million objects that stay,
-    and going through them again and again takes a tenth of the start.
+    Garbage collection is off until the command calls `started_up` or ends: importing torch creates a million objects
+    that stay, and scanning them over and over takes a tenth of the start-up time.
     """
-    _unreadable.clear()
+    _refused.clear()
     _fill_standard_descriptors()
     gc.disable()
     logger = logging.getLogger("realesrgan")
@@ -94,14 +94,14 @@ def run(command: Callable[[], int], *, prints_results: bool = False) -> int:
             code = interrupts.exit_code(_run(command))
     finally:
         gc.enable()
-    return NOBODY_READS if code == DONE and prints_results and "stdout" in _unreadable else code
+    return BROKEN_PIPE if code == DONE and prints_results and "stdout" in _refused else code
 
 
 def _run(command: Callable[[], int]) -> int:
     try:
         os.getcwd()
-    except OSError:  # torch would end the process over it
-        say("error: the working folder is gone: change to another one and run the command again")
+    except OSError:  # torch would abort
+        say("error: the working folder no longer exists: change to another one and run the command again")
         return WRONG_USAGE
     try:
         return command()
@@ -117,26 +117,26 @@ def _run(command: Callable[[], int]) -> int:
 
 
 def _fill_standard_descriptors() -> None:
-    """Open what is closed of stdin, stdout and stderr on nothing.
+    """Open those of stdin, stdout and stderr that are closed on the null device.
 
-    Otherwise the first files to be opened get their numbers, and messages that C libraries print to stderr would go
-    into a picture.
+    Otherwise the next files opened would get their numbers, and what C libraries print to stderr would be written into
+    a picture.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
 def started_up() -> None:
-    """Call when what a command needs is loaded and its work begins."""
+    """Call once a command has loaded what it needs and its work begins."""
     gc.enable()
     interrupts.working()
 
 
 def progress_bar(total: float, unit: str, description: str = "") -> tqdm[Any]:
-    """A bar on stderr with rate and time left; nothing where stderr is no terminal."""
+    """A bar on stderr with rate and time left; invisible where stderr is not a terminal."""
     disable = True if sys.stderr is None else None
     return tqdm(
         total=total, unit=unit, unit_scale=True, desc=description, disable=disable, dynamic_ncols=True, leave=False

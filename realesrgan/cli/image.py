@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from ..loading import Setup, prepare_process
 from ..words import count, duration
 from . import console
-from .options import ImageOptions, parse, settings_of
+from .options import ImageOptions, made_from, parse, settings_of
 
-# Torch, OpenCV and libvips are imported where they are needed, so that --help and wrong usage answer at once.
+# Torch, OpenCV and libvips are imported where they are needed, so that --help and usage errors answer at once.
 if TYPE_CHECKING:
     from ..image.batch import Batch, Outcome
-    from ..image.jobs import Plan
+    from ..image.jobs import Selection
     from .reporting import PictureReporter
 
 DESCRIPTION = "Restore pictures: enlarge them and remove noise, blur and compression."
@@ -38,17 +38,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "inference_realesrgan.py
 def _batch(options: ImageOptions) -> Batch:
     from ..image.batch import Batch
 
-    return Batch(
-        input=options.input,
-        output=Path(options.output),
-        suffix=options.suffix,
-        ext=options.ext,
-        recursive=options.recursive,
-        skip_existing=options.skip_existing,
-        quality=options.quality,
-        compare=options.compare,
-        save_faces=None if options.save_faces is None else Path(options.save_faces),
-    )
+    save_faces = None if options.save_faces is None else Path(options.save_faces)
+    return made_from(Batch, options, output=Path(options.output), save_faces=save_faces)
 
 
 def _restore(options: ImageOptions) -> int:
@@ -61,26 +52,26 @@ def _restore(options: ImageOptions) -> int:
 
     vips.prepare_process()
     batch = _batch(options)
-    found, setup = images.plan(batch, settings_of(options))
-    for line in found.passed_over:
+    selection, setup = images.select(batch, settings_of(options))
+    for line in selection.passed_over:
         console.say(f"passed over: {line}")
-    for line in found.failures:
+    for line in selection.failures:
         console.say(f"failed: {line}")
     if options.dry_run:
-        return _describe(found, options, setup)
-    with PictureReporter({job.source: job.header.area for job in found.jobs}) as reporter:
-        if not found.jobs:
-            return _summarise(images.Outcome([], found.failures, found.done_before), reporter, options, 0.0)
+        return _print_plan(selection, options, setup)
+    with PictureReporter({job.source: job.header.area for job in selection.jobs}) as reporter:
+        if not selection.jobs:
+            return _summarise(images.Outcome([], selection.failures, selection.done_before), reporter, options, 0.0)
         make_folder(batch.output, "output")
         loaded = load(setup, reporter)
         console.started_up()
         began = time.monotonic()
         try:
-            outcome = images.restore(batch, found, loaded, reporter)
+            outcome = images.restore(batch, selection, loaded, reporter)
         except KeyboardInterrupt:
             reporter.close()
             console.say(
-                f"interrupted: {reporter.finished_count} of {count(len(found.jobs), 'picture')} are done; "
+                f"interrupted: {reporter.finished_count} of {count(len(selection.jobs), 'picture')} are done; "
                 "the same command with `skip_existing` does the rest"
             )
             return console.INTERRUPTED
@@ -99,36 +90,36 @@ def _summarise(outcome: Outcome, reporter: PictureReporter, options: ImageOption
         how = f" in {duration(seconds)} ({speed:.1f} kilopixels/s); they are in {options.output}"
     if not (done or failed or outcome.done_before):
         parts = ["no pictures found"]
-    console.announce(f"{', '.join(parts)}{how}")
+    console.print_result(f"{', '.join(parts)}{how}")
     return console.SOME_FAILED if failed else console.DONE
 
 
-def _describe(found: Plan, options: ImageOptions, setup: Setup) -> int:
-    """Print what would be done, and an estimate."""
+def _print_plan(selection: Selection, options: ImageOptions, setup: Setup) -> int:
+    """Print what would be done, and about how long it would take."""
     from ..arrays import final_size
 
-    for job in found.jobs:
+    for job in selection.jobs:
         height, width = final_size(job.header.height, job.header.width, options.outscale)
-        console.announce(f"{job.source}  {job.header.width}×{job.header.height} → {job.target}  {width}×{height}")
-    megapixels = sum(job.header.area for job in found.jobs) / 1e6
-    console.announce(f"{count(len(found.jobs), 'picture')}, {megapixels:.2f} megapixels in, nothing written")
-    if found.jobs:
-        # Transparency takes a pass of its own.
-        announce_estimate(setup, sum(job.header.area * (2 if job.header.has_alpha else 1) for job in found.jobs))
-    return console.SOME_FAILED if found.failures else console.DONE
+        console.print_result(f"{job.source}  {job.header.width}×{job.header.height} → {job.target}  {width}×{height}")
+    megapixels = sum(job.header.area for job in selection.jobs) / 1e6
+    console.print_result(f"{count(len(selection.jobs), 'picture')}, {megapixels:.2f} megapixels in, nothing written")
+    if selection.jobs:
+        # Transparency takes another pass.
+        print_estimate(setup, sum(job.header.area * (2 if job.header.has_alpha else 1) for job in selection.jobs))
+    return console.SOME_FAILED if selection.failures else console.DONE
 
 
-def announce_estimate(setup: Setup, pixels: float) -> None:
-    """Print about how long so many pixels take; it needs the weights, which are not downloaded for it."""
+def print_estimate(setup: Setup, pixels: float) -> None:
+    """Print about how long so many pixels take; weights that are missing are not downloaded for that."""
     from ..loading import load
     from ..weights.store import find
     from .reporting import ConsoleReporter
 
     missing = [file.name for file in setup.published_files if find(file) is None]
     if missing:
-        console.announce(f"no estimate of the time: {', '.join(missing)} would first be downloaded")
+        console.print_result(f"no estimate of the time: {', '.join(missing)} would first be downloaded")
         return
     with ConsoleReporter() as reporter:
         loaded = load(setup, reporter)
     seconds = duration(loaded.seconds_for(pixels))
-    console.announce(f"the network would take about {seconds} on one {loaded.upsamplers[0].device}")
+    console.print_result(f"the network would take about {seconds} on one {loaded.upsamplers[0].device}")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM. Imports next to nothing, so that it can be ready before anything else is imported."""
+"""Handle Ctrl-C and SIGTERM. Imports next to nothing, so that it is ready before anything else is imported."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-INTERRUPTED, TERMINATED = 130, 143  # exit codes, as shells give them
+INTERRUPTED, TERMINATED = 130, 143  # exit codes, as shells report them
 
 _Handler = Callable[[int, FrameType | None], Any] | int | None
-# `timeout` sends SIGTERM twice at once. Who presses Ctrl-C again later does not want to wait for files to become whole.
+# `timeout` sends SIGTERM twice at once, which counts once. A second Ctrl-C after this long ends the process at once.
 FORCE_AFTER_S = 1.0
 _terminated = threading.Event()
-_first_at_s: list[float] = []  # when work was interrupted, by time.monotonic
+_first_at_s: list[float] = []  # when work was first interrupted, by time.monotonic
 
 
 @contextmanager
 def starting() -> Iterator[None]:
     """While imports run, Ctrl-C and SIGTERM end the process at once; after `working`, they raise KeyboardInterrupt.
 
-    An exception among half done imports comes out as a traceback, or as another exception, of whatever was imported.
-    Signals that were ignored stay so: a shell starts what runs in the background that way.
+    Raised in the middle of an import, the exception would come out as a traceback, or be turned into another one.
+    Ignored signals stay ignored: that is how a shell starts background processes.
     """
     before = [(number, _replace(number, _end)) for number in (signal.SIGINT, signal.SIGTERM)]
     _terminated.clear()
@@ -39,19 +39,19 @@ def starting() -> Iterator[None]:
 
 
 def working() -> None:
-    """Call when there is work to be left in order when it is interrupted: the second interruption ends it at once."""
+    """Call when an interruption must leave files in order; a second one still ends the process at once."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is _end:
             signal.signal(number, _raise)
 
 
 def exit_code(code: int) -> int:
-    """The exit code of a command that returned `code`: whoever sent SIGTERM is told that this was the reason."""
+    """The exit code of a command that returned `code`: after SIGTERM, the one that says so."""
     return TERMINATED if code == INTERRUPTED and _terminated.is_set() else code
 
 
 def _replace(number: int, handler: Callable[[int, FrameType | None], None]) -> _Handler:
-    """Set a handler where the default one stands, and return that; None where nothing was changed."""
+    """Replace the default handler and return it; None if another one was set, which stays."""
     before = signal.getsignal(number)
     if before not in (signal.SIG_DFL, signal.default_int_handler):
         return None

@@ -1,4 +1,4 @@
-"""The `realesrgan` command: picks the sub-command, nothing else."""
+"""The `realesrgan` command: picks the sub-command, and nothing else."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"realesrgan {__version__}")
         return 0
-    asked = bool(argv) and argv[0] in ("-h", "--help")
+    wants_help = bool(argv) and argv[0] in ("-h", "--help")
     lines = [f"  {name:8} {what}" for name, what in COMMANDS.items()]
     usage = "\n".join(["usage: realesrgan COMMAND [options]", "", *lines, "", "realesrgan COMMAND --help tells more."])
-    print(usage, file=sys.stdout if asked else sys.stderr)
-    return 0 if asked else 2
+    print(usage, file=sys.stdout if wants_help else sys.stderr)
+    return 0 if wants_help else 2

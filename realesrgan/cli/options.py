@@ -1,6 +1,6 @@
-"""The options of each command: one frozen dataclass a command, and one function that turns it into a parser.
+"""The options of each command: a frozen dataclass for each, and a function that makes a parser of it.
 
-No logic here: a field is a flag, under the published spelling, with its default and what it does.
+No logic here: a field is a flag, in its published spelling, with its default and its help.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ PICTURE_FORMATS = ("png", "jpg", "webp", "tiff", "bmp", "avif")
 VIDEO_FORMATS = ("mp4", "mkv", "mov", "webm")
 
 Options = TypeVar("Options")
+Made = TypeVar("Made")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, without the whole usage in front of it."""
+    """Reports an error in one line, without the whole usage before it."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; --help lists the options\n")
@@ -31,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
 def option(default: Any, *flags: str, help: str, topic: str = "arguments", **argparse_arguments: Any) -> Any:
     """A dataclass field that `parse` turns into a command-line flag; without `flags`, into `--field_name`.
 
-    In the help, flags stand under their `topic`, in the order of TOPICS.
+    In the help, flags are grouped by `topic`, in the order of TOPICS.
     """
     metadata = {"flags": flags, "topic": topic, "arguments": {"help": help, **argparse_arguments}}
     return field(default=default, metadata=metadata)
@@ -60,7 +61,7 @@ def parse(options: type[Options], argv: Sequence[str], prog: str, description: s
 
 
 WHAT, MODEL, RESULT, ENCODING = "what to restore", "model", "size and result", "encoding"
-FACES, MACHINE, UNUSED = "faces", "memory, devices and precision", "published, and not needed here"
+FACES, MACHINE, UNUSED = "faces", "memory, devices and precision", "published, but not needed here"
 TOPICS = ("arguments", WHAT, MODEL, RESULT, ENCODING, FACES, MACHINE, UNUSED)
 
 
@@ -76,7 +77,7 @@ def _input(default: str, what: str) -> Any:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What all commands that restore something take: which model, on what device, how, and where results go."""
+    """Options of both commands that restore: which model, on what device, how, and where results go."""
 
     input: tuple[str, ...] = _input("inputs", "what to restore")
     output: str = option(
@@ -87,7 +88,7 @@ class ModelOptions:
     )
     skip_existing: bool = option(False, topic=WHAT, help="leave out inputs whose result exists")
     dry_run: bool = option(
-        False, topic=WHAT, help="only say what would be done, how large it gets and about how long it takes"
+        False, topic=WHAT, help="only print what would be done, the size of the results and about how long it takes"
     )
     model_name: str | None = _model_name("")
     model_path: str | None = option(
@@ -141,7 +142,7 @@ class ModelOptions:
         help="0, cuda:1, mps, cpu, or several as in 0,1 to share the work out (default: the best there is)",
     )
     fp32: bool = option(
-        False, topic=MACHINE, help="full precision everywhere; the default is the fastest that cannot be told apart"
+        False, topic=MACHINE, help="full precision everywhere (default: the fastest whose results look the same)"
     )
     max_memory: str | None = option(
         None,
@@ -167,7 +168,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class ImageOptions(ModelOptions):
-    """What `realesrgan image` and inference_realesrgan.py take."""
+    """Options of `realesrgan image` and inference_realesrgan.py."""
 
     input: tuple[str, ...] = _input("inputs", "pictures, folders or patterns")
     model_name: str | None = _model_name(DEFAULT_IMAGE_MODEL)
@@ -184,7 +185,7 @@ class ImageOptions(ModelOptions):
 
 @dataclass(frozen=True)
 class VideoOptions(ModelOptions):
-    """What `realesrgan video` and inference_realesrgan_video.py take."""
+    """Options of `realesrgan video` and inference_realesrgan_video.py."""
 
     input: tuple[str, ...] = _input(
         "inputs/video", "videos, animated pictures, folders of videos or of frames (in natural order: f1, f2, f10)"
@@ -219,7 +220,7 @@ class VideoOptions(ModelOptions):
     crf: int | None = option(
         None, topic=ENCODING, type=int, metavar="Q", help="quality on the encoder's scale, less is better"
     )
-    preset: str | None = option(None, topic=ENCODING, metavar="NAME", help="speed of the encoder, in its own words")
+    preset: str | None = option(None, topic=ENCODING, metavar="NAME", help="speed of the encoder, by its own name")
     pix_fmt: str | None = option(
         None, topic=ENCODING, metavar="NAME", help="pixel format (default: 8 or 10 bits 4:2:0, as the input)"
     )
@@ -229,20 +230,26 @@ class VideoOptions(ModelOptions):
         type=int,
         metavar="N",
         help="copies of the network on each device (default: 2 on a GPU, so that it computes one frame while another "
-        "comes or goes; 1 on a CPU)",
+        "is transferred; 1 on a CPU)",
     )
     extract_frame_first: bool = option(False, topic=UNUSED, help="frames are never stored as pictures")
     ffmpeg_bin: str = option("ffmpeg", topic=UNUSED, metavar="FILE", help="FFmpeg's libraries are built in")
 
 
+def made_from(kind: type[Made], options: ModelOptions, **others: Any) -> Made:
+    """Make an instance of the dataclass `kind` from the options of its fields' names, and from `others`."""
+    names = [one.name for one in fields(kind) if hasattr(options, one.name)]  # type: ignore[arg-type]
+    return kind(**{name: getattr(options, name) for name in names} | others)
+
+
 def settings_of(options: ModelOptions) -> Settings:
     """The options that say how to restore."""
-    return Settings(**{one.name: getattr(options, one.name) for one in fields(Settings) if hasattr(options, one.name)})
+    return made_from(Settings, options)
 
 
 @dataclass(frozen=True)
 class WeightsOptions:
-    """What `realesrgan weights` takes."""
+    """Options of `realesrgan weights`."""
 
     action: str = option(
         "list", "action", choices=("list", "fetch", "verify"), nargs="?", help="what to do (default: list)"

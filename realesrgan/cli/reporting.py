@@ -1,4 +1,4 @@
-"""What a person hears of a job: lines on stderr, results on stdout, one bar that also moves inside a picture."""
+"""Reporters for a terminal: messages on stderr, results on stdout, a bar that also moves within a picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORTH_ESTIMATING_S = 1.0
 
 
 class ConsoleReporter(Reporter):
-    """Prints what a job tells, and counts what became of its inputs. Use it in `with`, which closes its bars."""
+    """Prints what it is told and counts what became of the inputs. Use it in `with`, which closes its bars."""
 
     def __init__(self) -> None:
         self._downloads = console.DownloadBars()
@@ -47,7 +47,7 @@ class ConsoleReporter(Reporter):
     def finished(self, source: Path, target: Path, facts: str) -> None:
         with self._lock:
             self.finished_count += 1
-        console.announce(f"{target}  {facts}")
+        console.print_result(f"{target}  {facts}")
 
     def failed(self, source: Path, reason: str) -> None:
         with self._lock:
@@ -65,7 +65,7 @@ class ConsoleReporter(Reporter):
 
 
 class PictureReporter(ConsoleReporter):
-    """One bar of pixels for all pictures, given as the area of each."""
+    """One bar of pixels for all pictures; `areas` has the size of each."""
 
     def __init__(self, areas: dict[Path, int]) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class PictureReporter(ConsoleReporter):
 
 
 class VideoReporter(ConsoleReporter):
-    """A bar of frames for each video, and an estimate of the whole after its first few frames."""
+    """A bar of frames for each video, and an estimate of the time after its first few frames."""
 
     def __init__(self) -> None:
         super().__init__()

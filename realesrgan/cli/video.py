@@ -11,11 +11,11 @@ from ..errors import UsageError
 from ..loading import Setup, prepare_process
 from ..words import count
 from . import console
-from .options import VideoOptions, parse, settings_of
+from .options import VideoOptions, made_from, parse, settings_of
 
-# Torch, PyAV and the like are imported where they are needed, so that --help and wrong usage answer at once.
+# Torch, PyAV and the like are imported where they are needed, so that --help and usage errors answer at once.
 if TYPE_CHECKING:
-    from ..video.request import Job, Request
+    from ..video.request import Request, VideoJob
     from .reporting import VideoReporter
 
 DESCRIPTION = "Restore videos: enlarge the picture and remove noise, blur and compression; keep everything else."
@@ -39,42 +39,35 @@ def main(argv: Sequence[str] | None = None, prog: str = "inference_realesrgan_vi
 def _request(options: VideoOptions) -> Request:
     from ..video.request import Request, parse_fps
 
-    return Request(
+    return made_from(
+        Request,
+        options,
         output=Path(options.output),
-        suffix=options.suffix,
         ext="auto" if options.ext in ("jpg", "png") else options.ext,
         fps=None if options.fps is None else parse_fps(options.fps),
         start_s=0.0 if options.start is None else _seconds("start", options.start),
         end_s=None if options.end is None else _seconds("end", options.end),
-        codec=options.codec,
-        crf=options.crf,
-        preset=options.preset,
-        pix_fmt=options.pix_fmt,
-        strict=options.strict,
-        repeat_damaged=options.repeat_damaged,
-        skip_existing=options.skip_existing,
-        keep_segments=options.keep_segments,
         save_faces=None if options.save_faces is None else Path(options.save_faces),
     )
 
 
-def _seconds(option: str, words: str) -> float:
+def _seconds(option: str, time: str) -> float:
     """12.5, 1:02 or 1:00:02.5 → seconds."""
     seconds = 0.0
     try:
-        for part in words.split(":"):
+        for part in time.split(":"):
             seconds = seconds * 60 + float(part)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds < float("inf") or words.count(":") > 2:
-        raise UsageError(f"`{option}` {words}: say seconds, as 12.5, or hh:mm:ss, as 0:01:30")
+    if not 0 <= seconds < float("inf") or time.count(":") > 2:
+        raise UsageError(f"`{option}` {time}: give seconds, as 12.5, or hh:mm:ss, as 0:01:30")
     return seconds
 
 
 def _restore(options: VideoOptions) -> int:
     prepare_process()
     from ..image import vips
-    from ..video.request import check_request, find_videos, plan_all
+    from ..video.request import check_request, find_videos, plan_jobs
     from .reporting import VideoReporter
 
     vips.prepare_process()
@@ -85,13 +78,15 @@ def _restore(options: VideoOptions) -> int:
         if not paths and not reporter.failed_count:
             raise UsageError(f"`input` {' '.join(options.input)}: there is nothing in it")
         many = len(paths) + reporter.failed_count > 1
-        planned = plan_all(paths, request, reporter)
+        planned = plan_jobs(paths, request, reporter)
         if options.dry_run:
-            return _describe(planned, setup, options, reporter)
+            return _print_plan(planned, setup, options, reporter)
         return _restore_all(planned, request, setup, reporter, many=many)
 
 
-def _restore_all(jobs: Sequence[Job], request: Request, setup: Setup, reporter: VideoReporter, *, many: bool) -> int:
+def _restore_all(
+    jobs: Sequence[VideoJob], request: Request, setup: Setup, reporter: VideoReporter, *, many: bool
+) -> int:
     from ..loading import load
     from ..outputs import make_folder
     from ..video.job import is_done, restore_all
@@ -114,24 +109,24 @@ def _restore_all(jobs: Sequence[Job], request: Request, setup: Setup, reporter: 
         parts = [f"{count(reporter.finished_count, 'video')} restored"]
         parts += [f"{reporter.failed_count} failed"] if reporter.failed_count else []
         parts += [f"{before} done before"] if before else []
-        console.announce(", ".join(parts))
+        console.print_result(", ".join(parts))
     return console.SOME_FAILED if reporter.failed_count else console.DONE
 
 
-def _describe(jobs: Sequence[Job], setup: Setup, options: VideoOptions, reporter: VideoReporter) -> int:
-    """Print what would be done, and an estimate."""
+def _print_plan(jobs: Sequence[VideoJob], setup: Setup, options: VideoOptions, reporter: VideoReporter) -> int:
+    """Print what would be done, and about how long it would take."""
     from ..arrays import final_size
-    from .image import announce_estimate
+    from .image import print_estimate
 
     for job in jobs:
         height, width = final_size(job.source.height, job.source.width, options.outscale)
         frames = count(job.frame_count, "frame") if job.frame_count else "frames"
-        console.announce(
+        console.print_result(
             f"{job.source.path}  {job.source.width}×{job.source.height}, {frames} → {job.target}  {width}×{height}"
         )
         for line in (*job.facts(), *job.plan.warnings):
             console.say(line)
-    console.announce(f"{count(len(jobs), 'video')}, nothing written")
+    console.print_result(f"{count(len(jobs), 'video')}, nothing written")
     if jobs:
-        announce_estimate(setup, sum(job.source.area * job.frame_count for job in jobs))
+        print_estimate(setup, sum(job.source.area * job.frame_count for job in jobs))
     return console.SOME_FAILED if reporter.failed_count else console.DONE

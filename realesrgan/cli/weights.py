@@ -1,4 +1,4 @@
-"""See where weights are, fetch them for a machine that will be offline, check them: `realesrgan weights`."""
+"""`realesrgan weights`: list where weights are, fetch them, say for a machine without a network, and verify them."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def _list(options: WeightsOptions) -> int:
     from ..weights.store import find
 
     for model in _models(options):
-        console.announce(f"{model.name}: {spell(model.summary, console.flag)}")
+        console.print_result(f"{model.name}: {spell(model.summary, console.flag)}")
         for file in model.files:
             found = find(file)
             size = f"{(file.size_bytes or 0) / 1e6:.1f} MB"
             where = f"{found.origin}: {found.path}" if found else f"would be downloaded, {size}, from {file.url}"
-            console.announce(f"  {file.name}  {where}")
+            console.print_result(f"  {file.name}  {where}")
     return console.DONE
 
 
@@ -59,7 +59,7 @@ def _fetch(options: WeightsOptions) -> int:
     for file in _files(options):
         try:
             report = partial(_report, bars)
-            console.announce(f"{fetch(file, folder, report)}  checked")
+            console.print_result(f"{fetch(file, folder, report)}  checked")
         except WeightsError as error:
             failed += 1
             console.say(f"failed: {file.name}: {error}\n  it can be fetched by hand from {file.url}")
@@ -73,7 +73,7 @@ def _report(bars: console.DownloadBars, file: WeightFile, here: int) -> None:
 
 
 def _verify(options: WeightsOptions) -> int:
-    """Check every copy in one of the search folders; those in the weights wheel are pip's to check."""
+    """Verify every copy in the search folders; those of the weights wheel are left to pip."""
     from ..weights.check import defect_of
     from ..weights.store import search_folders
 
@@ -91,7 +91,7 @@ def _verify(options: WeightsOptions) -> int:
         except OSError as error:
             defects[path] = f"cannot be read ({error.strerror or error})"
         found = defects[path]
-        console.announce(f"{path}  {'as published' if found is None else f'NOT the published file: it {found}'}")
+        console.print_result(f"{path}  {'as published' if found is None else f'NOT the published file: it {found}'}")
     if not copies:
-        console.announce(f"no official files in {', '.join(map(str, folders))}")
+        console.print_result(f"no official files in {', '.join(map(str, folders))}")
     return console.SOME_FAILED if any(defects.values()) else console.DONE

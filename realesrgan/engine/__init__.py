@@ -1,1 +1,1 @@
-"""A network on a device: planning, strips or tiles, assembly. Says nothing of files or models."""
+"""A network on a device: planning, strips or tiles, assembly. Knows nothing of files or of the zoo."""

@@ -1,6 +1,6 @@
 """What this process may use of the machine: memory and processor time, within Linux's control groups (versions 1, 2).
 
-Where there are none, or they set no limit, the answer is None.
+Without control groups, or where they set no limit, the answer is None.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def memory_left_bytes() -> int | None:
         limit = _number(folder / "memory.max", folder / "memory.limit_in_bytes")
         used = _number(folder / "memory.current", folder / "memory.usage_in_bytes")
         if limit is not None and used is not None and limit < UNLIMITED:
-            # Pages of files that nobody uses now count as used, but are given up when memory is asked for.
+            # Cached file pages count as used, but the kernel gives them up on demand.
             left.append(max(0, limit - max(0, used - _inactive_file_bytes(folder))))
     return min(left, default=None)
 
 
 def free_memory_bytes() -> int:
-    """How much memory this process may still take, of what the machine has free and its groups allow."""
+    """How much more memory this process may take: what the machine has free, within what its groups allow."""
     allowed = memory_left_bytes()
     available = int(psutil.virtual_memory().available)
     return available if allowed is None else min(available, allowed)
@@ -48,7 +48,7 @@ def processors() -> float | None:
 
 
 def _folders(controller: str) -> Iterator[Path]:
-    """The folders of this process's groups that may limit `controller`, from its own up to the root."""
+    """The folders of the groups that limit this process's use of `controller`, from its own up to the root."""
     try:
         lines = MEMBERSHIP.read_text(encoding="ascii").splitlines()
     except OSError:
@@ -59,7 +59,7 @@ def _folders(controller: str) -> Iterator[Path]:
             continue
         root = ROOT / controllers if controllers else ROOT
         inside = Path(group.strip("/"))
-        # Inside a container the group's own path may not be there, but its root then is the container's group.
+        # In a container the group's own path may be missing; the root then is the container's group.
         yield from (root / ancestor for ancestor in (inside, *inside.parents))
 
 
@@ -71,7 +71,7 @@ def _words(path: Path) -> list[str]:
 
 
 def _number(*paths: Path) -> int | None:
-    """The number in the first of `paths` that is there; None for none, or "max"."""
+    """The number in the first of `paths` that exists; None if none does, or it holds "max"."""
     word = next((words[0] for path in paths if (words := _words(path))), "")
     return int(word) if word.isdecimal() else None
 

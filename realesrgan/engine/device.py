@@ -1,4 +1,4 @@
-"""Which device computes, and how precisely: -g → devices, device → precision. Knows nothing of networks' insides."""
+"""Devices and precisions: what `gpu_id` names, and how precisely a device computes. Knows nothing of networks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 from ..errors import DeviceError, UsageError
 from . import cgroups
 
-# Of glibc's malloc.h. One arena, because those of further threads cannot grow beyond 64 MB and map what is larger.
+# From glibc's malloc.h. One arena: those of further threads cannot grow beyond 64 MB, and map whatever is larger.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 INT_MAX = 2**31 - 1
 
-# How torch and what it calls say that memory ran out, in lower case.
+# How torch and the libraries it calls say that memory ran out, in lower case.
 OUT_OF_MEMORY_SIGNS = (
     "out of memory",
     "can't allocate memory",
@@ -29,7 +29,7 @@ OUT_OF_MEMORY_SIGNS = (
 
 
 class Precision(Enum):
-    """How a network computes. The values are what users read."""
+    """How precisely a network computes. The values are what users read."""
 
     FP32 = "fp32"
     HALF = "fp16"
@@ -48,21 +48,21 @@ def default_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def as_device(request: torch.device | str) -> torch.device:
-    """What a caller names a device, checked: "cpu", "cuda:1", "0", "mps", or one of torch's own.
+def as_device(request: torch.device | str | None) -> torch.device:
+    """A device by its name ("cpu", "cuda:1", "0", "mps") or as torch's own object, checked; None picks the best.
 
     Raises:
-        UsageError: it is no device.
+        UsageError: this names no device.
         DeviceError: it is not on this machine.
     """
-    return _parse_device(str(request))
+    return default_device() if request is None else _parse_device(str(request))
 
 
 def parse_devices(request: str | None) -> list[torch.device]:
     """Turn `gpu_id` into devices: `0`, `cuda:1`, `cpu`, `mps`, or several with commas; None picks the best.
 
     Raises:
-        UsageError: the words are no device names.
+        UsageError: a name is not a device's.
         DeviceError: a device asked for is not on this machine.
     """
     if request is None:
@@ -77,7 +77,7 @@ def _parse_device(word: str) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"`gpu_id` {word} names no device: try 0, cuda:1, mps, cpu, or several as in 0,1")
+        raise UsageError(f"`gpu_id` {word} is not a device: try 0, cuda:1, mps, cpu, or several as in 0,1")
     if device.type == "cuda":
         _check_cuda(word, device.index or 0)
         return torch.device("cuda", device.index or 0)
@@ -97,7 +97,7 @@ def _check_cuda(word: str, index: int) -> None:
 
 
 def choose_precision(device: torch.device, *, reduced: bool) -> Precision:
-    """The precision that is fast on `device` without being seen: `reduced=False` is fp32 everywhere."""
+    """The fastest precision on `device` that cannot be seen in the result; without `reduced`, fp32 everywhere."""
     if not reduced or device.type == "mps":
         return Precision.FP32
     if device.type == "cuda":
@@ -107,11 +107,11 @@ def choose_precision(device: torch.device, *, reduced: bool) -> Precision:
 
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 natively (AVX512-BF16 or AMX); emulating it would be slower than fp32."""
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
 
 
-def describe(device: torch.device, precision: Precision) -> str:
+def describe_device(device: torch.device, precision: Precision) -> str:
     """One line for the user: what computes, how precisely, and why."""
     why = {
         Precision.FP32: "full precision",
@@ -130,24 +130,23 @@ def device_name(device: torch.device) -> str:
 
 
 def free_memory_bytes(device: torch.device) -> int | None:
-    """Memory that can be had on `device` now, or None where it cannot be asked.
+    """How much memory is free on `device` now; None where that cannot be asked.
 
-    What torch and the operating system only keep for later, blocks of earlier pictures and of read files, counts too.
+    What torch and the operating system only cache, blocks of earlier pictures and pages of files, counts as free.
     """
     if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + kept
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cached
     if device.type != "cpu":
         return None
     return cgroups.free_memory_bytes()
 
 
 def share_cpu_threads(workers: int) -> int:
-    """Have torch compute with an even share of the CPU's threads from now on, and return that share, at least one.
+    """Divide torch's CPU threads among `workers` Python threads that compute at the same time; return one's share.
 
-    For `workers` Python threads of this process that compute at the same time. It sets torch.set_num_threads, which
-    this thread follows, and any that starts afterwards once it asks torch.get_num_threads, as the engine does. Calling
-    it twice divides twice.
+    The share, at least one, is set with torch.set_num_threads. This thread follows it, and so does any started later
+    once it has called torch.get_num_threads, as the engine does. Calling this twice divides twice.
     """
     share = max(1, torch.get_num_threads() // workers)
     torch.set_num_threads(share)
@@ -155,11 +154,11 @@ def share_cpu_threads(workers: int) -> int:
 
 
 def prepare_cpu(workers: int = 1) -> None:
-    """Set this process up to compute on the CPU in `workers` threads at the same time; only programs should.
+    """Set this process up to compute on the CPU in `workers` threads at the same time. For programs, not libraries.
 
-    Torch's threads are at most the processors a container allows, shared out among the workers. Numbers too small for
-    fp32's normal form count as zero: computing with them is a hundred times slower, and nobody sees them. Threads
-    inherit that from the one that starts them, so it comes before any work.
+    Torch gets at most as many threads as a container allows processors, divided among the workers. Denormal numbers
+    are flushed to zero: computing with them is a hundred times slower, and they cannot be seen. A thread inherits that
+    from the one that starts it, so call this before any work.
     """
     keep_freed_memory()
     torch.set_flush_denormal(True)
@@ -171,11 +170,11 @@ def prepare_cpu(workers: int = 1) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep the memory it frees instead of returning it to the system; only glibc has the knob.
+    """Have this process keep the memory it frees instead of returning it to the system. Has an effect with glibc only.
 
     Every layer of a network allocates and frees tens of megabytes, which glibc by default maps and unmaps each time:
-    with realesr-animevideov3 at 640×480 the kernel's work for that was a third of all processor time, and is 1 % so.
-    It concerns the whole process, so only programs call it, not the library.
+    with realesr-animevideov3 at 640×480 the kernel spent a third of all processor time on that, and 1 % since.
+    It affects the whole process, so programs call it, not the library.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -186,12 +185,19 @@ def keep_freed_memory() -> None:
 
 
 def workers_for_frames(device: torch.device) -> int:
-    """How many threads keep `device` busy with a video: on a GPU one computes while the frames of the other cross."""
+    """How many threads keep `device` busy with a video: on a GPU, one computes while the other transfers."""
     return 2 if device.type == "cuda" else 1
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` is how torch, or Python, says that memory ran out."""
+    """Whether `error` is one of the ways in which torch and Python say that memory ran out."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in OUT_OF_MEMORY_SIGNS)
+
+
+def out_of_memory(device: torch.device, smallest: str) -> DeviceError:
+    """The error to raise where not even `smallest`, the least that can be computed at a time, fits into memory."""
+    return DeviceError(
+        f"{device} is out of memory even for {smallest}; close what else uses it, or compute with `gpu_id` cpu"
+    )

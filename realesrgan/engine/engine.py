@@ -1,6 +1,6 @@
-"""Run a network over a picture, in pieces if it must be, and survive what memory and half precision do to it.
+"""Run a network over a picture, in pieces where it must, and recover when memory runs out or half precision overflows.
 
-Knows nothing of colours, depths or files: it reads tensors, and yields what its caller makes of the results.
+Knows nothing of colours, depths or files: it reads tensors, and its caller converts the results.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Engine:
         spec: its numbers, or None for a network this project does not know.
         scale: how many times larger its output is.
         reduced: allow less than fp32 where the device is good at it.
-        max_memory: bytes this process may hold, on the device if that is a GPU; None takes a safe share of the free.
+        max_memory: bytes this process may hold, on the device if that is a GPU; None is a safe share of what is free.
     """
 
     def __init__(
@@ -63,21 +63,21 @@ class Engine:
         self.scale = scale
         self.device = device
         self.precision = choose_precision(device, reduced=reduced)
-        self._keeps_stream = family_of(network) is not None
-        if self.precision is Precision.MIXED_BF16 and not self._keeps_stream:
-            self.precision = Precision.FP32  # an unknown network: all of it in bf16 would be visible
+        self._known = family_of(network) is not None
+        if self.precision is Precision.MIXED_BF16 and not self._known:
+            self.precision = Precision.FP32  # its residuals would be summed in bf16, which shows
         self.network = self._cast(network.to(device))
         count_convolutions(self.network)
         self.planner = Planner(
             self.network, spec, scale, device, self.precision, self.input_dtype, max_memory=max_memory
         )
-        self.own_stream = SideStream(device)
-        self._overflow_told = False
+        self.side_stream = SideStream(device)
+        self._warned_of_overflow = False
 
     @property
     def input_dtype(self) -> torch.dtype:
-        """What the network wants to be fed: fp32, unless it is unknown and was cast to half as a whole."""
-        return torch.float16 if self.precision is Precision.HALF and not self._keeps_stream else torch.float32
+        """The type of the network's input: fp32, unless it is unknown and was cast to fp16 as a whole."""
+        return torch.float16 if self.precision is Precision.HALF and not self._known else torch.float32
 
     @property
     def size_multiple(self) -> int:
@@ -85,7 +85,7 @@ class Engine:
         return self.planner.size_multiple
 
     def meter(self, plan: Plan, passes: int, listener: Callable[[float], None] | None) -> WorkMeter:
-        """What measures the progress of computing `plan` so many times."""
+        """A meter of the progress of computing `plan` in so many passes."""
         return WorkMeter(passes * plan.area_seen * self.spec.multiply_adds if self.spec is not None else 0.0, listener)
 
     def run(
@@ -93,69 +93,69 @@ class Engine:
     ) -> Iterator[tuple[Box, Array]]:
         """Compute every pixel, and yield the rows of the result as they become ready.
 
-        Rows come from top to bottom within a piece, each once: what is begun anew, because memory ran out or a number
-        overflowed, goes on below what has been handed out. To be iterated without gradients, on `own_stream`.
+        Within a piece, rows come from top to bottom, each once: when memory runs out or a value overflows, the piece
+        is tried again from the first row that has not been handed out. Iterate without gradients, on `side_stream`.
 
         Args:
             plan: which pieces to compute, of a picture of its size.
-            read: gives (1, 3, h, w) for a box of the picture.
+            read: returns (1, 3, h, w) for a box of the picture.
             convert: turns (1, 3, h, w) fp32 results into their rows, from top to bottom.
-            meter: counts the work.
+            meter: counts the work done.
 
         Raises:
-            DeviceError: memory does not even suffice for the smallest piece.
+            DeviceError: memory does not suffice even for the smallest piece.
             RealESRGANError: the result is not finite, even in fp32.
         """
-        full = False  # the rest of this piece is computed in fp32
+        in_fp32 = False  # whether the rest of this piece is computed in full precision
         while plan.pieces:
             piece = plan.pieces[0]
             edges = piece.core.scaled(self.scale)
             done = edges.top + piece.handed_out
             try:
-                for top, rows in self._compute(piece, plan.strip, read, meter, full=full):
+                for top, rows in self._compute(piece, plan.strip, read, meter, in_fp32=in_fp32):
                     for part in convert(rows[:, :, max(0, done - top) : max(0, edges.bottom - top)]):
                         box = Box(done, edges.left, done + len(part), edges.right)
                         done = box.bottom
                         yield box, part
                     del rows  # before the next ones are computed
             except _Overflow:
-                if full or self.precision is Precision.FP32:
+                if in_fp32 or self.precision is Precision.FP32:
                     raise RealESRGANError(
-                        "the network gives values that are not numbers; its weights are damaged"
+                        "the network's output is not finite, even in fp32; its weights are damaged"
                     ) from None
-                self._say_overflow()
-                full, plan = True, self.planner.rest(plan, done)
+                self._warn_of_overflow()
+                in_fp32, plan = True, self.planner.rest(plan, done)
                 continue
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 plan = self.planner.smaller(self.planner.rest(plan, done), error)
             else:
-                full, plan = False, replace(plan, pieces=plan.pieces[1:])
+                in_fp32, plan = False, replace(plan, pieces=plan.pieces[1:])
                 continue
             # Only here is the failed attempt's memory free to give back: the error's traceback held its tensors.
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
     def _compute(
-        self, piece: Tile, strip: int | None, read: Read, meter: WorkMeter | None, *, full: bool
+        self, piece: Tile, strip: int | None, read: Read, meter: WorkMeter | None, *, in_fp32: bool
     ) -> Iterator[tuple[int, Tensor]]:
-        """Yield rows of the result of `piece`, fp32 and as wide as its core, each with the row they begin at.
+        """Yield rows of the result of `piece`, in fp32 and as wide as its core, with the row they begin at.
 
-        They come from top to bottom, and may begin above the core and end below it. With `full` all is in fp32.
+        They come from top to bottom, and may begin above the core and end below it. `in_fp32` casts the network, too.
 
         Raises:
             _Overflow: a value is not finite.
         """
         seen = piece.padded
         inside = piece.core.relative_to(seen).scaled(self.scale)
-        torch.get_num_threads()  # until asked, a new thread's convolutions use all cores, whatever torch was told
-        dtype = torch.float32 if full else self.input_dtype
+        torch.get_num_threads()  # before this call, convolutions in a new thread use all cores, whatever torch was told
+        dtype = torch.float32 if in_fp32 else self.input_dtype
 
         def read_rows(top: int, bottom: int) -> Tensor:
             return read(Box(seen.top + top, seen.left, seen.top + bottom, seen.right)).to(dtype)
 
-        with self._in_fp32() if full else nullcontext():
+        with self._cast_to_fp32() if in_fp32 else nullcontext():
             if strip is None:
                 with counting(meter):
                     results = iter([(0, self.network(read_rows(0, seen.height)))])
@@ -170,7 +170,7 @@ class Engine:
                 del rows  # before the next ones are computed
 
     @contextmanager
-    def _in_fp32(self) -> Iterator[None]:
+    def _cast_to_fp32(self) -> Iterator[None]:
         self.network.float()
         try:
             yield
@@ -190,22 +190,22 @@ class Engine:
         return side * side * self.spec.multiply_adds / min(runs)
 
     def _cast(self, network: nn.Module) -> nn.Module:
-        if self._keeps_stream:
+        if self._known:
             cast_convolutions(network, self.precision.dtype)
         elif self.precision is Precision.HALF:
             network.half()
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    def _say_overflow(self) -> None:
-        """Warn, once."""
-        if not self._overflow_told:
-            self._overflow_told = True
-            log.warning("%s overflowed; what it touched is computed again in fp32", self.precision.value)
+    def _warn_of_overflow(self) -> None:
+        """Log a warning the first time."""
+        if not self._warned_of_overflow:
+            self._warned_of_overflow = True
+            log.warning("%s overflowed; the pieces affected are computed again in fp32", self.precision.value)
 
 
 def _is_finite(result: Tensor) -> bool:
-    """Whether all its values are: what is not makes the sum so, which is twenty times as fast as asking each.
+    """Whether all values are finite, told by their sum, which takes a twentieth of the time of testing each.
 
-    Values that only add up to more than fp32 holds are refused too; they are no colours.
+    A sum beyond the range of fp32 counts as not finite, too: values that large are no colours.
     """
     return bool(torch.isfinite(result.sum()))

@@ -1,4 +1,4 @@
-"""Decide in which pieces a picture is computed: at once, in strips, in tiles; and in which when memory ran out."""
+"""Plan the pieces in which a picture is computed (whole, strips, tiles), and smaller ones when memory runs out."""
 
 from __future__ import annotations
 
@@ -10,32 +10,31 @@ import psutil
 import torch
 from torch import nn
 
-from ..errors import DeviceError
 from ..families.family import NetworkSpec
-from .device import Precision, free_memory_bytes
+from .device import Precision, free_memory_bytes, out_of_memory
 from .streaming import bytes_per_column, can_stream
 from .tiling import Tile, columns, whole
 
 log = logging.getLogger(__name__)
 
-MEMORY_SHARE = 0.6  # of what is free may be planned for
+MEMORY_SHARE = 0.6  # share of the free memory that a plan may use
 
-# Streaming costs up to a tenth of the time of computing a picture whole, and a small fraction of its memory. On a CPU,
-# whose memory others want too, it begins here; on a GPU, where only what does not fit.
+# Streaming a picture takes up to a tenth longer than computing it whole, and a small fraction of the memory. On a CPU,
+# whose memory others want too, pictures that would take more than this are streamed; on a GPU, those that do not fit.
 WHOLE_ON_CPU_BYTES = 1_000_000_000
 # Rows of a strip. On a CPU 64 run at 0.97 of the whole picture's speed, 16 at 0.94 (RealESRGAN_x4plus, mixed bf16, one
-# thread): it gets 64 while that takes little memory, and at least 16 while memory allows. A GPU wants more to be busy.
+# thread): it gets 64 while that takes little memory, and at least 16 while memory allows. A GPU needs more to be busy.
 MOST_ROWS_ON_CPU = 64
 MOST_ROWS_ON_GPU = 256
 FEWEST_GOOD_ROWS = 16
 LITTLE_MEMORY_BYTES = 800_000_000
-FRAGMENTATION = 1.2  # of what the tensors of strips hold, this is what the process grows by (measured: 1.15 to 1.34)
+FRAGMENTATION = 1.2  # growth of the process ÷ size of the tensors of its strips (measured: 1.15 to 1.34)
 SMALLEST_BLOCK = 32  # columns; if a strip of one row and this width does not fit, nothing will
 
-# An unknown network cannot be streamed, so it sees tiles with this much context: within 1.4 levels of the uncut result
+# An unknown network cannot be streamed, so it gets tiles with this much context: within 1.4 levels of the uncut result
 # (measured on a photograph with RealESRGAN_x4plus); the published 10 leaves up to 49.
-UNASKED_TILE_PAD = 64
-PUBLISHED_MULTIPLES = {2: 2, 1: 4}  # by scale: what the published program pads the input of any network to
+AUTOMATIC_TILE_PAD = 64
+PUBLISHED_MULTIPLES = {2: 2, 1: 4}  # by scale: the multiples to which the published program pads any network's input
 SMALLEST_TILE = 32  # if even this does not fit, nothing will
 
 
@@ -43,9 +42,12 @@ SMALLEST_TILE = 32  # if even this does not fit, nothing will
 class Plan:
     """How to compute a picture of height × width.
 
-    `pieces` are computed one after the other, each at once or, with `strip`, in strips of so many rows (of what the
-    network sees after folding). `asked_for` are tiles that the user wants, with their published seams. `pad` is how
-    many pixels around itself a piece sees; `held_bytes` is what the picture and its result take.
+    Attributes:
+        pieces: computed one after the other.
+        pad: how many pixels around a piece the network sees.
+        strip: compute each piece in strips of so many rows, as the network's first layer sees them; None: at once.
+        requested: the pieces are tiles the user asked for, with their published seams.
+        held_bytes: what the picture and its result take.
     """
 
     height: int
@@ -53,23 +55,23 @@ class Plan:
     pieces: Sequence[Tile]
     pad: int = 0
     strip: int | None = None
-    asked_for: bool = False
+    requested: bool = False
     held_bytes: int = 0
 
     @property
     def area_seen(self) -> int:
-        """Pixels the network sees; those that several pieces see count for each."""
+        """How many pixels the network sees; those that several pieces see count for each."""
         return sum(piece.padded.area for piece in self.pieces)
 
 
 class Planner:
-    """Knows what a network takes on a device, and learns when that was wrong.
+    """Plans by how much memory a network takes on a device, and corrects itself when memory runs out.
 
     Args:
         network: on `device`, in its final types.
         spec: its numbers, or None for a network this project does not know.
-        input_dtype: what it is fed.
-        max_memory: bytes this process may hold, on the device if that is a GPU; None takes a safe share of the free.
+        input_dtype: the type of its input.
+        max_memory: bytes this process may hold, on the device if that is a GPU; None is a safe share of what is free.
     """
 
     def __init__(
@@ -89,51 +91,51 @@ class Planner:
         self._feature_itemsize = precision.dtype.itemsize
         self.input_dtype = input_dtype
         self.max_memory = max_memory
-        self.workers = 1  # that compute on the device at the same time and share its memory
+        self.workers = 1  # how many compute on the device at the same time and share its memory
         self.size_multiple = spec.size_multiple if spec is not None else PUBLISHED_MULTIPLES.get(scale, 1)
         self._streams = spec is not None and can_stream(network)
         self._used_at_first = _bytes_in_use(device)
-        self._largest_tile: int | None = None  # learnt when memory ran out, as are these two
+        self._largest_tile: int | None = None  # this and the next two are learnt when memory runs out
         self._largest_whole: int | None = None
         self._most_rows = MOST_ROWS_ON_CPU if device.type == "cpu" else MOST_ROWS_ON_GPU
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def plan(self, height: int, width: int, tile: int, pad: int, held_bytes: int = 0) -> Plan:
         """Decide how to compute an input of height × width, multiples of `size_multiple`.
 
-        `tile` and `pad` ask for tiles of this side with this much context; tile 0 leaves the choice to the memory, of
+        `tile` and `pad` request tiles of this side with this much context. With tile 0 the free memory decides, of
         which the picture and its result will hold `held_bytes`.
         """
         plan = Plan(height, width, [whole(height, width)], held_bytes=held_bytes)
         if tile:
-            return self._in_tiles(replace(plan, asked_for=True, pad=pad), min(tile, self._largest_tile or tile))
+            return self._in_tiles(replace(plan, requested=True, pad=pad), min(tile, self._largest_tile or tile))
         budget = self._budget_bytes(held_bytes)
         if self._fits_whole(height * width, budget):
             return plan
         if self._streams:
             return self._in_strips(plan, budget)
-        return self._in_tiles(replace(plan, pad=UNASKED_TILE_PAD), self._unasked_tile(height, width, budget))
+        return self._in_tiles(replace(plan, pad=AUTOMATIC_TILE_PAD), self._automatic_tile(height, width, budget))
 
     def up_to_date(self, plan: Plan) -> Plan:
-        """`plan` with what was learnt since it was made, when memory ran out."""
+        """`plan` in pieces as small as turned out to be necessary since it was made."""
         area = plan.height * plan.width
         side = max(max(piece.core.height, piece.core.width) for piece in plan.pieces)
         if plan.strip is not None:
             return replace(plan, strip=min(plan.strip, self._most_rows))
         if self._largest_tile is not None and side > self._largest_tile:
             return self._in_tiles(plan, self._largest_tile)
-        if not plan.asked_for and self._largest_whole is not None and area > self._largest_whole:
+        if not plan.requested and self._largest_whole is not None and area > self._largest_whole:
             return self._in_strips(plan, self._budget_bytes(plan.held_bytes))
         return plan
 
     def _budget_bytes(self, held_bytes: int) -> float | None:
-        """How much computing may take, or None if nobody knows."""
+        """How much memory computing may take; None where that is unknown."""
         if self.max_memory is not None:
             return max(0.0, (self.max_memory - self._used_at_first) / self.workers - held_bytes)
         free = free_memory_bytes(self.device)
         if free is None:
             return None
-        if self.device.type == "cpu":  # a result is not resident before it is written
+        if self.device.type == "cpu":  # a result takes no memory before it is written
             free -= self.workers * held_bytes
         return max(0.0, MEMORY_SHARE * free / self.workers)
 
@@ -159,8 +161,8 @@ class Planner:
     def _in_strips(self, plan: Plan, budget: float | None) -> Plan:
         """What `plan` still has to do, in strips as wide as the picture.
 
-        Where memory is short they are lower, and at last blocks of columns. A block sees as many columns to its left
-        and right as its result depends on, so cuts cannot be seen, but those columns are computed twice.
+        Where memory is short, strips are lower, and finally cut into blocks of columns. A block sees as many columns to
+        its left and right as its result depends on, so cuts cannot be seen, but those columns are computed twice.
         """
         assert self.spec is not None
         width, multiple = plan.width, self.size_multiple
@@ -175,10 +177,10 @@ class Planner:
             elif width // (blocks + 1) >= SMALLEST_BLOCK:
                 blocks += 1
             else:
-                self._say("memory is short even for the smallest strips: this may run out of it", kind="short")
+                self._log("memory may not suffice even for the smallest strips", kind="short")
                 break
         block = -(-width // blocks // multiple) * multiple if blocks > 1 else width
-        self._say_strips(width, plan.height, rows * multiple, blocks)
+        self._log_strips(width, plan.height, rows * multiple, blocks)
         return self._in_blocks(replace(plan, strip=rows, pad=self.spec.receptive_radius), block)
 
     def _in_blocks(self, plan: Plan, block: int) -> Plan:
@@ -193,83 +195,89 @@ class Planner:
         seen = width if blocks == 1 else min(width, block)
         return FRAGMENTATION * seen * bytes_per_column(self.network, rows, self.input_dtype)
 
-    def _unasked_tile(self, height: int, width: int, budget: float | None) -> int:
+    def _automatic_tile(self, height: int, width: int, budget: float | None) -> int:
         """The side of tiles for a network that cannot be streamed; 0 if one holds all."""
         sides = [self._largest_tile] if self._largest_tile else []
         if budget is not None and self.spec is not None:
             affordable = budget / self.spec.bytes_per_pixel(self._feature_itemsize)
             if height * width > affordable:
-                sides.append(max(SMALLEST_TILE, int(affordable**0.5) - 2 * UNASKED_TILE_PAD))
+                sides.append(max(SMALLEST_TILE, int(affordable**0.5) - 2 * AUTOMATIC_TILE_PAD))
         side = max(1, min(sides) // self.size_multiple) * self.size_multiple if sides else 0
         if side >= max(height, width):
             return 0
-        if side and self._largest_tile is None:  # else the shortage was reported when it came
+        if side and self._largest_tile is None:  # else the shortage was reported when it occurred
             message = f"a picture of {width}×{height} is too large for the free memory: cut into tiles of {side} pixels"
-            self._say(message, kind="too large")
+            self._log(message, kind="too large")
         return side
 
     def rest(self, plan: Plan, row: int) -> Plan:
-        """`plan` when the result of its first piece has been handed out down to `row`, not included."""
+        """What remains of `plan` once the result of its first piece has been handed out down to `row`, exclusive."""
         first = plan.pieces[0].below(row, self.scale, plan.pad, plan.height, plan.width, self.size_multiple)
         return replace(plan, pieces=[first, *plan.pieces[1:]])
 
-    def smaller(self, plan: Plan, error: BaseException) -> Plan:
-        """All that is still to do, in a way that takes less memory, and the pictures after it as well.
-
-        Raises:
-            DeviceError: there is no smaller way.
-        """
-        first = plan.pieces[0].core
-        if plan.asked_for or not self._streams:
-            return self._in_halved_tiles(plan, error)
-        if plan.strip is None:
-            self._largest_whole = plan.height * plan.width - 1
-            self._say(f"{self.device} is out of memory: going on in strips", kind="strips")
-            return self._in_strips(plan, None)
-        if plan.strip > 1:
-            self._most_rows = plan.strip // 2
-            self._say(f"{self.device} is out of memory: going on in lower strips", kind="lower")
-            return replace(plan, strip=self._most_rows)
-        block = first.width // 2 // self.size_multiple * self.size_multiple
-        if block < SMALLEST_BLOCK:
-            raise self._out_of_memory(f"a strip of one row and {first.width} columns") from error
-        self._say(f"{self.device} is out of memory: going on in blocks of columns", kind="blocks")
-        return self._in_blocks(plan, block)
-
     def part(self, plan: Plan, left: int, right: int) -> Plan:
-        """Of a `plan` of strips, the part that computes columns [left, right), in one block."""
+        """The part of a `plan` of strips that computes columns [left, right), in one block."""
         block = columns(plan.height, plan.width, right - left, plan.pad, self.size_multiple, left, right)
         return replace(plan, pieces=block)
 
+    def smaller(self, plan: Plan, error: BaseException) -> Plan:
+        """What `plan` still has to do, in smaller pieces after memory ran out; later pictures begin with these.
+
+        Tiles, requested or of a network that cannot be streamed, get half the side. Other pictures go from whole to
+        strips, from there to strips of half the rows, and from strips of one row to blocks of half the columns.
+
+        Raises:
+            DeviceError: there is nothing smaller.
+        """
+        if plan.requested or not self._streams:
+            return self._in_halved_tiles(plan, error)
+        if plan.strip is None:
+            return self._in_first_strips(plan)
+        if plan.strip > 1:
+            return self._in_lower_strips(plan, plan.strip // 2)
+        return self._in_narrower_blocks(plan, error)
+
     def _in_halved_tiles(self, plan: Plan, error: BaseException) -> Plan:
-        """All that is still to do, in tiles of half the side."""
         failed = max(plan.pieces[0].core.height, plan.pieces[0].core.width)
         side = max(SMALLEST_TILE, failed // 2 // self.size_multiple * self.size_multiple)
         if side >= failed:
-            raise self._out_of_memory(f"a tile of {SMALLEST_TILE} pixels") from error
-        self._say(f"{self.device} is out of memory: going on with tiles of at most {side} pixels")
+            raise out_of_memory(self.device, f"a tile of {SMALLEST_TILE} pixels") from error
+        self._log(f"{self.device} is out of memory: going on with tiles of at most {side} pixels")
         self._largest_tile = side
-        return self._in_tiles(replace(plan, pad=plan.pad if plan.asked_for else UNASKED_TILE_PAD), side)
+        return self._in_tiles(replace(plan, pad=plan.pad if plan.requested else AUTOMATIC_TILE_PAD), side)
 
-    def _out_of_memory(self, smallest: str) -> DeviceError:
-        return DeviceError(
-            f"{self.device} is out of memory even for {smallest}; close what else uses it, or compute with `gpu_id` cpu"
-        )
+    def _in_first_strips(self, plan: Plan) -> Plan:
+        self._largest_whole = plan.height * plan.width - 1
+        self._log(f"{self.device} is out of memory: going on in strips", kind="strips")
+        return self._in_strips(plan, None)
 
-    def _say_strips(self, width: int, height: int, rows: int, blocks: int) -> None:
+    def _in_lower_strips(self, plan: Plan, rows: int) -> Plan:
+        self._most_rows = rows
+        self._log(f"{self.device} is out of memory: going on in lower strips", kind="lower")
+        return replace(plan, strip=rows)
+
+    def _in_narrower_blocks(self, plan: Plan, error: BaseException) -> Plan:
+        failed = plan.pieces[0].core.width
+        block = failed // 2 // self.size_multiple * self.size_multiple
+        if block < SMALLEST_BLOCK:
+            raise out_of_memory(self.device, f"a strip of one row and {failed} columns") from error
+        self._log(f"{self.device} is out of memory: going on in blocks of columns", kind="blocks")
+        return self._in_blocks(plan, block)
+
+    def _log_strips(self, width: int, height: int, rows: int, blocks: int) -> None:
         how = f"strips of {rows} rows" if blocks == 1 else f"{blocks} blocks of columns, each in strips of {rows} rows"
-        message = f"a picture of {width}×{height} is computed in {how}, with the result of the whole"
-        self._say(message, kind="in strips", level=logging.INFO)
+        message = f"a picture of {width}×{height} is computed in {how}; that does not change the result"
+        self._log(message, kind="in strips", level=logging.INFO)
 
-    def _say(self, message: str, kind: str | None = None, level: int = logging.WARNING) -> None:
-        """Log, but only once of each `kind` of thing, which by default is the message."""
-        if (kind or message) not in self._said:
-            self._said.add(kind or message)
+    def _log(self, message: str, kind: str | None = None, level: int = logging.WARNING) -> None:
+        """Log one message of each `kind`, which by default is the message itself."""
+        if (kind or message) not in self._logged:
+            self._logged.add(kind or message)
             log.log(level, message)
 
 
 def _bytes_in_use(device: torch.device) -> int:
-    """What this process holds now on `device`."""
+    """How much memory of `device` this process holds now."""
     if device.type == "cuda":
         return int(torch.cuda.memory_allocated(device))
     return int(psutil.Process().memory_info().rss)

@@ -1,4 +1,4 @@
-"""Count the multiply-adds a network has done, as it does them: what progress inside one picture is made of."""
+"""Progress within one picture: the multiply-adds a network has done, counted as it does them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 
 class WorkMeter:
-    """Tells `listener` the share of the `expected` multiply-adds that is done, from 0 to 1.
+    """Tells `listener` which share of the `expected` multiply-adds is done, from 0 to 1.
 
-    The listener may raise, which ends the forward pass it interrupts: that is how a picture is cancelled half-way.
+    The listener may raise. That ends the forward pass it interrupts, and is how a picture is cancelled half-way.
     """
 
     def __init__(self, expected: float, listener: Callable[[float], None] | None = None) -> None:
@@ -21,14 +21,14 @@ class WorkMeter:
         self._done = 0
 
     def add(self, multiply_adds: int) -> None:
-        """Count work that is done."""
+        """Add work that was done."""
         self._done += multiply_adds
         if self._listener is not None and self._expected:
             self._listener(min(1.0, self._done / self._expected))
 
 
 class _Current(threading.local):
-    """Which meter this thread's convolutions count for; threads may share a network."""
+    """The meter of this thread's convolutions; threads may share a network."""
 
     meter: WorkMeter | None = None
 
@@ -37,7 +37,7 @@ _current = _Current()
 
 
 def count_convolutions(network: nn.Module) -> None:
-    """From now on, count each convolution of `network` for the meter of the thread that computes it."""
+    """Have each convolution of `network` counted from now on, by the meter of the thread that computes it."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(_after_conv)
@@ -51,7 +51,7 @@ def _after_conv(conv: nn.Module, _: object, output: Tensor) -> None:
 
 @contextmanager
 def counting(meter: WorkMeter | None) -> Iterator[None]:
-    """Have the convolutions that this thread computes within the block counted by `meter`."""
+    """Have `meter` count the convolutions that this thread computes within the block."""
     before, _current.meter = _current.meter, meter
     try:
         yield

@@ -1,7 +1,7 @@
-"""Run a network down a picture strip by strip, with the result of running it over the whole.
+"""Run a network down a picture strip by strip, with the same result as over the whole.
 
-All its layers look one row up and one row down, so a layer that keeps the last rows of what it reads can go on where
-it stopped: no row is computed twice, there are no seams, and memory grows with the picture's width, not its area.
+Every layer looks one row up and one row down, so a layer that keeps the last rows of its input can go on where it
+stopped: no row is computed twice, there are no seams, and memory grows with the picture's width, not its area.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..families.family import Family
 
 Read = Callable[[int, int], Tensor]
 
-FAR_DOWN = 1 << 20  # rows: in the middle of a picture, as far as any layer can see
+FAR_DOWN = 1 << 20  # rows: far from the top and bottom of a picture, as seen by any layer
 
 
 def can_stream(network: nn.Module) -> bool:
@@ -37,16 +37,16 @@ def stream(
 ) -> Iterator[tuple[int, Tensor]]:
     """Run `network` over a picture, each of its layers computing at most `strip` rows at a time.
 
-    Yields a top row and (N, C, rows, width·scale) of the output, each row once, from top to bottom. To be iterated
-    without gradients. All state is this call's, so threads can share a network.
+    Yields a top row and (N, C, rows, width·scale) of the output, each row once, from top to bottom. Iterate
+    without gradients. All state belongs to this call, so threads can share a network.
 
     Args:
         network: one that `can_stream`.
         height, width: of the input, multiples of what the network folds into channels.
         strip: rows; an RRDBNet of scale 2 or 1 counts folded rows, 2 or 4 of the input.
-        read: gives (N, C, bottom - top, width) of the input, in the type the network is to be fed, for (top, bottom);
-            asked for each row once, from top to bottom.
-        on_work: told the multiply-adds of each step. It may raise, as `read` may, which ends the iteration.
+        read: returns rows [top, bottom) of the input, (N, C, bottom - top, width), in the type of the network's
+            input; called for each row once, from top to bottom.
+        on_work: called with the multiply-adds of each step. It may raise, as `read` may, to end the iteration.
     """
     family = _family(network)
     fold = family.fold(network)

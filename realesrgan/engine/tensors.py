@@ -1,4 +1,4 @@
-"""Arrays ↔ tensors: a picture onto the device, and the network's result back as whole levels of its depth."""
+"""Arrays ↔ tensors: a picture goes onto the device, and the network's result comes back in levels of its depth."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 from ..arrays import LUMA, Array, peak_of
 from .transfer import to_device, to_host
 
-# Of an fp32 tensor so much becomes an array at a time. On a CPU all steps then find it in the processor's cache.
-BAND_BYTES = {"cpu": 1_000_000}
+# How much of an fp32 tensor is converted at a time; on a CPU, so little that all steps find it in the cache.
+BAND_BYTES_ON_CPU = 1_000_000
 BAND_BYTES_ON_GPU = 64_000_000
 
 
@@ -42,22 +42,22 @@ def to_gray(tensor: Tensor) -> Tensor:
 def to_arrays(tensor: Tensor, depth: np.dtype[Any]) -> Iterator[Array]:
     """(1, 1 or 3, H, W) RGB on any device → its rows from top to bottom, as (h, W, C) BGR arrays of `depth`.
 
-    Values are clamped to [0, 1]; integers are scaled to their range and rounded once. From a GPU the next rows cross
-    while the caller deals with these.
+    Values are clamped to [0, 1]; integers are scaled to their range and rounded once. From a GPU, the next rows are
+    copied while the caller deals with these.
     """
-    band_bytes = BAND_BYTES.get(tensor.device.type, BAND_BYTES_ON_GPU)
+    band_bytes = BAND_BYTES_ON_CPU if tensor.device.type == "cpu" else BAND_BYTES_ON_GPU
     rows = max(1, band_bytes // (4 * tensor.shape[1] * tensor.shape[3]))
     bands = (_levels(tensor[:, :, top : top + rows], depth) for top in range(0, tensor.shape[2], rows))
     for band in to_host(bands):
         array = band.numpy()
         if depth == np.uint16:
             array = array.astype(np.uint16)
-        # NumPy takes twenty times as long to turn colours round.
+        # NumPy takes twenty times as long to swap channels.
         yield cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.shape[2] == 3 else array
 
 
 def _levels(tensor: Tensor, depth: np.dtype[Any]) -> Tensor:
-    """(1, C, H, W) → (H, W, C) in the type that crosses to the host for `depth`."""
+    """(1, C, H, W) → (H, W, C) in the type that is copied to the host for `depth`."""
     image = tensor[0].permute(1, 2, 0)
     if depth == np.float32:
         return image.clamp(0, 1).contiguous()

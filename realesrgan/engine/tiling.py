@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DEFAULT_TILE_PAD = 10  # input pixels on every side; published; RRDBNet's result depends on far more
+DEFAULT_TILE_PAD = 10  # input pixels on every side; the published value, though RRDBNet's result depends on far more
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Box:
 class Tile:
     """A piece of work: `core` is what it contributes to the result, `padded` what the network has to see for it.
 
-    Of the result of `core`, the first `handed_out` rows have been handed out before and are not wanted again.
+    The first `handed_out` rows of its result have been handed out by an earlier attempt, and are left out.
     """
 
     core: Box
@@ -69,10 +69,10 @@ class Tile:
     handed_out: int = 0
 
     def below(self, row: int, scale: int, pad: int, height: int, width: int, multiple: int = 1) -> Tile:
-        """What is left of it when its result has been handed out down to `row`, not included.
+        """What is left of it once its result has been handed out down to `row`, exclusive.
 
         `row` counts in the result, `scale` times as large as the picture of height × width. The core begins at a
-        multiple of `multiple` again, so that some rows of the result may have to be computed twice.
+        multiple of `multiple`, so some rows of the result may have to be computed twice.
         """
         top = row // scale // multiple * multiple
         core = Box(max(top, self.core.top), self.core.left, self.core.bottom, self.core.right)
@@ -95,7 +95,7 @@ def _cut(box: Box, rows: int, columns: int) -> list[Box]:
 
 
 def whole(height: int, width: int) -> Tile:
-    """One piece for everything."""
+    """A single piece for the whole picture."""
     box = Box(0, 0, height, width)
     return Tile(box, box)
 
@@ -103,8 +103,8 @@ def whole(height: int, width: int) -> Tile:
 def grid(height: int, width: int, tile: int, pad: int, multiple: int = 1) -> list[Tile]:
     """Cut a picture into tiles of `tile` × `tile` pixels (those at the right and bottom may be smaller).
 
-    `height`, `width` and `tile` must be multiples of `multiple`, the network's pixel-unshuffle. `tile` 0 means one
-    tile for everything.
+    `height`, `width` and `tile` must be multiples of `multiple`, the network's pixel-unshuffle. `tile` 0 is a
+    single tile.
     """
     if tile == 0:
         return [whole(height, width)]
@@ -114,7 +114,7 @@ def grid(height: int, width: int, tile: int, pad: int, multiple: int = 1) -> lis
 def columns(
     height: int, width: int, block: int, pad: int, multiple: int = 1, start: int = 0, stop: int | None = None
 ) -> list[Tile]:
-    """Cut a picture into blocks as high as it is and `block` columns wide, seen with `pad` more on each side.
+    """Cut a picture into blocks of its height and `block` columns, each seen with `pad` more on both sides.
 
     They begin at column `start` and end before `stop`, by default those of the picture.
     """

@@ -1,4 +1,4 @@
-"""Between host and device. A GPU reads and writes pinned memory by itself, while both sides go on computing.
+"""Transfers between host and device. A GPU copies pinned memory by itself, while both sides go on computing.
 
 Knows nothing of pictures.
 """
@@ -13,50 +13,50 @@ from torch import Tensor
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host, on `device`. To a GPU it crosses while the caller goes on, and may be changed meanwhile."""
+    """Copy a host tensor to `device`. To a GPU this is asynchronous, and `tensor` may be changed meanwhile."""
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
 def to_host(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same tensors, on the host. Those of a GPU cross while the caller deals with the one before."""
-    before: _Crossing | None = None
+    """Copy tensors to the host. From a GPU, each is copied while the caller deals with the one before."""
+    before: _Download | None = None
     for tensor in tensors:
         if tensor.device.type != "cuda":
             yield tensor.cpu()
             continue
-        crossing = _Crossing(tensor)
+        download = _Download(tensor)
         if before is not None:
-            yield before.arrived()
-        before = crossing
+            yield before.wait()
+        before = download
     if before is not None:
-        yield before.arrived()
+        yield before.wait()
 
 
-class _Crossing:
-    """A tensor on its way from a GPU; torch keeps pinned memory that is let go of for the next one."""
+class _Download:
+    """A copy from a GPU to the host that is under way; torch reuses the pinned memory for the next one."""
 
     def __init__(self, tensor: Tensor) -> None:
-        self._room = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-        self._room.copy_(tensor, non_blocking=True)
+        self._pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        self._pinned.copy_(tensor, non_blocking=True)
         self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._event.record()
 
-    def arrived(self) -> Tensor:
+    def wait(self) -> Tensor:
         self._event.synchronize()
-        return self._room
+        return self._pinned
 
 
 class SideStream:
-    """What is computed on it does not wait for what other threads compute on the same GPU. A CPU has no lanes."""
+    """A CUDA stream of one worker, so that workers on the same GPU overlap. Does nothing on a CPU."""
 
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     @contextmanager
     def use(self) -> Iterator[None]:
-        """Compute on the lane what the block asks for: after what was asked for before it, before what comes after."""
+        """Run the block's work on this stream: after all that was queued before it, before all that comes after."""
         if self._stream is None:
             yield
             return

@@ -1,4 +1,4 @@
-"""Faces into the upright 512-pixel frame GFPGAN expects, and back. Knows nothing of networks.
+"""Cut faces out into the upright 512-pixel frame GFPGAN expects, and paste them back. Knows nothing of networks.
 
 A transform is a (2, 3) matrix that maps (x, y, 1).
 """
@@ -12,7 +12,7 @@ from ..arrays import LUMA, Array, peak_of
 from ..engine.tiling import Box
 
 FACE_SIDE = 512
-# Published: where the eyes, the nose and the corners of the mouth of FFHQ faces (arXiv:1812.04948) are on average.
+# Published: the average positions of eyes, nose and corners of the mouth in FFHQ faces (arXiv:1812.04948).
 TEMPLATE = np.array(
     [
         (192.98138, 239.94708),
@@ -22,22 +22,22 @@ TEMPLATE = np.array(
         (313.08905, 371.15118),
     ]
 )
-OUTSIDE_BGR = (135, 133, 132)  # levels of 8 bits: what the published program puts where the picture ends
-WARP_MARGIN = 2  # pixels around a face that interpolation may look at
+OUTSIDE_BGR = (135, 133, 132)  # 8-bit levels: the published program's fill beyond the picture's border
+WARP_MARGIN = 2  # pixels around a face that interpolation may read
 LONGEST_WARPED = 32766  # pixels a side; OpenCV's warp counts in 16 bits
-LARGEST_WARPED = 3840 * 2160  # pixels; beyond, only the face's surroundings are warped
+LARGEST_WARPED = 3840 * 2160  # pixels; in larger pictures, only the face's surroundings are warped
 
 # ParseNet's classes that are not pasted: background, hat, necklace, neck, clothes… (of CelebAMask-HQ's 19).
 NOT_PASTED = (0, 14, 16, 17, 18)
 PARSED_CLASSES = 19
 MASK_BLUR_TAPS, MASK_BLUR_SIGMA, MASK_BLURS = 101, 11, 2
-MASK_BORDER = 10  # pixels at the frame's edge that are never pasted
+MASK_BORDER = 10  # pixels at the frame's border that are never pasted
 
 
 def into_frame(landmarks: Array) -> Array | None:
     """The similarity transform that brings (5, 2) landmarks closest to the template, or None if there is none.
 
-    Least median of squares lets one landmark be wrong.
+    Fitted by least median of squares, which tolerates one wrong landmark.
     """
     matrix: Array | None = cv2.estimateAffinePartial2D(landmarks, TEMPLATE, method=cv2.LMEDS)[0]
     if matrix is None or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:, :2])) < 1e-12:
@@ -48,7 +48,7 @@ def into_frame(landmarks: Array) -> Array | None:
 def back_into(matrix: Array, upscale: float) -> Array:
     """The inverse of `matrix`, into a picture enlarged `upscale` times.
 
-    As published, half the factor is added where it enlarges: a pixel's centre moves with it.
+    As published, half of `upscale` is added if it enlarges, because pixels' centres move.
     """
     inverse: Array = cv2.invertAffineTransform(matrix) * upscale
     if upscale > 1:
@@ -57,7 +57,7 @@ def back_into(matrix: Array, upscale: float) -> Array:
 
 
 def cut_out(bgr: Array, matrix: Array) -> Array:
-    """(H, W, 3) of any depth → the face as (512, 512, 3) of the same depth."""
+    """(H, W, 3) of any depth → the face, (512, 512, 3) of the same depth."""
     outside = [level * (peak_of(bgr.dtype) // 255) for level in OUTSIDE_BGR]
     if max(bgr.shape[:2]) > LONGEST_WARPED:
         box = _covered(cv2.invertAffineTransform(matrix), *bgr.shape[:2]) or Box(0, 0, 1, 1)
@@ -74,7 +74,7 @@ def paste(picture: Array, face: Array, mask: Array, matrix: Array, share: float 
         face: (512, 512, 3) BGR, uint8 or uint16.
         mask: (512, 512) in [0, 1], how much of the face shows.
         matrix: from the frame into `picture`.
-        share: of the restored face in the paste; 1 is the published result.
+        share: of the restored face in the result; 1 is the published result.
     """
     box = _covered(matrix, picture.shape[0], picture.shape[1])
     if box is None:
@@ -82,11 +82,11 @@ def paste(picture: Array, face: Array, mask: Array, matrix: Array, share: float 
     if box.bottom * box.right > LARGEST_WARPED or max(box.bottom, box.right) > LONGEST_WARPED:
         matrix = np.column_stack((matrix[:, :2], matrix[:, 2] - (box.left, box.top)))
         size, inside = (box.width, box.height), box.relative_to(box)
-    else:  # from the picture's corner: moving it changes OpenCV's rounding, and so some pixels by a level
+    else:  # warped from the picture's corner: from elsewhere OpenCV rounds differently, some pixels by a level
         size, inside = (box.right, box.bottom), box
     warped = cv2.warpAffine(face, matrix, size)[inside.slices].astype(np.float32)
     warped *= peak_of(picture.dtype) / peak_of(face.dtype)
-    # In double precision OpenCV 5 interpolates more coarsely than in single, and so did what this must agree with.
+    # In double precision, because OpenCV 5 then interpolates more coarsely, as the published program did.
     opacity = share * cv2.warpAffine(mask.astype(np.float64), matrix, size)[inside.slices]
     if picture.ndim == 2:
         warped, below = warped @ np.array(LUMA[::-1], np.float32), picture[box.slices]

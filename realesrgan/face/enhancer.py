@@ -13,7 +13,7 @@ import torch
 
 from .. import arrays
 from ..arrays import Array
-from ..engine.device import default_device
+from ..engine.device import as_device
 from ..errors import UsageError
 from ..model_zoo import FACE_DETECTOR, FACE_MODELS, FACE_PARSER
 from ..weights.download import Report
@@ -31,8 +31,8 @@ class BackgroundUpsampler(Protocol):
 
 @dataclass(frozen=True)
 class RestoredFace:
-    """A face before and after, (512, 512, 3) BGR in the picture's depth, where it is, and the transform that cut it
-    out of the picture."""
+    """A face before and after, (512, 512, 3) BGR in the picture's depth, with its place in the picture and the
+    transform that cut it out."""
 
     found: Face
     cropped: Array
@@ -48,13 +48,13 @@ class GFPGANer:
         upscale: how many times larger the result is than the picture.
         arch: only "clean", the architecture of the versions from 1.2 on.
         channel_multiplier: of the StyleGAN2 decoder; the published weights have 2.
-        bg_upsampler: enlarges everything that is not face; None does it by Lanczos interpolation.
+        bg_upsampler: enlarges everything but the faces; None uses Lanczos interpolation.
         device: where to compute; by default the best there is.
-        half: allow the fastest precision the device is good at: fp16 on CUDA, bf16 on CPUs that have it.
-        networks: already loaded, instead of `model_path` and the detector's and parser's published files.
+        half: allow less than fp32 where that is faster: fp16 on CUDA, bf16 on CPUs that have it.
+        networks: loaded ones, to use instead of `model_path` and the published detector and parser.
 
     Raises:
-        WeightsError: weights cannot be had, read, or do not fit.
+        WeightsError: weights cannot be found, fetched or read, or do not fit.
         UsageError: `arch` is not "clean".
     """
 
@@ -76,9 +76,13 @@ class GFPGANer:
         self.bg_upsampler = bg_upsampler
         if networks is None:
             detector, parser = (found.path for found in obtain([FACE_DETECTOR, FACE_PARSER]))
-            on = torch.device(device) if device is not None else default_device()
             networks = load_face_networks(
-                local_file(model_path), detector, parser, on, channel_multiplier=channel_multiplier, reduced=half
+                local_file(model_path),
+                detector,
+                parser,
+                as_device(device),
+                channel_multiplier=channel_multiplier,
+                reduced=half,
             )
         self.networks = networks
         self.device = networks.device
@@ -95,14 +99,14 @@ class GFPGANer:
 
         Args:
             img: as OpenCV reads it: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16.
-            has_aligned: `img` is one face already, upright and framed as GFPGAN wants it.
-            only_center_face: leave out all faces but the one nearest to the middle.
+            has_aligned: `img` is one face, upright and framed as GFPGAN expects it.
+            only_center_face: restore only the face nearest to the middle.
             paste_back: also return the whole picture.
-            weight: accepted, and as published without effect on this architecture.
+            weight: ignored, as published for this architecture.
 
         Returns:
-            The faces as cut out and as restored, each (512, 512, 3) BGR, the surest first, and the picture enlarged
-            `upscale` times with the restored faces in it, or None, in the layout and depth of `img`.
+            The faces as cut out and as restored, each (512, 512, 3) BGR, the most confident first; and the picture,
+            enlarged `upscale` times with the restored faces in it, in the layout and depth of `img`, or None.
         """
         if has_aligned:
             cropped = [cv2.resize(_bgr(img), (FACE_SIDE, FACE_SIDE))]
@@ -112,7 +116,7 @@ class GFPGANer:
         return before, after, self.paste_faces(self._background(img), faces, self.upscale) if paste_back else None
 
     def restore_faces(self, img: Array, *, only_center_face: bool = False) -> list[RestoredFace]:
-        """Find, cut out and restore the faces of `img`, without pasting them; the surest comes first."""
+        """Find, cut out and restore the faces of `img`, without pasting them; the most confident comes first."""
         bgr = _bgr(img)
         found = self.networks.detect(bgr)
         if only_center_face and found:
@@ -127,10 +131,10 @@ class GFPGANer:
     def paste_faces(
         self, background: Array, faces: Sequence[RestoredFace], upscale: float, share: float = 1.0
     ) -> Array:
-        """Paste `faces` into `background`, the picture they are from enlarged `upscale` times; in place, and returned.
+        """Paste `faces` into `background`, the enlarged picture they are from, in place; return it.
 
-        `share` is how much of the restored face there is in the paste, 1 being the published result. Where faces
-        overlap the less sure one lies on top, as published, in whatever order they are given.
+        `share` is that of the restored face in the result; 1 is the published result. Where faces overlap, the less
+        confident one is on top, as published, whatever their order.
         """
         ordered = sorted(faces, key=lambda face: (-face.found.confidence, *face.found.box))
         classes = self.networks.parsed([face.restored for face in ordered])
@@ -143,7 +147,7 @@ class GFPGANer:
         background = img
         if self.bg_upsampler is not None:
             background = self.bg_upsampler.enhance(img, outscale=self.upscale)[0]
-        # In whole levels, as published; of the wanted size already it is only copied.
+        # In whole levels, as published. Only a copy if the size is right already.
         return cv2.resize(background, (width, height), interpolation=cv2.INTER_LANCZOS4)
 
 
@@ -154,20 +158,19 @@ def load_face_restorer(
     device: torch.device | str | None = None,
     report: Report | None = None,
 ) -> GFPGANer:
-    """Load a published version of GFPGAN, "1.3" or "1.4", fetching what is missing; `report` is told about downloads.
+    """Load a published version of GFPGAN, "1.3" or "1.4"; missing files are fetched, and `report` is called meanwhile.
 
     Raises:
-        WeightsError: weights cannot be had, read, or do not fit; one message names all that are missing.
+        WeightsError: weights cannot be found, fetched or read, or do not fit; one message names all missing files.
         UsageError: there is no such version.
     """
     if version not in FACE_MODELS:
         raise UsageError(f"there is no version {version} of GFPGAN here: try {' or '.join(FACE_MODELS)}")
-    on = torch.device(device) if device is not None else default_device()
     gfpgan, detector, parser = (found.path for found in obtain(FACE_MODELS[version].files, report))
-    return GFPGANer(gfpgan, networks=load_face_networks(gfpgan, detector, parser, on, reduced=not fp32))
+    return GFPGANer(gfpgan, networks=load_face_networks(gfpgan, detector, parser, as_device(device), reduced=not fp32))
 
 
 def _bgr(img: Array) -> Array:
-    """Any picture without its transparency and with three channels, (H, W, 3) BGR, uint8 or uint16."""
+    """Any picture as (H, W, 3) BGR, uint8 or uint16, without its transparency."""
     colour = arrays.split(img).colour
     return np.ascontiguousarray(np.broadcast_to(colour[..., ::-1], (*colour.shape[:2], 3)))

@@ -1,4 +1,4 @@
-"""The three networks of face restoration, loaded: they find faces, restore them, and tell face from background."""
+"""Load and run the three networks of face restoration: one finds faces, one restores and one segments them."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ..archs.gfpgan_arch import GFPGANv1Clean
 from ..archs.parsenet_arch import ParseNet
 from ..archs.retinaface_arch import RetinaFace
 from ..arrays import Array, peak_of
-from ..engine.device import Precision, choose_precision, is_out_of_memory
-from ..errors import DeviceError, RealESRGANError, WeightsError
+from ..engine.device import Precision, choose_precision, is_out_of_memory, out_of_memory
+from ..errors import RealESRGANError, WeightsError
 from ..weights.load import load_as
 from .alignment import FACE_SIDE
 from .detector import Face, FaceDetector
 
 log = logging.getLogger(__name__)
 
-BATCH = 4  # faces at a time: enough to keep a GPU busy, about 1 GB in fp32
+BATCH = 4  # faces at a time: enough to keep a GPU busy; about 1 GB in fp32
 
 
 @dataclass(frozen=True)
 class FaceNetworks:
-    """The three networks as plain functions, so that all around them can be tested without their weights.
+    """The three networks as plain functions, so that the code around them can be tested without weights.
 
-    `detect`: (H, W, 3) BGR of 8 or 16 bits → faces, most certain first. `restore`: (N, 3, 512, 512) RGB in [-1, 1] →
-    the same shape and range. `parse`: the same input → (N, 19, 512, 512) scores of each pixel's classes.
+    `detect`: (H, W, 3) BGR of 8 or 16 bits → faces, the most confident first. `restore`: (N, 3, 512, 512) RGB in
+    [-1, 1] → the same shape and range. `parse`: the same input → (N, 19, 512, 512) scores of each pixel's classes.
     """
 
     detect: Callable[[Array], list[Face]]
@@ -65,15 +65,12 @@ class FaceNetworks:
             try:
                 result = network(_to_batch(waiting[:size], self.device))
                 if not torch.isfinite(result).all():
-                    raise RealESRGANError("a face network gives values that are not numbers; its weights are damaged")
+                    raise RealESRGANError("a face network's output is not finite; its weights are damaged")
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 if size == 1:
-                    raise DeviceError(
-                        f"{self.device} is out of memory even for one face; close what else uses it, or compute with "
-                        "`gpu_id` cpu"
-                    ) from error
+                    raise out_of_memory(self.device, "one face") from error
                 size //= 2
                 continue
             results.append(result)
@@ -82,13 +79,13 @@ class FaceNetworks:
 
 
 class ReducedNetwork:
-    """A network that computes in a reduced type and, from the first overflow on, in fp32 with its own exact weights.
+    """A network that computes in a reduced type and, after the first overflow, in fp32 with its exact weights.
 
-    Workers on one device share it: the reduced network is never cast back while another worker may be in it.
+    Workers on one device share it: the reduced network is not cast back, since another worker may be running it.
 
     Args:
-        load: makes the network in fp32; called again after an overflow.
-        call: runs a network on a batch of its own type.
+        load: loads the network in fp32; called again after an overflow.
+        call: runs a network on a batch of the network's type.
     """
 
     def __init__(
@@ -114,7 +111,7 @@ class ReducedNetwork:
                 log.warning("%s overflowed on a face; faces are computed in fp32 from here on", dtype)
                 try:
                     network = self._load()
-                except WeightsError:  # the file is gone; the rounded weights are still good
+                except WeightsError:  # the file is gone; the rounded weights will do
                     network = copy.deepcopy(network).float()
                 self._current = network, torch.float32
             return network
@@ -131,8 +128,8 @@ def load_face_networks(
 ) -> FaceNetworks:
     """Load the three networks onto `device`.
 
-    `reduced` allows less than fp32 where the device is good at it, for restoring and parsing. Faces are always found in
-    fp32: in bfloat16 the landmarks of a face 250 pixels wide were up to 6 pixels off.
+    `reduced` allows less than fp32 for restoring and parsing, where that is faster. Faces are always found in fp32: in
+    bfloat16, the landmarks of a face 250 pixels wide were up to 6 pixels off.
 
     Raises:
         WeightsError: a file cannot be read, or does not hold its network.
@@ -155,8 +152,8 @@ def load_face_networks(
         return _on(device, load_as(build_parsenet, parser, "ParseNet"))
 
     def restore(network: nn.Module, faces: Tensor) -> Tensor:
-        # The noise that comes with the weights, not fresh noise each time as published: the same picture gives the
-        # same result, and a face in a video does not flicker.
+        # With the noise stored in the weights, not fresh noise as published: the same picture gives the same result,
+        # and faces in a video do not flicker.
         restored: Tensor = network(faces, return_rgb=False, randomize_noise=False)[0]
         return restored
 
@@ -169,7 +166,7 @@ def load_face_networks(
 
 def _on(device: torch.device, network: nn.Module) -> nn.Module:
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):  # not the whole network: StyleGAN2's kernels have five dimensions
+        if isinstance(layer, nn.Conv2d):  # not all layers: StyleGAN2's kernels have five dimensions
             layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.to(device)
 

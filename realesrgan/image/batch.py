@@ -1,4 +1,4 @@
-"""A batch of pictures from names to files: what the command line, a page and Python do alike. Prints nothing."""
+"""A batch of pictures, from names to files, as the command line, a page and Python restore it. Prints nothing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from . import files, formats, jobs
 from .faces import save_faces
 from .pipeline import restore_all
 
-HELD_SHARE = 0.8  # of the free memory may be held by one picture and its result; the rest is for computing it
+HELD_SHARE = 0.8  # of the free memory, for a picture and its result; computing it takes the rest
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Which pictures, and where and how their results are written; the names are those of the command line."""
+    """Which pictures, and where and how results are written; the names are those of the command line."""
 
     input: Sequence[str]
     output: Path = Path("results")
@@ -38,18 +38,18 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a batch: files written, why others failed (one line each), and how many results were there."""
+    """What became of a batch: files written, a line for each failure, and how many results existed before."""
 
     written: list[Path] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     done_before: int = 0
 
 
-def plan(batch: Batch, settings: Settings) -> tuple[jobs.Plan, Setup]:
-    """Validate everything and look at every picture; nothing is written, and no torch is loaded.
+def select(batch: Batch, settings: Settings) -> tuple[jobs.Selection, Setup]:
+    """Validate all options and read the header of every picture; writes nothing, and does not load torch.
 
     Raises:
-        UsageError: an option makes no sense, an input is not there, or a file would be overwritten.
+        UsageError: an option is invalid, an input does not exist, or a file would be overwritten.
     """
     setup = check(settings, DEFAULT_IMAGE_MODEL)
     check_range("quality", batch.quality, 1, 100)
@@ -58,7 +58,7 @@ def plan(batch: Batch, settings: Settings) -> tuple[jobs.Plan, Setup]:
         raise UsageError(f"`save_faces` {batch.save_faces}: goes with `face_enhance`")
     if batch.ext != "auto" and batch.ext not in formats.writable_formats():
         raise UsageError(f"`ext` {batch.ext}: not in this installation; it has {', '.join(formats.writable_formats())}")
-    found = jobs.plan(
+    selection = jobs.select(
         batch.input,
         jobs.Naming(batch.output, batch.suffix, batch.ext),
         recursive=batch.recursive,
@@ -66,19 +66,19 @@ def plan(batch: Batch, settings: Settings) -> tuple[jobs.Plan, Setup]:
         compare=batch.compare,
         refuse=_refusal(settings, setup.scale),
     )
-    return found, setup
+    return selection, setup
 
 
 def check_suffix(suffix: str) -> None:
-    """Raise UsageError for a suffix that would lead into another folder."""
+    """Raise UsageError if the suffix would lead into another folder."""
     if any(separator in suffix for separator in "/\\"):
         raise UsageError(f"`suffix` {suffix}: is part of a file name and cannot hold a path")
 
 
 def _refusal(settings: Settings, scale: int) -> Callable[[files.Header, Path], str | None]:
-    """What makes a picture impossible: a result that its format, or the memory that may be had, cannot hold.
+    """Make the function that says why a picture cannot be restored: its result fits into no file, or not into memory.
 
-    All else that computing takes, the engine cuts to what there is.
+    Whatever else computing needs, the engine fits into the memory there is.
     """
     allowed = max_memory_bytes(settings.max_memory)
     free = HELD_SHARE * free_memory_bytes() if allowed is None else allowed
@@ -97,21 +97,21 @@ def _refusal(settings: Settings, scale: int) -> Callable[[files.Header, Path], s
     return refuse
 
 
-def restore(batch: Batch, found: jobs.Plan, loaded: Loaded, reporter: Reporter) -> Outcome:
-    """Restore what `plan` found with loaded models; a picture that fails is reported, and the rest goes on.
+def restore(batch: Batch, selection: jobs.Selection, loaded: Loaded, reporter: Reporter) -> Outcome:
+    """Restore what `select` found; a picture that fails is reported, and the others go on.
 
     Raises:
-        UsageError: the folders of results cannot be written.
-        Cancelled: `reporter.check` did.
+        UsageError: a folder for results cannot be written.
+        Cancelled: raised by `reporter.check`.
     """
     make_folder(batch.output, "output")
     if batch.save_faces is not None:
         make_folder(batch.save_faces, "save_faces")
-    outcome = Outcome(failures=list(found.failures), done_before=found.done_before)
+    outcome = Outcome(failures=list(selection.failures), done_before=selection.done_before)
     restore_all(
-        found.jobs,
+        selection.jobs,
         loaded.restorers,
-        _Bookkeeper(batch, found.jobs, reporter, outcome),
+        _Bookkeeper(batch, selection.jobs, reporter, outcome),
         quality=batch.quality,
         compare_label=loaded.label if batch.compare else None,
     )
@@ -119,12 +119,12 @@ def restore(batch: Batch, found: jobs.Plan, loaded: Loaded, reporter: Reporter) 
 
 
 class _Bookkeeper(Relay):
-    """Keeps the outcome and writes faces, and passes everything on."""
+    """Records the outcome and writes faces, and passes everything on."""
 
-    def __init__(self, batch: Batch, work: Sequence[jobs.Job], reporter: Reporter, outcome: Outcome) -> None:
+    def __init__(self, batch: Batch, selected: Sequence[jobs.PictureJob], reporter: Reporter, outcome: Outcome) -> None:
         super().__init__(reporter)
         self._batch = batch
-        self._targets = {job.source: job.target for job in work}
+        self._targets = {job.source: job.target for job in selected}
         self._outcome = outcome
 
     def restored_faces(self, source: Path, frame: int | None, pairs: Sequence[FacePair]) -> None:

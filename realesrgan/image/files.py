@@ -63,7 +63,7 @@ class Header:
         return self.channels * self.depth_bits // 8
 
 
-def probe(path: Path) -> Header | None:
+def read_header(path: Path) -> Header | None:
     """Read the header of a picture file, or return None if its content is not a picture.
 
     Raises:

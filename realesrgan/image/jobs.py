@@ -19,7 +19,7 @@ LONGEST_NAME = 255  # bytes, on Linux's file systems
 
 
 @dataclass(frozen=True)
-class Job:
+class PictureJob:
     """One picture: the file to read, what its header says, and the file to write."""
 
     source: Path
@@ -33,13 +33,13 @@ class Job:
 
 
 @dataclass
-class Plan:
-    """What is asked for: the jobs, and a line each for what is passed over or fails.
+class Selection:
+    """What `inputs` come to: jobs, and a line for each file that is passed over or fails.
 
     Lines name options in backticks (see `errors.spell`).
     """
 
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[PictureJob] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     done_before: int = 0
@@ -67,7 +67,7 @@ class Naming:
         return self.folder / relative.parent / f"{stem}.{extension}"
 
 
-def plan(
+def select(
     inputs: Sequence[str],
     naming: Naming,
     *,
@@ -75,41 +75,43 @@ def plan(
     skip_existing: bool = False,
     compare: bool = False,
     refuse: Callable[[files.Header, Path], str | None] = lambda header, target: None,
-) -> Plan:
-    """Find the pictures that `inputs` (files, folders, patterns) stand for.
+) -> Selection:
+    """Find the pictures that `inputs` (files, folders, patterns) name.
 
     `refuse` is given a picture's header and target and returns why it cannot be restored, or None. A file that is not
     a picture fails if it is one of `inputs` or has a picture's extension; other files in a folder are passed over, and
-    hidden ones are not looked at. With `compare`, before/after pictures count among what would be written.
+    hidden ones are ignored. With `compare`, before/after pictures count as results, too.
 
     Raises:
         UsageError: an input does not exist or matches nothing, two pictures would be written to one file, or one
             would overwrite an input.
     """
-    result = Plan()
-    for path, relative in _expand(inputs, naming.folder, recursive, result):
+    selection = Selection()
+    for path, relative in _expand(inputs, naming.folder, recursive, selection):
         named_itself = path in map(Path, inputs)
         try:
-            header = files.probe(path)
+            header = files.read_header(path)
         except ImageFileError as error:
-            result.failures.append(str(error))
+            selection.failures.append(str(error))
             continue
         if header is None:
             looks_like_one = path.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS
-            lines = result.failures if named_itself or looks_like_one else result.passed_over
+            lines = selection.failures if named_itself or looks_like_one else selection.passed_over
             lines.append(f"{path}: {'damaged, or ' if looks_like_one else ''}not a picture")
         elif reason := _too_long(target := naming.target(relative, header)) or refuse(header, target):
-            result.failures.append(f"{path}: {reason}")
+            selection.failures.append(f"{path}: {reason}")
         else:
-            result.jobs.append(Job(path, header, target))
+            selection.jobs.append(PictureJob(path, header, target))
     if skip_existing:
-        _leave_out_results(result)
-    refuse_overwrites((job.source, (job.target, job.comparison) if compare else (job.target,)) for job in result.jobs)
+        _leave_out_results(selection)
+    refuse_overwrites(
+        (job.source, (job.target, job.comparison) if compare else (job.target,)) for job in selection.jobs
+    )
     if skip_existing:
-        done = [job for job in result.jobs if _is_there(job.target)]
-        result.done_before = len(done)
-        result.jobs = [job for job in result.jobs if job not in done]
-    return result
+        done = [job for job in selection.jobs if _is_there(job.target)]
+        selection.done_before = len(done)
+        selection.jobs = [job for job in selection.jobs if job not in done]
+    return selection
 
 
 def _too_long(target: Path) -> str | None:
@@ -125,73 +127,75 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _leave_out_results(result: Plan) -> None:
+def _leave_out_results(selection: Selection) -> None:
     """Results of an earlier run that lie among the inputs are not restored again."""
-    makers = {place_of(job.target): job.source for job in result.jobs}
-    for job in list(result.jobs):
+    makers = {place_of(job.target): job.source for job in selection.jobs}
+    for job in list(selection.jobs):
         if maker := makers.get(place_of(job.source)):
-            result.jobs.remove(job)
-            result.passed_over.append(f"{job.source}: the result of {maker}")
+            selection.jobs.remove(job)
+            selection.passed_over.append(f"{job.source}: the result of {maker}")
 
 
-def _expand(inputs: Sequence[str], output: Path, recursive: bool, result: Plan) -> Iterator[tuple[Path, Path]]:
+def _expand(inputs: Sequence[str], output: Path, recursive: bool, selection: Selection) -> Iterator[tuple[Path, Path]]:
     """Yield each file with its path relative to the folder it was found through."""
     seen: set[str] = set()
     for word in inputs:
-        for path, relative in _expand_one(word, output, recursive, result):
+        for path, relative in _expand_one(word, output, recursive, selection):
             if (place := place_of(path)) not in seen:
                 seen.add(place)
                 yield path, relative
 
 
-def _expand_one(word: str, output: Path, recursive: bool, result: Plan) -> Iterable[tuple[Path, Path]]:
+def _expand_one(word: str, output: Path, recursive: bool, selection: Selection) -> Iterable[tuple[Path, Path]]:
     path = Path(word)
     try:
         kind = path.stat().st_mode
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-            return _matching(word, result)
-        # A circle of links, or a folder that may not be entered.
-        result.failures.append(f"{path}: cannot be read ({error.strerror})")
+            return _matching(word, selection)
+        # A loop of links, or a folder that may not be entered.
+        selection.failures.append(f"{path}: cannot be read ({error.strerror})")
         return ()
     if stat.S_ISDIR(kind):
-        return _walk(path, path, {place_of(output)}, recursive, result)
+        return _walk(path, path, {place_of(output)}, recursive, selection)
     return [(path, Path(path.name))]
 
 
-def _matching(word: str, result: Plan) -> Iterator[tuple[Path, Path]]:
+def _matching(word: str, selection: Selection) -> Iterator[tuple[Path, Path]]:
     matches = sorted(Path(match) for match in glob.glob(word, recursive=True))
     if not matches:
         raise UsageError(f"`input` {word}: there is no such file or folder, and no file matches it")
     for match in matches:
-        if _is_folder(match, result) is False:
+        if _is_folder(match, selection) is False:
             yield match, Path(match.name)
 
 
-def _is_folder(path: Path, result: Plan) -> bool | None:
+def _is_folder(path: Path, selection: Selection) -> bool | None:
     """Whether `path` is a folder; None, and a failure, where the system does not say."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except OSError as error:
-        result.failures.append(f"{path}: cannot be read ({error.strerror})")
+        selection.failures.append(f"{path}: cannot be read ({error.strerror})")
         return None
 
 
-def _walk(folder: Path, root: Path, closed: Set[str], recursive: bool, result: Plan) -> Iterator[tuple[Path, Path]]:
+def _walk(
+    folder: Path, root: Path, closed: Set[str], recursive: bool, selection: Selection
+) -> Iterator[tuple[Path, Path]]:
     """`closed` are the folders not to go into: the results, and those that links could lead back to."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        result.failures.append(f"{folder}: cannot be read ({error.strerror})")
+        selection.failures.append(f"{folder}: cannot be read ({error.strerror})")
         return
     closed = closed | {place_of(folder)}
     for entry in entries:
         if entry.name.startswith("."):  # hidden: also what another program, or this one, is still writing
             continue
-        is_folder = _is_folder(entry, result)
+        is_folder = _is_folder(entry, selection)
         if is_folder is False:
             yield entry, entry.relative_to(root)
         elif is_folder and recursive and place_of(entry) not in closed:
-            yield from _walk(entry, root, closed, recursive, result)
+            yield from _walk(entry, root, closed, recursive, selection)
         elif is_folder and not recursive:
-            result.passed_over.append(f"{entry}: a folder; `recursive` goes into it")
+            selection.passed_over.append(f"{entry}: a folder; `recursive` goes into it")

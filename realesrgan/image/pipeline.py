@@ -25,13 +25,13 @@ from . import files
 from .compare import side_by_side
 from .files import Picture
 from .formats import DEFAULT_QUALITY
-from .jobs import Job
+from .jobs import PictureJob
 
 MAX_WRITERS = 4  # compressing a PNG takes about as long as restoring it on a fast GPU
 
 
 def restore_all(
-    jobs: Sequence[Job],
+    jobs: Sequence[PictureJob],
     restorers: Sequence[Restorer],
     reporter: Reporter,
     *,
@@ -46,7 +46,7 @@ def restore_all(
     finished first, so no half file is left.
 
     Raises:
-        Cancelled: `reporter.check` did.
+        Cancelled: raised by `reporter.check`.
     """
     remove_stale_parts(job.target.parent for job in jobs)
     _Batch(jobs, restorers, reporter, quality, compare_label).run()
@@ -56,7 +56,7 @@ def restore_all(
 class _Result:
     """A restored picture on its way to the disk."""
 
-    job: Job
+    job: PictureJob
     picture: Picture  # as it was read
     pixels: Array
     faces: int | None  # None: not looked for
@@ -68,7 +68,7 @@ class _Batch:
 
     def __init__(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[PictureJob],
         restorers: Sequence[Restorer],
         reporter: Reporter,
         quality: int,
@@ -82,7 +82,7 @@ class _Batch:
         self._crew = Crew()
         self._writers = min(MAX_WRITERS, os.cpu_count() or 1)
         self._disk = _Disk(self._writers)
-        self._to_restore: Channel[tuple[Job, Picture]] = self._crew.channel(len(restorers) + 1)
+        self._to_restore: Channel[tuple[PictureJob, Picture]] = self._crew.channel(len(restorers) + 1)
         self._to_write: Channel[_Result] = self._crew.channel(len(restorers) + 1, producers=len(restorers))
 
     def run(self) -> None:
@@ -111,7 +111,7 @@ class _Batch:
                 self._to_write.put(self._restored(job, picture, restorer))
         self._to_write.close()
 
-    def _restored(self, job: Job, picture: Picture, restorer: Restorer) -> _Result:
+    def _restored(self, job: PictureJob, picture: Picture, restorer: Restorer) -> _Result:
         faces: list[int] = []
 
         def progressed(share: float) -> None:
@@ -147,7 +147,7 @@ class _Batch:
         return lost
 
     @contextmanager
-    def _failing(self, job: Job) -> Iterator[None]:
+    def _failing(self, job: PictureJob) -> Iterator[None]:
         """Turn an error of one picture into a report about it; let everything else pass."""
         try:
             yield

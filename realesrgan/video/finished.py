@@ -1,4 +1,4 @@
-"""Which results are finished, and of what job: a hidden file in their folder, so that none is computed twice."""
+"""Record in a hidden file beside the results which are finished, and by what job, so that none is computed twice."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from filelock import FileLock
 
 from ..outputs import part_of
 
-LOCK_S = 10  # somebody else writes for a moment only
-RECORD = ".realesrgan-finished.json"  # name of a result → [what identifies its job, size in bytes, time of change]
+LOCK_S = 10  # how long to wait for another process, which writes for a moment only
+RECORD = ".realesrgan-finished.json"  # name of a result → [hash of its job's identity, size in bytes, time of change]
 
 
 def is_recorded(target: Path, identity: Callable[[], Mapping[str, Any]]) -> bool:
-    """Whether `target` is the result of this very job, and is as it was when it was finished.
+    """Whether `target` is the result of this very job, and unchanged since it was finished.
 
-    `identity` is asked only if there is a record, for it takes reading the weights.
+    `identity` is called only if there is a record, because it reads the weights.
     """
     recorded = _read(target.parent).get(target.name)
     return recorded is not None and recorded == _entry(target, identity())
 
 
 def record(target: Path, identity: Mapping[str, Any]) -> None:
-    """Remember that `target` is the finished result of this job. A folder that refuses is only not asked again."""
+    """Record that `target` is the finished result of this job. If that fails, it is merely computed again."""
     file = target.parent / RECORD
     lock = FileLock(f"{file}.lock", timeout=LOCK_S)
     with suppress(OSError), lock:

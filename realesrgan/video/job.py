@@ -1,4 +1,4 @@
-"""Restore videos that are settled: frames into segments that survive any interruption, and the result out of them."""
+"""Restore planned videos: frames into segments that survive any interruption, and segments into the result."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ..words import count, duration
 from . import finished
 from .copies import Copied
 from .pipeline import Tally, frames_in_flight, restore_frames
-from .request import Job, Request
+from .request import Request, VideoJob
 from .segments import Workspace, folder_for
 from .writer import assemble, check_target
 
 
-def identity(job: Job, setup: Setup) -> dict[str, Any]:
-    """All that the frames depend on: another value of any of these is another job."""
+def identity(job: VideoJob, setup: Setup) -> dict[str, Any]:
+    """All that the frames depend on. If any of it changes, finished segments cannot be used."""
     settings, model, faces = setup.settings, setup.model, setup.face_model
     return {
         "version": 4,
@@ -38,8 +38,8 @@ def identity(job: Job, setup: Setup) -> dict[str, Any]:
     }
 
 
-def is_done(job: Job, request: Request, setup: Setup) -> str | None:
-    """Why there is nothing to do for `job`: its result is there, from an earlier run. None: there is."""
+def is_done(job: VideoJob, request: Request, setup: Setup) -> str | None:
+    """Why there is nothing to do for `job`, whose result exists from an earlier run; None if there is."""
     if request.skip_existing and job.target.exists():
         return f"{job.target} exists"
     if finished.is_recorded(job.target, partial(identity, job, setup)):
@@ -47,13 +47,13 @@ def is_done(job: Job, request: Request, setup: Setup) -> str | None:
     return None
 
 
-def restore(job: Job, request: Request, setup: Setup, loaded: Loaded, reporter: Reporter) -> None:
-    """Restore one video; what an earlier run finished is taken up.
+def restore(job: VideoJob, request: Request, setup: Setup, loaded: Loaded, reporter: Reporter) -> None:
+    """Restore one video, going on after the segments that an earlier run finished.
 
     Raises:
         VideoFileError: the input, the disk or the encoder fails; finished segments stay.
         RealESRGANError: the device or the network fails.
-        Cancelled: `reporter.check` did; finished segments stay.
+        Cancelled: raised by `reporter.check`; finished segments stay.
     """
     check_target(job.target)
     remove_stale_parts([job.target.parent])
@@ -61,17 +61,17 @@ def restore(job: Job, request: Request, setup: Setup, loaded: Loaded, reporter: 
         reporter.remark(line)
     for line in job.plan.warnings:
         reporter.warn(f"{job.source.path}: {line}")
-    whole = identity(job, setup)
-    workspace = Workspace(folder_for(job.target), whole)
+    job_identity = identity(job, setup)
+    workspace = Workspace(folder_for(job.target), job_identity)
     with workspace.claim():
         if discarded := workspace.open():
-            reporter.remark(f"{workspace.folder} is started anew: {discarded}")
+            reporter.remark(f"{workspace.folder} is started over: {discarded}")
         if workspace.frames_done:
             reporter.remark(f"going on after frame {workspace.frames_done} of an earlier run")
         began = time.monotonic()
         tally, faces = _restore_frames(job, request, setup, loaded, workspace, reporter)
         copied = _assemble(job, request, tally, workspace, reporter)
-        finished.record(job.target, whole)
+        finished.record(job.target, job_identity)
         if not request.keep_segments:
             workspace.remove()
     reporter.finished(
@@ -80,9 +80,9 @@ def restore(job: Job, request: Request, setup: Setup, loaded: Loaded, reporter: 
 
 
 def _restore_frames(
-    job: Job, request: Request, setup: Setup, loaded: Loaded, workspace: Workspace, reporter: Reporter
+    job: VideoJob, request: Request, setup: Setup, loaded: Loaded, workspace: Workspace, reporter: Reporter
 ) -> tuple[Tally, int | None]:
-    """The second result is how many faces were restored, None where none were looked for."""
+    """Also returns how many faces were restored; None if none were looked for."""
     source = job.source
     faces: list[int] = []
 
@@ -120,7 +120,7 @@ def _restore_frames(
     return tally, sum(faces) if faces else None
 
 
-def _assemble(job: Job, request: Request, tally: Tally, workspace: Workspace, reporter: Reporter) -> Copied:
+def _assemble(job: VideoJob, request: Request, tally: Tally, workspace: Workspace, reporter: Reporter) -> Copied:
     source = job.source
     losses = _lost(job, tally)
     if losses and request.strict:
@@ -140,14 +140,14 @@ def _assemble(job: Job, request: Request, tally: Tally, workspace: Workspace, re
         reporter.warn(f"{source.path}: {line}")
     if losses:
         reporter.warn(f"{source.path}: {losses}")
-    if tally.losses.deinterlaced and not source.interlaced:  # otherwise it was said at the beginning
+    if tally.losses.deinterlaced and not source.interlaced:  # otherwise `facts` said so at the beginning
         reporter.remark(f"{source.path}: {tally.losses.deinterlaced} frames were interlaced; each became one frame")
     if tally.losses.resized:
         reporter.remark(f"{source.path}: {tally.losses.resized} frames of another size were resized to the first one's")
     return copied
 
 
-def _lost(job: Job, tally: Tally) -> str:
+def _lost(job: VideoJob, tally: Tally) -> str:
     losses = tally.losses
     parts = []
     if losses.concealed:
@@ -159,7 +159,7 @@ def _lost(job: Job, tally: Tally) -> str:
     return " and ".join(parts) + (reasons if parts else "")
 
 
-def _summary(job: Job, tally: Tally, copied: Copied, faces: int | None, loaded: Loaded, seconds: float) -> str:
+def _summary(job: VideoJob, tally: Tally, copied: Copied, faces: int | None, loaded: Loaded, seconds: float) -> str:
     new = tally.frames - tally.done_before
     parts = [count(tally.frames, "frame")]
     parts += [f"{tally.done_before} from an earlier run"] if tally.done_before else []
@@ -171,7 +171,7 @@ def _summary(job: Job, tally: Tally, copied: Copied, faces: int | None, loaded: 
 
 
 def restore_all(
-    planned: Sequence[Job],
+    planned: Sequence[VideoJob],
     request: Request,
     setup: Setup,
     loaded: Loaded,
@@ -180,7 +180,7 @@ def restore_all(
     """Restore one video after the other and return the results; one that fails is reported, and the others go on.
 
     Raises:
-        Cancelled: `reporter.check` did.
+        Cancelled: raised by `reporter.check`.
     """
     results = []
     for job in planned:

@@ -1,8 +1,7 @@
-"""Take a video through frame → frame functions: decoding, restoring and encoding overlap, finished segments stay.
+"""Run a video through frame → frame functions; decoding, restoring and encoding overlap.
 
-Frames are restored by as many threads as there are restorers and put back into order before they are encoded. A frame
-equal to the one before it is not restored again. However unequal the restorers' speeds, only a window of frames is in
-memory.
+There is a thread for each restorer, and frames are put back into order before they are encoded. A frame equal to the
+one before is not restored again. However unequal the restorers' speeds, only a window of frames is held in memory.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from .segment_encoder import SegmentEncoder
 from .segments import Workspace, frames_per_segment
 from .sources.source import Frame, Losses, VideoSource
 
-# Frames between decoding and encoding: as many as fit into these bytes, within limits. While one worker is slow, the
-# others go on as far as that.
+# Frames between decoding and encoding: as many as fit into these bytes, up to a limit. While one worker is slow, the
+# others get no further ahead than that.
 WINDOW_BYTES = 1_000_000_000
 MOST_IN_FLIGHT = 240
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Which part of the video."""
+    """A part of the video, in seconds; `end_s` None: up to its end."""
 
     start_s: float = 0.0
     end_s: float | None = None
@@ -37,7 +36,7 @@ class Excerpt:
 
 @dataclass
 class Tally:
-    """What happened: frames in the result, frames taken from an earlier run, repeats, and what could not be decoded."""
+    """Counts of frames in the result, of those from an earlier run, of repeats, and what could not be decoded."""
 
     frames: int = 0
     done_before: int = 0
@@ -48,11 +47,11 @@ class Tally:
 @dataclass(frozen=True)
 class _Restored:
     frame: Frame
-    pixels: Array | None  # None: the same as the frame before
+    pixels: Array | None  # None: those of the frame before
 
 
 def frames_in_flight(frame_bytes: int, workers: int) -> int:
-    """How many frames, each of so many bytes before and after, may be between decoding and encoding."""
+    """How many frames may be between decoding and encoding; `frame_bytes` is one frame and its result."""
     return max(2 * workers + 2, min(MOST_IN_FLIGHT, WINDOW_BYTES // max(1, frame_bytes)))
 
 
@@ -71,9 +70,9 @@ def restore_frames(
 ) -> Tally:
     """Restore every frame that `workspace` does not hold yet, segment by segment.
 
-    At most `window` frames are in memory. `on_frame` is told how many frames are done, `on_faces` which frame has which
-    faces; `check` is called often, and may raise to stop. Any exception, Ctrl-C included, stops all threads and is
-    raised here; the segments finished by then stay.
+    At most `window` frames are in memory. `on_frame` is called with the number of frames done, `on_faces` with a
+    frame's number and faces; `check` is called often, and may raise to stop. Any exception, Ctrl-C included, stops all
+    threads and is raised here; segments finished by then stay.
     """
     tally = Tally(frames=workspace.frames_done, done_before=workspace.frames_done)
     resume, damaged_before = workspace.resume_point, workspace.damaged_done
@@ -125,7 +124,7 @@ def restore_frames(
 
 
 class _Segments:
-    """Encodes frames into segments of a fixed length; on leaving, a segment that is not finished is abandoned."""
+    """Encodes frames into segments of a fixed length; on leaving, an unfinished segment is abandoned."""
 
     def __init__(self, source: VideoSource, workspace: Workspace, encoding: Encoding, length: int) -> None:
         self._source = source
@@ -162,7 +161,7 @@ class _Segments:
 
 
 def _in_order(restored: Channel[_Restored], first: int) -> Iterator[_Restored]:
-    """Bring what several restorers finished back into the order of the frames."""
+    """Put the results of several restorers back into the order of the frames."""
     waiting: dict[int, _Restored] = {}
     for one in restored:
         waiting[one.frame.index] = one
@@ -172,7 +171,7 @@ def _in_order(restored: Channel[_Restored], first: int) -> Iterator[_Restored]:
 
 
 def _even(pixels: Array) -> Array:
-    """Repeat the last row or column of odd sizes: most encoders take only even ones. Spread gray."""
+    """Make sizes even, as most encoders need, by repeating the last row or column, and gray three channels."""
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     if pixels.shape[0] % 2 == 0 and pixels.shape[1] % 2 == 0:

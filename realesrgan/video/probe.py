@@ -51,6 +51,6 @@ def _container_or_picture(path: Path) -> VideoSource:
     try:
         return probe_container(path)
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        if files.probe(path) is not None:  # a picture of a kind that FFmpeg does not know
+        if files.read_header(path) is not None:  # a picture of a kind that FFmpeg does not know
             return probe_pictures(path, [path], None)
         raise VideoFileError(f"{path}: not a video, or damaged ({error_text(error)})") from error

@@ -1,4 +1,4 @@
-"""What is asked for and what it comes to: a Request, and a Job for each video, settled before anything is computed."""
+"""A Request, which options of a video job are, and the VideoJob that is planned from it before anything is computed."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ MOST_FPS = 1000
 
 @dataclass(frozen=True)
 class Request:
-    """Which part of which videos, and how results are encoded and written; the names are those of the command line.
+    """Which part of a video, and how the result is encoded and written; the names are those of the command line.
 
     Attributes:
-        output: the folder for results, {stem}_{suffix}.{extension}.
+        output: the folder for results, named {stem}_{suffix}.{extension}.
         ext: the container; "auto" is mp4, or mkv where mp4 cannot hold a stream.
-        fps: frames per second of a folder of frames (24 by default); re-times a video to this constant rate.
+        fps: frames per second of a folder of frames (default 24); re-times a video to this constant rate.
         start_s, end_s: which part.
-        codec, crf, preset, pix_fmt: FFmpeg's encoder, its quality, its speed, the pixel format; None chooses.
+        codec, crf, preset, pix_fmt: FFmpeg's encoder, its quality and speed, and the pixel format; None: automatic.
         strict: refuse a damaged input instead of keeping what can be decoded.
         repeat_damaged: in a folder of frames, repeat the frame before a damaged one instead of refusing.
         skip_existing: leave out videos whose result exists.
         keep_segments: keep the working folder.
-        save_faces: a folder for each face, as cut out and as restored.
+        save_faces: a folder to write each face into, as cut out and as restored.
     """
 
     output: Path = Path("results")
@@ -59,8 +59,8 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Job:
-    """All that is settled about one video before any of it is computed."""
+class VideoJob:
+    """All that is decided about one video before any of it is computed."""
 
     source: VideoSource
     encoding: Encoding
@@ -70,7 +70,7 @@ class Job:
 
     @property
     def frame_count(self) -> int:
-        """How many frames the result should have, by what the file claims; 0: unknown."""
+        """How many frames the result should have, judging by the file's headers; 0: unknown."""
         source = self.source
         if source.duration_s is None:
             return source.frame_count or 0
@@ -80,26 +80,26 @@ class Job:
         return max(0, round((end_s - self.excerpt.start_s) * float(source.rate)))
 
     def facts(self) -> Iterator[str]:
-        """One line for each thing about the input, or what becomes of it, that is not as usual."""
+        """Yield a line for each unusual property of the input, and for each that the result loses."""
         source, name = self.source, self.source.path
         if source.interlaced:
             yield f"{name}: interlaced; each pair of fields becomes one frame"
         if source.has_alpha:
             yield f"{name}: its transparency is dropped"
         if source.depth_bits > 8 and self.encoding.depth_bits == 8:
-            yield f"{name}: has {source.depth_bits} bits, of which {self.encoding.codec} here keeps 8"
+            yield f"{name}: has {source.depth_bits} bits, but {self.encoding.codec} here encodes only 8"
         if source.hdr and source.hdr.is_static and not source.hdr.options(self.encoding.codec):
-            yield f"{name}: mastering-display and light-level data are lost: {self.encoding.codec} takes none"
+            yield f"{name}: mastering-display and light-level data are lost: {self.encoding.codec} cannot write them"
         if source.hdr and source.hdr.dynamic:
             yield f"{name}: its HDR10+ or Dolby Vision data, which change with the scene, are left out"
         yield from (f"{name}: {remark}" for remark in self.plan.remarks)
 
 
 def check_request(request: Request, settings: Settings) -> Setup:
-    """Validate options, before any input is looked into.
+    """Validate all options, before any input is opened.
 
     Raises:
-        UsageError: a value makes no sense.
+        UsageError: an option is invalid.
     """
     setup = check(settings, DEFAULT_VIDEO_MODEL)
     check_suffix(request.suffix)
@@ -116,18 +116,18 @@ def check_request(request: Request, settings: Settings) -> Setup:
     return setup
 
 
-def find_videos(words: Sequence[str | Path], reporter: Reporter) -> list[Path]:
-    """The videos, and folders of frames, that names stand for; one that cannot be used is reported as failed.
+def find_videos(inputs: Sequence[str | Path], reporter: Reporter) -> list[Path]:
+    """The videos and folders of frames that `inputs` name; one that cannot be used is reported as failed.
 
     Raises:
-        UsageError: one of `words` is not there.
+        UsageError: an input does not exist.
     """
     paths: list[Path] = []
-    for word in words:
+    for given in inputs:
         try:
-            expanded = expand(Path(word))
+            expanded = expand(Path(given))
         except VideoFileError as error:
-            reporter.failed(Path(word), error.message)
+            reporter.failed(Path(given), error.message)
             continue
         for line in expanded.remarks:
             reporter.remark(line)
@@ -135,12 +135,12 @@ def find_videos(words: Sequence[str | Path], reporter: Reporter) -> list[Path]:
     return paths
 
 
-def plan(path: Path, request: Request) -> Job:
-    """Look into a video, and settle how it is encoded, into which container, and what becomes of its other streams.
+def plan_job(path: Path, request: Request) -> VideoJob:
+    """Probe a video, and decide on the encoding, the container, and what becomes of its other streams.
 
     Raises:
-        UsageError: there is no such input, or its encoder or container cannot be used.
-        VideoFileError: it is no video, or damaged.
+        UsageError: there is no such input, or the encoder or container cannot be used.
+        VideoFileError: it is not a video, or damaged.
     """
     source = probe(path, request.fps, repeat_damaged=request.repeat_damaged)
     encoding = choose_encoding(
@@ -150,20 +150,20 @@ def plan(path: Path, request: Request) -> Job:
     stem = path.resolve().stem
     name = f"{stem}_{request.suffix}" if request.suffix else stem
     target = request.output / f"{name}.{outputs.extension}"
-    return Job(source, encoding, outputs, target, Excerpt(request.start_s, request.end_s))
+    return VideoJob(source, encoding, outputs, target, Excerpt(request.start_s, request.end_s))
 
 
-def plan_all(paths: Sequence[Path], request: Request, reporter: Reporter) -> list[Job]:
+def plan_jobs(paths: Sequence[Path], request: Request, reporter: Reporter) -> list[VideoJob]:
     """Plan every video; one that cannot be planned is reported as failed, and the others go on.
 
     Raises:
         UsageError: an input is not there, an option suits none, or a file would be overwritten.
     """
-    planned: list[Job] = []
+    planned: list[VideoJob] = []
     for path in paths:
         reporter.check()
         try:
-            planned.append(plan(path, request))
+            planned.append(plan_job(path, request))
         except UsageError:
             raise
         except RealESRGANError as error:
@@ -176,9 +176,9 @@ def parse_fps(fps: float | str | Fraction) -> Fraction:
     """25, "23.976" or "24000/1001" → frames per second.
 
     Raises:
-        UsageError: it is no such number.
+        UsageError: it is not such a number.
     """
     try:
         return Fraction(fps).limit_denominator(1001)
     except (ValueError, ZeroDivisionError, OverflowError, TypeError):
-        raise UsageError(f"`fps` {fps}: say frames per second, as 25, 23.976 or 24000/1001") from None
+        raise UsageError(f"`fps` {fps}: give frames per second, as 25, 23.976 or 24000/1001") from None

@@ -152,7 +152,7 @@ def _size(path: Path, headers: dict[Path, files.Header | None]) -> tuple[int, in
 
 
 def _header(entry: Path) -> files.Header | None:
-    header = files.probe(entry)
+    header = files.read_header(entry)
     if header is None and entry.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS:
         raise ImageFileError(f"{entry}: not a picture, in spite of its name")
     return header
