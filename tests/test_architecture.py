@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -84,8 +85,19 @@ def test_every_room_has_its_place_in_a_layer() -> None:
 def test_the_layers_in_the_documentation_are_these() -> None:
     lines = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8").splitlines()
     (drawn,) = [line.split(" < ") for line in lines if line.strip().startswith("errors < ")]
-    levels = [[LEVELS[room.strip()] for room in rooms.split(",")] for rooms in drawn]
+    rooms = [[room.strip() for room in layer.split(",")] for layer in drawn]
+    assert {room for layer in rooms for room in layer} == set(LEVELS) - {"__init__", "__main__"}
+    levels = [[LEVELS[room] for room in layer] for layer in rooms]
     assert all(max(left) < min(right) for left, right in zip(levels, levels[1:], strict=False))
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_file_the_documentation_names_is_there(document: str) -> None:
+    text = (PROJECT / document).read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w./]*(?:\.py|/))`", text)) - {".venv/", "dist/"}
+    roots = [PROJECT, PACKAGE, *(folder for folder in PACKAGE.iterdir() if folder.is_dir())]
+    assert len(named) > 3
+    assert [name for name in named if not any((root / name).exists() for root in roots)] == []
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.relative_to(PACKAGE).as_posix())
