@@ -41,7 +41,7 @@ def restore_all(
     """Read, restore and write every job; each restorer runs in a thread of its own and takes the next picture.
 
     `compare_label`, if given, also writes a before/after picture beside each result, with this as the label of the
-    after. `reporter` is told of each picture by the path of its source. A picture that fails is reported and the rest
+    after. `reporter` knows each picture by the path of its source. A picture that fails is reported and the rest
     goes on. Anything else, Ctrl-C included, stops all threads and is raised here; what is being written then is
     finished first, so no half file is left.
 

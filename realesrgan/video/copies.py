@@ -201,6 +201,6 @@ def kept(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _cover(original: InputContainer, index: int) -> bytes:
-    """A cover picture, whose only packet comes first; read apart, so that `original` stays at its beginning."""
+    """A cover picture, whose only packet comes first; read separately, so that `original` stays at its beginning."""
     with av.open(original.name) as again:
         return next(bytes(packet) for packet in again.demux(again.streams[index]) if packet.size)
