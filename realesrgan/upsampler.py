@@ -113,6 +113,7 @@ class RealESRGANer:
         self.engine.planner.workers = workers
 
     @torch.no_grad()
+    @arrays.opencv_memory_errors()
     def enhance(
         self,
         img: Array,
@@ -138,6 +139,7 @@ class RealESRGANer:
             ValueError: `img` is no picture.
             UsageError: `outscale` is not a number above 0 that makes sense.
             DeviceError: memory does not even suffice for a tile of 32 pixels.
+            MemoryError: nor for the picture and its result.
         """
         planes = arrays.split(img)
         height, width = img.shape[:2]
