@@ -83,7 +83,7 @@ def plan(
     hidden ones are not looked at. With `compare`, before/after pictures count among what would be written.
 
     Raises:
-        UsageError: an input does not exist or matches nothing, two pictures would be written to one file, or one
+        UsageError: an input is empty, missing or matches nothing, two pictures would be written to one file, or one
             would overwrite an input.
     """
     result = Plan()
@@ -98,10 +98,12 @@ def plan(
             looks_like_one = path.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS
             lines = result.failures if named_itself or looks_like_one else result.passed_over
             lines.append(f"{path}: {'damaged, or ' if looks_like_one else ''}not a picture")
-        elif reason := _too_long(target := naming.target(relative, header)) or refuse(header, target):
+            continue
+        job = Job(path, header, naming.target(relative, header))
+        if reason := _too_long(job.comparison if compare else job.target) or refuse(header, job.target):
             result.failures.append(f"{path}: {reason}")
         else:
-            result.jobs.append(Job(path, header, target))
+            result.jobs.append(job)
     if skip_existing:
         _leave_out_results(result)
     refuse_overwrites((job.source, (job.target, job.comparison) if compare else (job.target,)) for job in result.jobs)
@@ -145,6 +147,8 @@ def _expand(inputs: Sequence[str], output: Path, recursive: bool, result: Plan) 
 
 
 def _expand_one(word: str, output: Path, recursive: bool, result: Plan) -> Iterable[tuple[Path, Path]]:
+    if not word:
+        raise UsageError("`input`: an empty name; . is the folder you are in")
     path = Path(word)
     try:
         kind = path.stat().st_mode

@@ -120,10 +120,12 @@ def find_videos(words: Sequence[str | Path], reporter: Reporter) -> list[Path]:
     """The videos, and folders of frames, that names stand for; one that cannot be used is reported as failed.
 
     Raises:
-        UsageError: one of `words` is not there.
+        UsageError: one of `words` is empty.
     """
     paths: list[Path] = []
     for word in words:
+        if not str(word):
+            raise UsageError("`input`: an empty name; . is the folder you are in")
         try:
             expanded = expand(Path(word))
         except VideoFileError as error:
