@@ -11,7 +11,7 @@ from .errors import UsageError
 from .image import batch as images
 from .image.batch import Batch, Outcome
 from .image.formats import DEFAULT_QUALITY
-from .loading import Settings, load, thread_count_kept
+from .loading import Settings, load, prepare_process, thread_count_kept
 from .outputs import make_folder, refuse_overwrites
 from .restorer import AlphaUpsampler, Reporter
 from .video import job as videos
@@ -90,6 +90,7 @@ def restore_images(
         compare=compare,
         save_faces=None if save_faces is None else Path(save_faces),
     )
+    prepare_process()
     reporter = reporter or Reporter()
     selection, setup = images.select(batch, settings)
     for line in selection.passed_over:
@@ -183,6 +184,7 @@ def restore_video(
         keep_segments=keep_segments,
         save_faces=None if save_faces is None else Path(save_faces),
     )
+    prepare_process()
     reporter = reporter or Reporter()
     setup = check_request(request, settings)
     make_folder(request.output, "output")

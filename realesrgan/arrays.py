@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,6 +34,17 @@ class Planes:
         if self.alpha is not None:
             return "RGBA"
         return "L" if self.colour.shape[2] == 1 else "RGB"
+
+
+@contextmanager
+def opencv_memory_errors() -> Iterator[None]:
+    """Raise MemoryError where OpenCV, which has an exception of its own for it, says that memory ran out."""
+    try:
+        yield
+    except cv2.error as error:
+        if error.code != cv2.Error.StsNoMem:
+            raise
+        raise MemoryError(str(error)) from error
 
 
 def split(image: Array) -> Planes:

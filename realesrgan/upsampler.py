@@ -113,6 +113,7 @@ class RealESRGANer:
         self.engine.planner.workers = workers
 
     @torch.no_grad()
+    @arrays.opencv_memory_errors()
     def enhance(
         self,
         img: Array,
@@ -138,6 +139,7 @@ class RealESRGANer:
             ValueError: `img` is not a picture.
             UsageError: `outscale` is out of range.
             DeviceError: memory does not suffice even for the smallest pieces.
+            MemoryError: memory does not suffice for the picture and its result.
         """
         planes = arrays.split(img)
         height, width = img.shape[:2]

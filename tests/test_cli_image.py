@@ -319,6 +319,20 @@ def test_a_bad_batch_names_each_failure_once_and_does_the_rest(
     assert len(err.splitlines()) == len(bad) + 2 + 1  # and the line that says what computes
 
 
+def test_too_much_for_the_memory_allowed_is_told_in_sizes_that_can_be_read(
+    small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make("a.png")
+    assert main(["-i", "a.png", *small, "--max_memory", "40"]) == 1
+    assert "and 40 bytes are allowed (--max_memory)" in capsys.readouterr().err
+
+
+def test_padding_counts_among_what_a_picture_takes(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    make("a.png")
+    assert main(["-i", "a.png", *small, "--pre_pad", "5000000"]) == 1
+    assert "too large" in capsys.readouterr().err
+
+
 def test_a_file_given_by_name_that_is_not_a_picture_fails(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     Path("README.md").write_text("no picture")
     assert main(["-i", "README.md", *small]) == 1

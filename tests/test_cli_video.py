@@ -223,6 +223,11 @@ def broken(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) ->
     return lambda: monkeypatch.setattr(loading, "_restorer", real)
 
 
+def test_an_empty_name_does_not_stand_for_the_folder_one_is_in(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-i", ""]) == 2
+    assert "-i: an empty name" in capsys.readouterr().err
+
+
 def test_a_worker_that_dies_of_a_bug_raises_and_the_same_command_goes_on(
     small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,6 +91,14 @@ def test_any_name_can_be_printed_in_any_encoding(monkeypatch: pytest.MonkeyPatch
     assert second == rb"\ud800.png"
 
 
+def test_memory_too_small_to_begin_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def begin() -> int:
+        raise MemoryError
+
+    assert console.run(begin) == console.SOME_FAILED
+    assert capsys.readouterr().err == "error: not enough memory\n"
+
+
 def test_options_in_messages_are_spelled_as_flags(capsys: pytest.CaptureFixture[str]) -> None:
     def command() -> int:
         console.say("a folder; `recursive` goes into it")

@@ -360,6 +360,20 @@ def test_a_result_whose_name_would_be_too_long_fails_before_anything_is_computed
     assert "xxx.png: the name of its result would be longer than 255 bytes" in planned.failures[0]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count letters, or have other limits")
+@pytest.mark.parametrize("compare", [False, True])
+def test_a_comparison_whose_name_would_be_too_long_fails_before_anything_is_computed(compare: bool) -> None:
+    make(f"pics/{'x' * 240}.png")
+    planned = plan("pics", compare=compare)
+    assert (len(planned.jobs), len(planned.failures)) == ((0, 1) if compare else (1, 0))
+
+
+def test_an_empty_name_does_not_stand_for_the_folder_one_is_in() -> None:
+    make("a.png")
+    with pytest.raises(UsageError, match="an empty name"):
+        plan("")
+
+
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
 def test_a_name_that_is_not_utf_8_is_a_name(tmp_path: Path) -> None:
     make("pics/a.png", "pics/b.png")

@@ -509,10 +509,19 @@ def test_memory_holds_a_handful_of_pictures_however_slow_what_follows_is(
     assert len(log.done) == 40
 
 
-def test_memory_that_runs_out_fails_its_picture_only(tmp_path: Path, log: Log) -> None:
+def run_out_in_numpy() -> None:
+    raise MemoryError
+
+
+def run_out_in_opencv() -> None:
+    cv2.copyMakeBorder(np.zeros((8, 8, 3), np.uint8), 0, 1 << 30, 0, 1 << 30, cv2.BORDER_REFLECT_101)
+
+
+@pytest.mark.parametrize("run_out", [run_out_in_numpy, run_out_in_opencv])
+def test_memory_that_runs_out_fails_its_picture_only(tmp_path: Path, log: Log, run_out: Callable[[], None]) -> None:
     def restorer(frame: Array, listener: Listener) -> Array:
         if frame.shape[1] == 8:
-            raise MemoryError
+            run_out()
         return twice(frame, listener)
 
     jobs = make_jobs(tmp_path, 3)

@@ -111,6 +111,9 @@ def _run(command: Callable[[], int]) -> int:
     except RealESRGANError as error:
         say(f"error: {error.message}")
         return SOME_FAILED
+    except MemoryError:
+        say("error: not enough memory")
+        return SOME_FAILED
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED

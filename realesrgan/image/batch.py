@@ -14,6 +14,7 @@ from ..model_zoo import DEFAULT_IMAGE_MODEL
 from ..outputs import make_folder
 from ..restorer import FacePair, Relay, Reporter
 from ..values import check_range
+from ..words import size
 from . import files, formats, jobs
 from .faces import save_faces
 from .pipeline import restore_all
@@ -82,15 +83,17 @@ def _refusal(settings: Settings, scale: int) -> Callable[[files.Header, Path], s
     """
     allowed = max_memory_bytes(settings.max_memory)
     free = HELD_SHARE * free_memory_bytes() if allowed is None else allowed
+    are_there = "are free" if allowed is None else "are allowed (`max_memory`)"
 
     def refuse(header: files.Header, target: Path) -> str | None:
         height, width = final_size(header.height, header.width, settings.outscale)
         final = (header.height * scale, header.width * scale) if settings.outscale == scale else (height, width)
-        needed = held_bytes(header.height, header.width, header.channels, header.depth_bits, final)
+        padded = (header.height + settings.pre_pad, header.width + settings.pre_pad)
+        needed = held_bytes(*padded, header.channels, header.depth_bits, final)
         if needed > free:
             return (
                 f"too large: {header.width}×{header.height} pixels and the result of {width}×{height} take "
-                f"{needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; cut the picture, or try a smaller `outscale`"
+                f"{size(needed)}, and {size(free)} {are_there}; cut the picture, or try a smaller `outscale`"
             )
         return formats.too_large_for(target, width, height)
 

@@ -83,7 +83,7 @@ def select(
     hidden ones are ignored. With `compare`, before/after pictures count as results, too.
 
     Raises:
-        UsageError: an input does not exist or matches nothing, two pictures would be written to one file, or one
+        UsageError: an input is empty, missing or matches nothing, two pictures would be written to one file, or one
             would overwrite an input.
     """
     selection = Selection()
@@ -98,10 +98,12 @@ def select(
             looks_like_one = path.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS
             lines = selection.failures if named_itself or looks_like_one else selection.passed_over
             lines.append(f"{path}: {'damaged, or ' if looks_like_one else ''}not a picture")
-        elif reason := _too_long(target := naming.target(relative, header)) or refuse(header, target):
+            continue
+        job = PictureJob(path, header, naming.target(relative, header))
+        if reason := _too_long(job.comparison if compare else job.target) or refuse(header, job.target):
             selection.failures.append(f"{path}: {reason}")
         else:
-            selection.jobs.append(PictureJob(path, header, target))
+            selection.jobs.append(job)
     if skip_existing:
         _leave_out_results(selection)
     refuse_overwrites(
@@ -147,6 +149,8 @@ def _expand(inputs: Sequence[str], output: Path, recursive: bool, selection: Sel
 
 
 def _expand_one(word: str, output: Path, recursive: bool, selection: Selection) -> Iterable[tuple[Path, Path]]:
+    if not word:
+        raise UsageError("`input`: an empty name; . is the folder you are in")
     path = Path(word)
     try:
         kind = path.stat().st_mode

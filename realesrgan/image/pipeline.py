@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ..arrays import Array
+from ..arrays import Array, opencv_memory_errors
 from ..errors import ImageFileError, RealESRGANError
 from ..outputs import remove_stale_parts
 from ..restorer import FacePair, Listener, Reporter, Restorer
@@ -150,7 +150,8 @@ class _Batch:
     def _failing(self, job: PictureJob) -> Iterator[None]:
         """Turn an error of one picture into a report about it; let everything else pass."""
         try:
-            yield
+            with opencv_memory_errors():
+                yield
         except MemoryError:
             self._reporter.failed(job.source, f"{job.source}: not enough memory for this picture")
         except (RealESRGANError, OSError) as error:

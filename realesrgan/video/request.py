@@ -120,10 +120,12 @@ def find_videos(inputs: Sequence[str | Path], reporter: Reporter) -> list[Path]:
     """The videos and folders of frames that `inputs` name; one that cannot be used is reported as failed.
 
     Raises:
-        UsageError: an input does not exist.
+        UsageError: an input does not exist, or has no name.
     """
     paths: list[Path] = []
     for given in inputs:
+        if not str(given):
+            raise UsageError("`input`: an empty name; . is the folder you are in")
         try:
             expanded = expand(Path(given))
         except VideoFileError as error:
@@ -142,7 +144,7 @@ def plan_job(path: Path, request: Request) -> VideoJob:
         UsageError: there is no such input, or the encoder or container cannot be used.
         VideoFileError: it is not a video, or damaged.
     """
-    source = probe(path, request.fps, repeat_damaged=request.repeat_damaged)
+    source = probe(path, request.fps, repeat_damaged=request.repeat_damaged and not request.strict)
     encoding = choose_encoding(
         request.codec, request.crf, request.preset, request.pix_fmt, source.depth_bits, source.hdr
     )
