@@ -39,6 +39,13 @@ DAMAGE = {
 }
 
 
+def link(path: Path) -> None:
+    try:
+        path.symlink_to("nowhere")
+    except OSError:
+        pytest.skip("this system lets only some make links")
+
+
 def spoil(path: Path, how: str) -> None:
     DAMAGE[how](path)
 
@@ -54,6 +61,18 @@ def test_a_damaged_frame_is_refused_and_named(tmp_path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["other content", "no content"])
 def test_a_frame_whose_header_is_damaged_is_refused_before_any_work(tmp_path: Path, how: str) -> None:
     spoil(frames_in(tmp_path) / "f3.png", how)
+    with pytest.raises(VideoFileError, match=r"f3\.png"):
+        probe(tmp_path)
+
+
+def test_a_frame_that_is_a_link_to_nothing_is_refused_and_one_that_is_no_picture_by_name_is_no_frame(
+    tmp_path: Path,
+) -> None:
+    frames_in(tmp_path)
+    link(tmp_path / "notes")
+    assert probe(tmp_path).frame_count == COUNT
+    (tmp_path / "f3.png").unlink()
+    link(tmp_path / "f3.png")
     with pytest.raises(VideoFileError, match=r"f3\.png"):
         probe(tmp_path)
 

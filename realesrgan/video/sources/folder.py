@@ -71,16 +71,23 @@ def probe_folder(folder: Path, rate: Fraction | None, *, repeat_damaged: bool) -
 
 
 def entries_of(folder: Path) -> list[Path]:
-    """The files in a folder, in natural order; names that begin with a dot are hidden and never meant.
+    """The files in a folder, in natural order, and links to nothing, which whoever needs them names as unreadable.
+
+    Names that begin with a dot are hidden and never meant.
 
     Raises:
         VideoFileError: the folder cannot be read.
     """
     try:
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_file()]
+        shown = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        entries = [entry for entry in shown if entry.is_file() or _leads_nowhere(entry)]
     except OSError as error:
         raise VideoFileError(f"{folder}: cannot be read ({error.strerror})") from error
     return sorted(entries, key=_natural_order)
+
+
+def _leads_nowhere(entry: Path) -> bool:
+    return entry.is_symlink() and not entry.exists()
 
 
 def _natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
@@ -152,8 +159,9 @@ def _size(path: Path, headers: dict[Path, files.Header | None]) -> tuple[int, in
 
 
 def _header(entry: Path) -> files.Header | None:
-    header = files.read_header(entry)
-    if header is None and entry.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS:
+    is_called_one = entry.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS
+    header = files.read_header(entry) if is_called_one or not _leads_nowhere(entry) else None
+    if header is None and is_called_one:
         raise ImageFileError(f"{entry}: not a picture, in spite of its name")
     return header
 
