@@ -158,7 +158,7 @@ class Engine:
         with self._cast_to_fp32() if in_fp32 else nullcontext():
             if strip is None:
                 with counting(meter):
-                    results = iter([(0, self.network(read_rows(0, seen.height)))])
+                    results = iter([(0, self.network(read_rows(0, seen.height)).float())])
             else:
                 count = meter.add if meter is not None else None
                 results = stream(self.network, seen.height, seen.width, strip, read_rows, on_work=count)
