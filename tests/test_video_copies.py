@@ -321,6 +321,12 @@ def test_damaged_sound_is_silent_there_and_keeps_its_time(tmp_path: Path) -> Non
     assert np.abs(sound[6 * 4608 : 7 * 4608]).max() > 0.1
 
 
+def test_damage_outside_an_excerpt_is_not_reported(tmp_path: Path) -> None:
+    path = spoiled(with_sound(tmp_path / "a.mkv", "flac"), (0,))
+    assert Run(path, extension="mp4").copies.warnings
+    assert not Run(path, extension="mp4", excerpt=Excerpt(0.4, 0.8)).copies.warnings
+
+
 def test_sound_of_which_nothing_decodes_is_left_out_and_reported(tmp_path: Path) -> None:
     path = spoiled(with_sound(tmp_path / "a.mkv", "flac"), None)
     run = Run(path, extension="mp4")

@@ -99,7 +99,8 @@ class SoundEncoder:
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
-            self._damaged += bool(packet.size)
+            is_wanted = packet.pts is None or self._span.holds(packet.pts * packet.time_base)
+            self._damaged += bool(packet.size) and is_wanted
             return
         for frame in frames:
             assert isinstance(frame, av.AudioFrame)
