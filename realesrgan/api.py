@@ -44,7 +44,7 @@ def restore_images(
     save_faces: str | Path | None = None,
     fp32: bool = False,
     alpha_upsampler: AlphaUpsampler = "realesrgan",
-    gpu_id: str | None = None,
+    gpu_id: str | int | None = None,
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Restore pictures, folders and patterns of pictures into files, as `realesrgan image` does.
@@ -131,7 +131,7 @@ def restore_video(
     only_center_face: bool = False,
     save_faces: str | Path | None = None,
     fp32: bool = False,
-    gpu_id: str | None = None,
+    gpu_id: str | int | None = None,
     num_process_per_gpu: int | None = None,
     reporter: Reporter | None = None,
 ) -> Path:

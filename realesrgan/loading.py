@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from .engine.tiling import DEFAULT_TILE_PAD
 from .errors import UsageError
@@ -70,7 +70,7 @@ class Settings:
     only_center_face: bool = False
     fp32: bool = False
     alpha_upsampler: AlphaUpsampler = "realesrgan"
-    gpu_id: str | None = None
+    gpu_id: str | int | None = None
     num_process_per_gpu: int | None = None
 
 
@@ -164,6 +164,9 @@ def check(settings: Settings, default_model: str) -> Setup:
         check_range("num_process_per_gpu", settings.num_process_per_gpu, 1)
     check_outscale(settings.outscale)
     max_memory_bytes(settings.max_memory)
+    if settings.alpha_upsampler not in get_args(AlphaUpsampler):
+        known = " and ".join(get_args(AlphaUpsampler))
+        raise UsageError(f"`alpha_upsampler` {settings.alpha_upsampler}: there is {known}")
     if settings.face_model not in FACE_MODELS:
         raise UsageError(f"`face_model` {settings.face_model}: there is {' and '.join(FACE_MODELS)}")
     if settings.model_path is not None and not os.path.isfile(settings.model_path):

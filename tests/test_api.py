@@ -179,6 +179,7 @@ def test_a_rate_can_be_given_as_any_kind_of_number(srvgg_file):
         (lambda: restore_images("a.png", quality=0), "quality"),
         (lambda: restore_images("a.png", gpu_id="banana"), "gpu_id"),
         (lambda: restore_images("a.png", tile=-1), "tile"),
+        (lambda: restore_images("a.png", alpha_upsampler="best"), "alpha_upsampler"),
         (lambda: restore_images("a.png", max_memory="lots"), "max_memory"),
         (lambda: restore_images("a.png", suffix="a/b"), "suffix"),
         (lambda: restore_video("a.mp4", fps="fast"), "fps"),

@@ -41,6 +41,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         ("cpu", [CPU]),
         ("cpu,cpu", [CPU, CPU]),
         ("0", [CUDA]),
+        (0, [CUDA]),
         ("cuda", [CUDA]),
         ("cuda:1", [torch.device("cuda", 1)]),
         ("0, 1", [CUDA, torch.device("cuda", 1)]),

@@ -71,7 +71,7 @@ def _restore(options: ImageOptions) -> int:
         except KeyboardInterrupt:
             reporter.close()
             console.say(
-                f"interrupted: {reporter.finished_count} of {count(len(selection.jobs), 'picture')} are done; "
+                f"interrupted after {reporter.finished_count} of {count(len(selection.jobs), 'picture')}; "
                 "the same command with `skip_existing` does the rest"
             )
             return console.INTERRUPTED

@@ -58,7 +58,7 @@ def as_device(request: torch.device | str | None) -> torch.device:
     return default_device() if request is None else _parse_device(str(request))
 
 
-def parse_devices(request: str | None) -> list[torch.device]:
+def parse_devices(request: str | int | None) -> list[torch.device]:
     """Turn `gpu_id` into devices: `0`, `cuda:1`, `cpu`, `mps`, or several with commas; None picks the best.
 
     Raises:
@@ -67,7 +67,7 @@ def parse_devices(request: str | None) -> list[torch.device]:
     """
     if request is None:
         return [default_device()]
-    return [_parse_device(word.strip()) for word in request.split(",")]
+    return [_parse_device(word.strip()) for word in str(request).split(",")]
 
 
 def _parse_device(word: str) -> torch.device:
