@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from .upsampler import RealESRGANer
 
 # How often an idle thread of GNU's OpenMP polls for work before it sleeps. By default it polls without end, and a busy
-# machine crawls. Measured on two cores of a Zen 1: under a load of 6, frames of 64×48 at 4 a second instead of 0.8; under
-# a load of 1, RealESRGAN_x4plus in two thirds of the time; idle, the same time as with 30000.
+# machine crawls. Measured on two cores of a Zen 1: under a load of 6, frames of 64×48 at 4 a second instead of 0.8;
+# under a load of 1, RealESRGAN_x4plus in two thirds of the time; idle, the same time as with 30000.
 GOMP_SPINCOUNT = "10000"
 
 
