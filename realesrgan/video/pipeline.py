@@ -149,6 +149,7 @@ class _Segments:
 
     def finish(self) -> None:
         if self._encoder is not None:
+            self._source.refuse_changed()  # what was read since the last segment may be of another video
             self._encoder.finish()
             self._encoder = None
 

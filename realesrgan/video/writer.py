@@ -74,11 +74,7 @@ def assemble(
         VideoFileError: the container refuses the video, or the disk does; or the input is no longer the file that was
             probed, and its sound not that of the picture.
     """
-    if not source.unchanged():
-        raise VideoFileError(
-            f"{source.path}: was changed or removed while it was restored, and the result would mix the two; put it "
-            f"back and run again ({workspace.frames_done} frames are safe in {workspace.folder}), or start over"
-        )
+    source.refuse_changed()
     part = part_of(target)
     span = Span(source.origin_s + Fraction(start_s), Fraction(start_s), _fraction(end_s))
     try:

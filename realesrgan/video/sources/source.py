@@ -208,6 +208,14 @@ class VideoSource(ABC):
         except VideoFileError:
             return False
 
+    def refuse_changed(self) -> None:
+        """Raise VideoFileError if the files are no longer those that were looked into."""
+        if not self.unchanged():
+            raise VideoFileError(
+                f"{self.path}: was changed or removed while it was restored, and the result would mix the two; "
+                "put it back and run again, or start over"
+            )
+
     def _numbered(
         self, losses: Losses, start_s: float, end_s: float | None, resume: tuple[int, int] | None
     ) -> Generator[Frame, None, None]:
