@@ -27,6 +27,7 @@ LAYERS = (
     ("loading",),
     ("image",),
     ("video",),
+    ("degradation", "metrics", "preparation"),
     ("api", "cli"),
     ("__init__", "__main__"),
 )

@@ -1,0 +1,1 @@
+"""What happens to pictures before anybody restores them: the second-order degradation model of Real-ESRGAN."""
