@@ -51,7 +51,7 @@ def parse(options: type[Options], argv: Sequence[str], prog: str, description: s
         arguments = dict(one.metadata["arguments"])
         if isinstance(one.default, bool):
             arguments["action"] = "store_true"
-        elif "nargs" not in arguments and "type" not in arguments and one.default is not None:
+        elif not {"nargs", "type", "action"} & set(arguments) and one.default is not None:
             arguments["type"] = type(one.default)
         if flags[0].startswith("-"):
             arguments["dest"] = one.name
@@ -60,9 +60,10 @@ def parse(options: type[Options], argv: Sequence[str], prog: str, description: s
     return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-WHAT, MODEL, RESULT, ENCODING = "what to restore", "model", "size and result", "encoding"
+WHAT, MODEL, RESULT, ENCODING = "input and output", "model", "size and result", "encoding"
+CHANCE = "what happens to pictures"
 FACES, MACHINE, UNUSED = "faces", "memory, devices and precision", "published, but not needed here"
-TOPICS = ("arguments", WHAT, MODEL, RESULT, ENCODING, FACES, MACHINE, UNUSED)
+TOPICS = ("arguments", WHAT, CHANCE, MODEL, RESULT, ENCODING, FACES, MACHINE, UNUSED)
 
 
 def _model_name(default: str) -> Any:
@@ -236,7 +237,7 @@ class VideoOptions(ModelOptions):
     ffmpeg_bin: str = option("ffmpeg", topic=UNUSED, metavar="FILE", help="FFmpeg's libraries are built in")
 
 
-def made_from(kind: type[Made], options: ModelOptions, **others: Any) -> Made:
+def made_from(kind: type[Made], options: object, **others: Any) -> Made:
     """Make an instance of the dataclass `kind` from the options of its fields' names, and from `others`."""
     names = [one.name for one in fields(kind) if hasattr(options, one.name)]  # type: ignore[arg-type]
     return kind(**{name: getattr(options, name) for name in names} | others)
@@ -257,4 +258,66 @@ class WeightsOptions:
     names: tuple[str, ...] = option((), "names", nargs="*", metavar="NAME", help="models; none means all")
     to: str | None = option(
         None, "--to", metavar="DIR", help="fetch into this folder, say weights/ to take along (default: the cache)"
+    )
+
+
+@dataclass(frozen=True)
+class DegradeOptions:
+    """Options of `realesrgan degrade`."""
+
+    input: tuple[str, ...] = _input("inputs", "pictures, folders or patterns")
+    output: str = option("lq", "-o", "--output", topic=WHAT, metavar="DIR", help="folder for the results (default: lq)")
+    originals: str | None = option(
+        None,
+        topic=WHAT,
+        metavar="DIR",
+        help="also write the originals here, cut to a multiple of the scale, under the names of the results",
+    )
+    suffix: str = option("", topic=WHAT, help="results are named {stem}_{suffix} (default: none, {stem})")
+    recursive: bool = option(False, "-r", "--recursive", topic=WHAT, help="go into sub-folders and keep the tree")
+    skip_existing: bool = option(False, topic=WHAT, help="leave out pictures whose results exist")
+    dry_run: bool = option(False, topic=WHAT, help="only print what would be done")
+    count: int = option(1, topic=WHAT, metavar="N", help="results of each picture, {stem}_1 to {stem}_N (default: 1)")
+    sheet: str | None = option(
+        None, topic=WHAT, metavar="DIR", help="also draw each step of each degradation, labelled, here"
+    )
+    gallery: str | None = option(
+        None,
+        topic=WHAT,
+        metavar="DIR",
+        help="only draw every kind of kernel, noise, resize and JPEG, with the first picture of the input, here",
+    )
+    recipe: str | None = option(
+        None,
+        topic=CHANCE,
+        metavar="FILE",
+        help="YAML with the degradation keys of the published recipes, or such a recipe whole (default: as published)",
+    )
+    scale: int | None = option(
+        None, "-s", "--scale", topic=CHANCE, type=int, metavar="X", help="results are X times smaller (default: 4)"
+    )
+    classical: bool = option(False, topic=CHANCE, help="first order only: blur, resize, noise, JPEG")
+    set: tuple[str, ...] | None = option(
+        None, topic=CHANCE, action="extend", nargs="+", metavar="KEY=VALUE", help="change keys of the recipe"
+    )
+    seed: int = option(0, topic=CHANCE, metavar="N", help="another seed gives other degradations (default: 0)")
+    first_number: int = option(
+        0, topic=CHANCE, metavar="N", help="number of the first picture; chance is that of seed and number (default: 0)"
+    )
+    replay: str | None = option(
+        None, topic=CHANCE, metavar="FILE", help="make the results of a degradations.jsonl again, to the byte"
+    )
+    only: tuple[int, ...] = option(
+        (), topic=CHANCE, nargs="+", type=int, metavar="N", help="with --replay: the pictures of these numbers"
+    )
+    ext: str = option("png", topic=RESULT, choices=PICTURE_FORMATS, help="format of the results (default: png)")
+    quality: int = option(95, topic=RESULT, metavar="Q", help="1 to 100, of jpg, webp and avif (default: %(default)s)")
+    gpu_id: str | None = option(
+        None,
+        "-g",
+        "--gpu-id",
+        topic=MACHINE,
+        metavar="DEVICE",
+        help="0, cuda:1, mps, cpu, or several as in cpu,cpu to share the pictures out (default: the best there is; a "
+        "CPU works on as many pictures at a time as it has cores)",
     )
