@@ -101,6 +101,12 @@ def test_levels_are_counted_in_8_bits_and_over_all_channels():
     assert variances == pytest.approx(np.array([0.2, 0.4, 0.6]) / 4 * 0.05**2, rel=0.1)
 
 
+def test_light_is_what_8_bits_show():
+    shown, hidden = torch.full((1, 3, 60, 60), 0.6 / 255), torch.full((1, 3, 60, 60), 0.4 / 255)
+    assert (add_poisson(shown) > shown).any()
+    assert torch.equal(add_poisson(hidden), hidden)
+
+
 def test_noise_is_added_to_the_picture_before_it_was_rounded():
     between = torch.full((1, 3, 1, 1), 0.5 / 255)
     added = add_poisson(between.expand(1, 3, 60, 60), 0.0)

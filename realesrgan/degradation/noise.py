@@ -107,6 +107,5 @@ def _distributions(photons: int) -> tuple[Array, Array]:
     most = photons + 10 * int(photons**0.5) + 20  # more is less likely than 1e-17
     ratios = np.hstack((np.ones_like(means), means / np.arange(1, most + 1)))
     below = np.cumsum(np.exp(-means) * np.cumprod(ratios, 1), 1)
-    below[:, -1] = 1  # which no uniform number reaches
     beginnings = np.arange(_BUCKETS) / _BUCKETS
     return below, np.stack([np.searchsorted(row, beginnings, side="right") for row in below])
