@@ -33,8 +33,15 @@ def make(*names: str, channels: int = 3) -> None:
         written.rename(name)
 
 
-def plan(*inputs: str, suffix: str = "out", extension: str = "auto", output: str = "results", **rest: Any) -> Selection:
-    return jobs.select(inputs, Naming(Path(output), suffix, extension), **rest)
+def plan(
+    *inputs: str,
+    suffix: str = "out",
+    extension: str = "auto",
+    output: str = "results",
+    compare: bool = False,
+    **rest: Any,
+) -> Selection:
+    return jobs.select(inputs, Naming(Path(output), suffix, extension, compare), **rest)
 
 
 def targets(planned: Selection) -> list[str]:
@@ -255,6 +262,19 @@ def test_skip_existing_leaves_out_what_is_there_and_counts_it() -> None:
     assert targets(planned) == ["results/a_out.png"]
     assert planned.done_before == 2
     assert len(plan("pics", recursive=True).jobs) == 3
+
+
+def test_skip_existing_makes_a_missing_comparison_again() -> None:
+    make("pics/a.png", "pics/b.png", "results/a_out.png", "results/b_out.png", "results/b_out_compare.jpg")
+    planned = plan("pics", compare=True, skip_existing=True)
+    assert targets(planned) == ["results/a_out.png"]
+    assert planned.done_before == 1
+
+
+def test_a_picture_keeps_its_number_when_others_are_done() -> None:
+    make("pics/a.png", "pics/b.png", "pics/c.png", "pics/a_out.png")
+    everything = plan("pics", output="pics", skip_existing=True)
+    assert [(job.source.name, job.number) for job in everything.jobs] == [("b.png", 1), ("c.png", 2)]
 
 
 def test_a_picture_that_is_refused_fails_with_the_reason_and_is_not_a_job() -> None:

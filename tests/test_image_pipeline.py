@@ -27,7 +27,7 @@ from realesrgan.errors import Cancelled, DeviceError, ImageFileError
 from realesrgan.image import compare, files, pipeline
 from realesrgan.image.files import Metadata, Picture
 from realesrgan.image.jobs import PictureJob
-from realesrgan.image.pipeline import restore_all
+from realesrgan.image.restoring import restore_all
 from realesrgan.outputs import part_of
 from realesrgan.restorer import FacePair, Listener, Reporter, Restorer
 
@@ -104,7 +104,7 @@ def make_jobs(folder: Path, count: int, extension: str = "png", channels: int = 
         files.write(source, Picture(picture(6, 7 + number, channels, seed=number)))
         header = files.read_header(source)
         assert header is not None
-        jobs.append(PictureJob(source, header, folder / "results" / f"out{number}.{extension}"))
+        jobs.append(PictureJob(source, header, (folder / "results" / f"out{number}.{extension}",)))
     return jobs
 
 
@@ -132,7 +132,7 @@ def interrupt_when_all_are_started(workers: int, reading: bool = True) -> None:
     wanted = reading + workers + min(pipeline.MAX_WRITERS, os.cpu_count() or 1)
     while time.monotonic() < deadline:
         names = [thread.name for thread in threading.enumerate() if thread.is_alive()]
-        if sum(name.startswith(("read", "restore", "write")) for name in names) == wanted:
+        if sum(name.startswith(("read", "work", "write")) for name in names) == wanted:
             break
     if os.name == "nt":
         _thread.interrupt_main()
@@ -161,7 +161,7 @@ def test_depth_channels_and_metadata_go_through(tmp_path: Path, log: Log, channe
     files.write(source, Picture(picture(6, 7, channels, depth), Metadata(pixels_per_mm=(10.0, 10.0))))
     header = files.read_header(source)
     assert header is not None
-    restore_all([PictureJob(source, header, tmp_path / "b.png")], [twice], log)
+    restore_all([PictureJob(source, header, (tmp_path / "b.png",))], [twice], log)
     result = files.read(tmp_path / "b.png")
     assert np.array_equal(result.pixels, twice(files.read(source).pixels, SILENT))
     assert result.pixels.dtype == depth
@@ -170,7 +170,7 @@ def test_depth_channels_and_metadata_go_through(tmp_path: Path, log: Log, channe
 
 def test_folders_of_results_are_made(tmp_path: Path, log: Log) -> None:
     (job,) = make_jobs(tmp_path, 1)
-    deep = PictureJob(job.source, job.header, tmp_path / "x" / "y" / "z.png")
+    deep = PictureJob(job.source, job.header, (tmp_path / "x" / "y" / "z.png",))
     restore_all([deep], [twice], log)
     assert written([deep]) == ["in0.png"]
 
@@ -204,7 +204,7 @@ def block_target(jobs: Sequence[PictureJob]) -> None:
 def block_folder(jobs: Sequence[PictureJob]) -> None:
     jobs[1].target.parent.mkdir()
     (jobs[1].target.parent / "file").touch()
-    jobs[1] = PictureJob(jobs[1].source, jobs[1].header, jobs[1].target.parent / "file" / "out.png")  # type: ignore[index]
+    jobs[1] = PictureJob(jobs[1].source, jobs[1].header, (jobs[1].target.parent / "file" / "out.png",))  # type: ignore[index]
 
 
 @pytest.mark.parametrize("spoil", [break_file, remove_file, block_target, block_folder])
@@ -636,12 +636,16 @@ class Counted(Picture):
     __eq__ = object.__eq__
 
 
+def compared(job: PictureJob) -> Path:
+    return job.target.with_name(f"{job.target.stem}_compare.jpg")
+
+
 def test_a_comparison_lies_beside_each_result(tmp_path: Path, log: Log) -> None:
-    jobs = make_jobs(tmp_path, 2)
+    jobs = [replace(job, targets=(job.target, compared(job))) for job in make_jobs(tmp_path, 2)]
     restore_all(jobs, [twice], log, compare_label="a model")
     names = sorted(path.name for path in (tmp_path / "results").iterdir())
     assert names == ["out0.png", "out0_compare.jpg", "out1.png", "out1_compare.jpg"]
-    both, result = files.read(jobs[1].comparison).pixels, files.read(jobs[1].target).pixels
+    both, result = files.read(jobs[1].targets[1]).pixels, files.read(jobs[1].target).pixels
     assert both.shape == (12 + compare.LABEL_HEIGHT, 16 + compare.GAP + 16, 3)
     assert np.abs(both[compare.LABEL_HEIGHT :, -16:].astype(int) - result).mean() < 8  # JPEG
     enlarged = 255 - result  # what `twice` does, undone

@@ -17,7 +17,7 @@ from ..values import check_range
 from ..words import size
 from . import files, formats, jobs
 from .faces import save_faces
-from .pipeline import restore_all
+from .restoring import restore_all
 
 HELD_SHARE = 0.8  # of the free memory, for a picture and its result; computing it takes the rest
 
@@ -61,10 +61,9 @@ def select(batch: Batch, settings: Settings) -> tuple[jobs.Selection, Setup]:
         raise UsageError(f"`ext` {batch.ext}: not in this installation; it has {', '.join(formats.writable_formats())}")
     selection = jobs.select(
         batch.input,
-        jobs.Naming(batch.output, batch.suffix, batch.ext),
+        jobs.Naming(batch.output, batch.suffix, batch.ext, batch.compare),
         recursive=batch.recursive,
         skip_existing=batch.skip_existing,
-        compare=batch.compare,
         refuse=_refusal(settings, setup.scale),
     )
     return selection, setup
@@ -116,7 +115,7 @@ def restore(batch: Batch, selection: jobs.Selection, loaded: Loaded, reporter: R
         loaded.restorers,
         _Bookkeeper(batch, selection.jobs, reporter, outcome),
         quality=batch.quality,
-        compare_label=loaded.label if batch.compare else None,
+        compare_label=loaded.label,
     )
     return outcome
 

@@ -8,8 +8,9 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import ImageFileError, UsageError
 from ..outputs import place_of, refuse_overwrites
@@ -20,16 +21,20 @@ LONGEST_NAME = 255  # bytes, on Linux's file systems
 
 @dataclass(frozen=True)
 class PictureJob:
-    """One picture: the file to read, what its header says, and the file to write."""
+    """One picture: the file to read, what its header says, and the files to write.
+
+    `number` counts the pictures of a selection from 0, with those that are done already.
+    """
 
     source: Path
     header: files.Header
-    target: Path
+    targets: tuple[Path, ...]
+    number: int = 0
 
     @property
-    def comparison(self) -> Path:
-        """Where the before/after picture goes, if one is wanted."""
-        return self.target.with_name(f"{self.target.stem}_compare.jpg")
+    def target(self) -> Path:
+        """The result; further targets come with it."""
+        return self.targets[0]
 
 
 @dataclass
@@ -51,19 +56,34 @@ class Selection(Notes):
     done_before: int = 0
 
 
+class Names(Protocol):
+    """Says where the results of a picture go, all below `folder`."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    def targets(self, relative: Path, header: files.Header) -> tuple[Path, ...]:
+        """The files to be made of the picture at `relative`, a path below the folder it was found through."""
+
+
 @dataclass(frozen=True)
 class Naming:
     """How results are named: `{stem}_{suffix}.{extension}` below `folder`.
 
     `extension` "auto" keeps the input's if it can be written. Pictures with transparency become PNG, as published,
-    unless another format that holds it was asked for by name.
+    unless another format that holds it was asked for by name. With `compare`, a before/after picture comes second.
     """
 
     folder: Path
     suffix: str = "out"
     extension: str = "auto"
+    compare: bool = False
 
-    def target(self, relative: Path, header: files.Header) -> Path:
+    def targets(self, relative: Path, header: files.Header) -> tuple[Path, ...]:
+        target = self._target(relative, header)
+        return (target, target.with_name(f"{target.stem}_compare.jpg")) if self.compare else (target,)
+
+    def _target(self, relative: Path, header: files.Header) -> Path:
         extension = self.extension
         if header.has_alpha and (extension == "auto" or not formats.holds_alpha(extension)):
             extension = "png"
@@ -75,18 +95,17 @@ class Naming:
 
 def select(
     inputs: Sequence[str],
-    naming: Naming,
+    naming: Names,
     *,
     recursive: bool = False,
     skip_existing: bool = False,
-    compare: bool = False,
     refuse: Callable[[files.Header, Path], str | None] = lambda header, target: None,
 ) -> Selection:
     """Find the pictures that `inputs` (files, folders, patterns) name.
 
     `refuse` is given a picture's header and target and returns why it cannot be restored, or None. A file that is not
     a picture fails if it is one of `inputs` or has a picture's extension; other files in a folder are passed over, and
-    hidden ones are ignored. With `compare`, before/after pictures count as results, too.
+    hidden ones are ignored. With `skip_existing`, pictures whose targets all exist are done.
 
     Raises:
         UsageError: an input is empty, missing or matches nothing, two pictures would be written to one file, or one
@@ -97,25 +116,24 @@ def select(
         header = header_of(path, selection, named_itself=path in map(Path, inputs))
         if header is None:
             continue
-        job = PictureJob(path, header, naming.target(relative, header))
-        if reason := _too_long(job.comparison if compare else job.target) or refuse(header, job.target):
+        job = PictureJob(path, header, naming.targets(relative, header))
+        if reason := _too_long(job.targets) or refuse(header, job.target):
             selection.failures.append(f"{path}: {reason}")
         else:
             selection.jobs.append(job)
     if skip_existing:
         _leave_out_results(selection)
-    refuse_overwrites(
-        (job.source, (job.target, job.comparison) if compare else (job.target,)) for job in selection.jobs
-    )
+    selection.jobs = [replace(job, number=number) for number, job in enumerate(selection.jobs)]
+    refuse_overwrites((job.source, job.targets) for job in selection.jobs)
     if skip_existing:
-        done = [job for job in selection.jobs if _is_there(job.target)]
+        done = [job for job in selection.jobs if all(map(_is_there, job.targets))]
         selection.done_before = len(done)
         selection.jobs = [job for job in selection.jobs if job not in done]
     return selection
 
 
-def _too_long(target: Path) -> str | None:
-    if sys.platform == "linux" and len(os.fsencode(target.name)) > LONGEST_NAME:
+def _too_long(targets: Iterable[Path]) -> str | None:
+    if sys.platform == "linux" and max(len(os.fsencode(target.name)) for target in targets) > LONGEST_NAME:
         return f"the name of its result would be longer than {LONGEST_NAME} bytes; try a shorter `suffix`, or rename it"
     return None
 
@@ -129,7 +147,7 @@ def _is_there(path: Path) -> bool:
 
 def _leave_out_results(selection: Selection) -> None:
     """Results of an earlier run that lie among the inputs are not restored again."""
-    makers = {place_of(job.target): job.source for job in selection.jobs}
+    makers = {place_of(target): job.source for job in selection.jobs for target in job.targets}
     for job in list(selection.jobs):
         if maker := makers.get(place_of(job.source)):
             selection.jobs.remove(job)

@@ -1,6 +1,6 @@
-"""Take a batch of pictures through frame → frame functions; reading, restoring and writing overlap.
+"""Take a batch of pictures through workers; reading, working and writing overlap. Knows nothing of what workers do.
 
-One thread reads ahead, one for each restorer computes, a few write. Queues between them are short, so memory holds a
+One thread reads ahead, one for each worker computes, a few write. Queues between them are short, so memory holds a
 handful of pictures however long the batch is.
 """
 
@@ -10,19 +10,20 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import TypeAlias
 
-from ..arrays import Array, opencv_memory_errors
+from ..arrays import opencv_memory_errors
 from ..errors import ImageFileError, RealESRGANError
 from ..outputs import remove_stale_parts
-from ..restorer import FacePair, Listener, Reporter, Restorer
+from ..restorer import Reporter
 from ..threads import Channel, Crew
-from ..words import count, duration
+from ..words import duration
 from . import files
-from .compare import side_by_side
 from .files import Picture
 from .formats import DEFAULT_QUALITY
 from .jobs import PictureJob
@@ -30,66 +31,68 @@ from .jobs import PictureJob
 MAX_WRITERS = 4  # compressing a PNG takes about as long as restoring it on a fast GPU
 
 
-def restore_all(
-    jobs: Sequence[PictureJob],
-    restorers: Sequence[Restorer],
-    reporter: Reporter,
-    *,
-    quality: int = DEFAULT_QUALITY,
-    compare_label: str | None = None,
-) -> None:
-    """Read, restore and write every job; each restorer runs in a thread of its own and takes the next picture.
+@dataclass(frozen=True)
+class Made:
+    """What a worker made of a picture.
 
-    `compare_label`, if given, also writes a before/after picture beside each result, with this as the label of the
-    after. `reporter` knows each picture by the path of its source. A picture that fails is reported and the rest
-    goes on. Anything else, Ctrl-C included, stops all threads and is raised here; what is being written then is
-    finished first, so no half file is left.
+    Attributes:
+        files: each file to write, with its picture. A writing thread goes through them and may be given a generator,
+            which then does its work there.
+        facts: said when the files are written, before the time the worker took.
+    """
+
+    files: Iterable[tuple[Path, Picture]]
+    facts: tuple[str, ...] = ()
+
+
+# Is given a job, its picture as read, and what to call with the share that is done; that may raise, to cancel.
+Worker: TypeAlias = "Callable[[PictureJob, Picture, Callable[[float], None]], Made]"
+
+
+def process(
+    jobs: Sequence[PictureJob], workers: Sequence[Worker], reporter: Reporter, *, quality: int = DEFAULT_QUALITY
+) -> None:
+    """Read, work on and write every job; each worker runs in a thread of its own and takes the next picture.
+
+    `reporter` knows each picture by the path of its source. A picture that fails is reported and the rest goes on.
+    Anything else, Ctrl-C included, stops all threads and is raised here; what is being written then is finished first,
+    so no half file is left.
 
     Raises:
         Cancelled: raised by `reporter.check`.
     """
-    remove_stale_parts(job.target.parent for job in jobs)
-    _Batch(jobs, restorers, reporter, quality, compare_label).run()
+    remove_stale_parts(target.parent for job in jobs for target in job.targets)
+    _Batch(jobs, workers, reporter, quality).run()
 
 
 @dataclass(frozen=True)
 class _Result:
-    """A restored picture on its way to the disk."""
+    """What a worker made, on its way to the disk."""
 
     job: PictureJob
-    picture: Picture  # as it was read
-    pixels: Array
-    faces: int | None  # None: not looked for
+    made: Made
     seconds: float  # of computing
 
 
 class _Batch:
-    """One call of `restore_all`: three kinds of threads, and what they share."""
+    """One call of `process`: three kinds of threads, and what they share."""
 
-    def __init__(
-        self,
-        jobs: Sequence[PictureJob],
-        restorers: Sequence[Restorer],
-        reporter: Reporter,
-        quality: int,
-        compare_label: str | None,
-    ) -> None:
+    def __init__(self, jobs: Sequence[PictureJob], workers: Sequence[Worker], reporter: Reporter, quality: int) -> None:
         self._jobs = jobs
-        self._restorers = restorers
+        self._workers = workers
         self._reporter = reporter
         self._quality = quality
-        self._compare_label = compare_label
         self._crew = Crew()
         self._writers = min(MAX_WRITERS, os.cpu_count() or 1)
         self._disk = _Disk(self._writers)
-        self._to_restore: Channel[tuple[PictureJob, Picture]] = self._crew.channel(len(restorers) + 1)
-        self._to_write: Channel[_Result] = self._crew.channel(len(restorers) + 1, producers=len(restorers))
+        self._to_do: Channel[tuple[PictureJob, Picture]] = self._crew.channel(len(workers) + 1)
+        self._to_write: Channel[_Result] = self._crew.channel(len(workers) + 1, producers=len(workers))
 
     def run(self) -> None:
         with self._crew as crew:
             crew.start("read", self._read)
-            for number, restorer in enumerate(self._restorers):
-                crew.start(f"restore-{number}", partial(self._restore, restorer))
+            for number, worker in enumerate(self._workers):
+                crew.start(f"work-{number}", partial(self._work, worker))
             for number in range(self._writers):
                 crew.start(f"write-{number}", self._write)
 
@@ -97,54 +100,41 @@ class _Batch:
         for job in self._jobs:
             self._reporter.check()
             with self._failing(job):
-                self._to_restore.put((job, files.read(job.source)))
-        self._to_restore.close()
+                self._to_do.put((job, files.read(job.source)))
+        self._to_do.close()
 
-    def _restore(self, restorer: Restorer) -> None:
-        for job, picture in self._to_restore:
+    def _work(self, worker: Worker) -> None:
+        for job, picture in self._to_do:
             with self._failing(job):
                 self._reporter.started(job.source, job.header.area)
                 for line in picture.remarks:
                     self._reporter.remark(f"{job.source}: {line}")
                 for line in picture.warnings:
                     self._reporter.warn(f"{job.source}: {line}")
-                self._to_write.put(self._restored(job, picture, restorer))
+                self._to_write.put(self._made(job, picture, worker))
         self._to_write.close()
 
-    def _restored(self, job: PictureJob, picture: Picture, restorer: Restorer) -> _Result:
-        faces: list[int] = []
-
+    def _made(self, job: PictureJob, picture: Picture, worker: Worker) -> _Result:
         def progressed(share: float) -> None:
             self._crew.check()
             self._reporter.check()
             self._reporter.progressed(job.source, share * job.header.area)
 
-        def restored_faces(pairs: Sequence[FacePair]) -> None:
-            faces.append(len(pairs))
-            self._reporter.restored_faces(job.source, None, pairs)
-
         self._reporter.check()
         began = time.monotonic()
-        pixels = restorer(picture.pixels, Listener(progressed, restored_faces))
-        return _Result(job, picture, pixels, faces[-1] if faces else None, time.monotonic() - began)
+        made = worker(job, picture, progressed)
+        return _Result(job, made, time.monotonic() - began)
 
     def _write(self) -> None:
         for result in self._to_write:
-            self._reporter.check()
             with self._failing(result.job):
-                for line in self._written(result):
-                    self._reporter.warn(f"{result.job.source}: {line}")
-                self._reporter.finished(result.job.source, result.job.target, _facts(result))
-
-    def _written(self, result: _Result) -> tuple[str, ...]:
-        """Write a result and, if wanted, its comparison; return what was lost."""
-        job, pixels = result.job, result.pixels
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        lost = self._disk.write(partial(files.write, job.target, replace(result.picture, pixels=pixels), self._quality))
-        if self._compare_label is not None:
-            both = side_by_side(result.picture.pixels, pixels, self._compare_label)
-            self._disk.write(partial(files.write, job.comparison, Picture(both)))
-        return lost
+                for path, picture in result.made.files:
+                    self._reporter.check()
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    for line in self._disk.write(partial(files.write, path, picture, self._quality)):
+                        self._reporter.warn(f"{result.job.source}: {line}")
+                facts = ", ".join((*result.made.facts, duration(result.seconds)))
+                self._reporter.finished(result.job.source, result.job.target, facts)
 
     @contextmanager
     def _failing(self, job: PictureJob) -> Iterator[None]:
@@ -158,13 +148,6 @@ class _Batch:
             # A front end spells the options that are named in backticks.
             reason = error.message if isinstance(error, RealESRGANError) else str(error)
             self._reporter.failed(job.source, reason)
-
-
-def _facts(result: _Result) -> str:
-    height, width = result.pixels.shape[:2]
-    parts = [f"{width}×{height}"]
-    parts += [] if result.faces is None else [count(result.faces, "face")]
-    return ", ".join((*parts, duration(result.seconds)))
 
 
 class _Disk:
