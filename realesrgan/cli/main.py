@@ -11,6 +11,7 @@ from . import interrupts
 COMMANDS = {
     "image": "restore pictures (the same as inference_realesrgan.py)",
     "video": "restore videos (the same as inference_realesrgan_video.py)",
+    "evaluate": "measure results against their originals",
     "weights": "list, fetch and check the models' weights",
 }
 
