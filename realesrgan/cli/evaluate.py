@@ -47,13 +47,13 @@ def _evaluate(options: EvaluateOptions) -> int:
     kept.check()
     matched = pairs.match(options.results, options.originals, suffix=options.suffix, recursive=options.recursive)
     kept.refuse_overwrites(matched)
-    for line in matched.passed_over:
-        console.say(f"passed over: {line}")
-    for line in matched.failures:
-        console.say(f"failed: {line}")
     with MeasuringReporter(sum(pair.pixels for pair in matched.pairs)) as reporter:
         names = [name.strip() for name in options.metrics.split(",")]
         metrics = metric.choose(names, reporter, luma=options.y)
+        for line in matched.passed_over:
+            console.say(f"passed over: {line}")
+        for line in matched.failures:
+            console.say(f"failed: {line}")
         console.started_up()
         found = evaluation.evaluate(matched, metrics, reporter, border=options.border, workers=options.workers)
     return _tell(found, kept, options)
@@ -70,7 +70,7 @@ def _tell(found: Evaluation, kept: Kept, options: EvaluateOptions) -> int:
             console.say(f"written: {path}")
     for name in found.names:
         if 0 < (same := found.infinite(name)) < len(found.rows):
-            console.say(f"{count(same, 'result')} as the original: infinite {name}, which is not in the mean")
+            console.say(f"{name}: {count(same, 'result')} as the original; infinity is not in the mean")
     if found.failures:
         console.say(f"{len(found.rows)} measured, {len(found.failures)} failed")
     return console.SOME_FAILED if found.failures else console.DONE

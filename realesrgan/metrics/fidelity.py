@@ -114,11 +114,11 @@ def bands(
 def _similarity(ours: Array, theirs: Array) -> Array:
     """SSIM of each window that lies inside (H, W, C), whose sides lose 10 pixels."""
     mean_a, mean_b = _windowed(ours), _windowed(theirs)
-    product, square_a, square_b = mean_a * mean_b, mean_a**2, mean_b**2
+    product, squares = mean_a * mean_b, mean_a**2 + mean_b**2
     covariance = _windowed(ours * theirs) - product
-    variances = _windowed(ours**2) - square_a + _windowed(theirs**2) - square_b
+    variances = _windowed(ours**2 + theirs**2) - squares  # of both, summed: neither is needed alone
     similar: Array = (2 * product + SSIM_C1) * (2 * covariance + SSIM_C2)
-    similar /= (square_a + square_b + SSIM_C1) * (variances + SSIM_C2)
+    similar /= (squares + SSIM_C1) * (variances + SSIM_C2)
     return similar
 
 

@@ -67,10 +67,14 @@ class Kept:
 
 
 def _write_text(path: Path, text: str, option: str) -> None:
-    """Write UTF-8; what is not UTF-8 in a file's name becomes \\x and digits."""
+    """Write `text` as UTF-8, by way of a part that is renamed.
+
+    Raises:
+        UsageError: it cannot be written where `option` says.
+    """
     part = part_of(path)
     try:
-        part.write_bytes(text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").encode("utf-8"))
+        part.write_bytes(text.encode("utf-8"))
         os.replace(part, path)
     except OSError as error:
         raise UsageError(f"`{option}` {path}: cannot be written ({error.strerror})") from error

@@ -95,10 +95,16 @@ class Measuring:
                 self._reporter.warn(f"{path}: {line}")
             pictures.append(crop(picture.pixels, self._border))
         failed: dict[str, str] = {}
-        row = Row(self._pair, self._values(pictures[0], pictures[1], failed))
+        values = self._values(pictures[0], pictures[1], failed)
+        self._explain(values, failed)
+        return Row(self._pair, values)
+
+    def _explain(self, values: Values, failed: dict[str, str]) -> None:
+        """Report metrics that failed, and those that have no value."""
         for line in failed.values():
             self._failed(line)
-        return row
+        if nothing := [name for name, value in values.items() if math.isnan(value) and name not in failed]:
+            self._reporter.remark(f"{self._pair.result}: too small to measure {', '.join(nothing)}")
 
     def _video(self) -> Row:
         assert self._pair.videos is not None
@@ -119,9 +125,8 @@ class Measuring:
                 self._reporter.progressed(self._pair.result, len(frames) * self._pair.width * self._pair.height)
         for line in (*clocks.remarks(), *_damage(self._pair, ours, theirs)):
             self._reporter.warn(f"{self._pair.result}: {line}")
-        for line in failed.values():
-            self._failed(line)
         values = {metric.name: mean([frame[metric.name] for frame in frames]) for metric in self._metrics}
+        self._explain(values, failed)
         worst = {metric.name: metric.worst([frame[metric.name] for frame in frames]) for metric in self._metrics}
         for name in temporal.NAMES:
             worst[name] = max((frame[name] for frame in frames if not math.isnan(frame[name])), default=math.nan)
@@ -138,7 +143,8 @@ class _Clocks:
         self._have_times = not any(isinstance(video, FolderSource) for video in pair.videos)
         self._original = pair.original
         self._counts = [0, 0]
-        self._apart: list[tuple[int, float]] = []  # the first frame at another time, and the one furthest off
+        self._first_apart: int | None = None  # the first frame shown at another time
+        self._most_apart_s = 0.0
 
     def count(self, *present: bool) -> None:
         for side, is_there in enumerate(present):
@@ -147,7 +153,8 @@ class _Clocks:
     def compare(self, index: int, *pts: int) -> None:
         ours, theirs = (number * tick for number, tick in zip(pts, self._ticks, strict=True))
         if self._have_times and abs(ours - theirs) > max(self._ticks):  # containers round times to their ticks
-            self._apart = [*self._apart[:1], max((index, float(ours - theirs)), *self._apart[-1:], key=_seconds)]
+            self._first_apart = index if self._first_apart is None else self._first_apart
+            self._most_apart_s = max(self._most_apart_s, float(abs(ours - theirs)))
 
     def remarks(self) -> list[str]:
         lines = []
@@ -156,17 +163,12 @@ class _Clocks:
             lines.append(
                 f"has {count(ours, 'frame')}, and {self._original} {theirs}; the first {min(ours, theirs)} count"
             )
-        if self._apart:
-            index, seconds = self._apart[0][0], _seconds(self._apart[-1])
+        if self._first_apart is not None:
             lines.append(
-                f"from frame {index} on, {self._original} shows its frames at other times, by up to {seconds:.3f} s; "
-                "frames are compared by their number"
+                f"from frame {self._first_apart} on, {self._original} shows its frames at other times, by up to "
+                f"{self._most_apart_s:.3f} s; frames are compared by their number"
             )
         return lines
-
-
-def _seconds(apart: tuple[int, float]) -> float:
-    return abs(apart[1])
 
 
 def _damage(pair: Pair, ours: Reading, theirs: Reading) -> list[str]:

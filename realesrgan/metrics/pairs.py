@@ -57,11 +57,16 @@ class Pairs(jobs.Notes):
 
 @dataclass(frozen=True)
 class _File:
-    """A picture (with its header) or a video, and the name to match it by."""
+    """A picture with its header, a video, or a damaged file of either name, and the name to match it by.
+
+    `needed` says that it is worth a note if it has no partner.
+    """
 
     path: Path
     relative: Path
     header: files.Header | None
+    is_video: bool
+    needed: bool = True
 
     @property
     def place(self) -> str:
@@ -72,14 +77,15 @@ class _File:
         stem, ending = self.relative.stem, f"_{suffix}" if suffix else ""
         if not stem.endswith(ending):
             return None
-        return self.header is None, self.relative.parent, stem[: len(stem) - len(ending)]
+        return self.is_video, self.relative.parent, stem[: len(stem) - len(ending)]
 
 
 def match(results: Sequence[str], originals: Sequence[str], *, suffix: str = "out", recursive: bool = False) -> Pairs:
     """Find each result's original: the file of the same name, or of its name without _`suffix`, of any extension.
 
     Both are files, folders or patterns; in folders (with `recursive`, below them) the path counts as part of the name.
-    One file on each side is a pair whatever the names; so is a video and a folder of frames.
+    One file on each side is a pair whatever the names; so is a video and a folder of frames. What is left over of a
+    folder is noted if the other side is folders, too.
 
     Raises:
         UsageError: something named does not exist, or one side holds no pictures and no videos.
@@ -92,11 +98,18 @@ def match(results: Sequence[str], originals: Sequence[str], *, suffix: str = "ou
     ours = list(_found(results, originals, "results", recursive, found))
     theirs = list(_found(originals, results, "originals", recursive, found))
     for option, words, side in (("results", results, ours), ("originals", originals, theirs)):
-        if not side and not found.failures:
+        if not side:
             raise UsageError(f"`{option}` {' '.join(words)}: no pictures or videos in it")
     for result, original in _matched(ours, theirs, suffix, found):
         found.pairs += _checked(result, original, found)
+    if not found.pairs and not found.failures:
+        raise UsageError(f"`results` {' '.join(results)}: none belongs to an original; {_by_name(suffix)}")
+    found.passed_over = list(dict.fromkeys(found.passed_over))  # both sides may be one folder
     return found
+
+
+def _by_name(suffix: str) -> str:
+    return f"they belong together by name, with or without _{suffix} (`suffix`)" if suffix else "names must be the same"
 
 
 def _named_pair(results: Sequence[str], originals: Sequence[str]) -> tuple[_File, _File] | None:
@@ -109,28 +122,30 @@ def _named_pair(results: Sequence[str], originals: Sequence[str]) -> tuple[_File
         return None
     if not any(folders):
         headers = [None if inputs.is_video(side) else files.read_header(side) for side in sides]
-        if (headers[0] is None) != (headers[1] is None):
-            headers = [None, None]  # one picture is a video of one frame
-        ours, theirs = (_File(side, Path(side.name), header) for side, header in zip(sides, headers, strict=True))
+        are_videos = None in headers  # the other one, if a picture, is a video of one frame
+        ours, theirs = (
+            _File(side, Path(side.name), header, are_videos) for side, header in zip(sides, headers, strict=True)
+        )
         return ours, theirs
     video, folder = sorted(sides, key=Path.is_dir)
-    if files.read_header(video) is not None or inputs.expand(folder).videos != (folder,):
+    if not (inputs.is_video(video) or _is_no_picture(video)) or inputs.expand(folder).videos != (folder,):
         return None
-    return _File(sides[0], Path(sides[0].name), None), _File(sides[1], Path(sides[1].name), None)
+    ours, theirs = (_File(side, Path(side.name), None, is_video=True) for side in sides)
+    return ours, theirs
 
 
 def _found(words: Sequence[str], others: Sequence[str], option: str, recursive: bool, found: Pairs) -> Iterator[_File]:
     """The pictures and videos that `words` name; a folder of the `others` that lies in one of them is left out."""
     inner = Path(others[0]) if len(others) == 1 else None
+    all_needed = all(Path(word).is_dir() for word in others)
     for path, relative in jobs.find_files(words, found, option=option, closed=inner, recursive=recursive):
         named_itself = path in map(Path, words)
-        if named_itself or path.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS | inputs.VIDEO_EXTENSIONS:
+        is_video = inputs.is_video(path) or (named_itself and _is_no_picture(path))
+        header = None if is_video else jobs.header_of(path, found, named_itself=named_itself)
+        # A damaged picture takes part in the matching, so that its partner is not said to have none.
+        if is_video or header is not None or path.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS:
             found.places.add(place_of(path))
-        if inputs.is_video(path) or (named_itself and _is_no_picture(path)):
-            yield _File(path, relative, None)
-        elif (header := jobs.header_of(path, found, named_itself=named_itself)) is not None:
-            found.places.add(place_of(path))
-            yield _File(path, relative, header)
+            yield _File(path, relative, header, is_video, all_needed or named_itself)
 
 
 def _is_no_picture(path: Path) -> bool:
@@ -162,13 +177,13 @@ def _matched(
             found.failures.append(f"{result.path}: could belong to {_either(mine)}; compare them by themselves")
         elif mine and len(claims[mine[0].place]) == 1:
             yield result, mine[0]
-        elif not mine and result.place not in used:
-            found.failures.append(f"{result.path}: no original of this name, with or without _{suffix} (`suffix`)")
+        elif not mine and result.place not in used and result.needed:
+            found.failures.append(f"{result.path}: has no original; {_by_name(suffix)}")
     for original in originals:
         if len(claimants := claims.get(original.place, [])) > 1:
             found.failures.append(f"{original.path}: its result could be {_either(claimants)}; move one elsewhere")
-        elif original.place not in used:
-            found.failures.append(f"{original.path}: no result of this name, with or without _{suffix} (`suffix`)")
+        elif original.place not in used and original.needed:
+            found.failures.append(f"{original.path}: has no result; {_by_name(suffix)}")
 
 
 def _either(candidates: Sequence[_File]) -> str:
@@ -179,7 +194,9 @@ def _checked(result: _File, original: _File, found: Pairs) -> Iterator[Pair]:
     """Yield the pair if both can be opened and are of one size; note why not otherwise."""
     headers: tuple[files.Header | VideoSource, files.Header | VideoSource]
     videos = None
-    if result.header is not None and original.header is not None:
+    if not result.is_video:
+        if result.header is None or original.header is None:
+            return  # damaged, and noted where it was found
         headers = result.header, original.header
     else:
         try:

@@ -18,13 +18,14 @@ _DIGITS = 6  # after the point, in files
 
 
 def table(found: Evaluation) -> list[str]:
-    """Lines of aligned columns: a row for each picture, two for each video, and the mean of all."""
+    """Lines of aligned columns: a row for each picture, two for each video, and the mean if there are several."""
     lines = [["", *found.names]]
     for row in found.rows:
         lines.append([str(row.pair.result), *_cells(row.values, found.names)])
         if row.pair.videos is not None:
             lines.append([f"  worst of {len(row.frames)} frames", *_cells(row.worst, found.names)])
-    lines.append([f"mean of {len(found.rows)}", *_cells(found.means(), found.names)])
+    if len(found.rows) > 1:
+        lines.append([f"mean of {len(found.rows)}", *_cells(found.means(), found.names)])
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(_padded(line, widths)).rstrip() for line in lines]
 
@@ -57,7 +58,12 @@ def as_csv(found: Evaluation, *, per_frame: bool = False) -> str:
     for row in found.rows:
         for frame, values in _lines(row, per_frame):
             writer.writerow(
-                [row.pair.result, row.pair.original, frame, *(_field(values, name) for name in found.names)]
+                [
+                    _utf8(row.pair.result),
+                    _utf8(row.pair.original),
+                    frame,
+                    *(_field(values, name) for name in found.names),
+                ]
             )
     means = found.means()
     writer.writerow(["mean", "", "", *(_field(means, name) for name in found.names)])
@@ -86,7 +92,7 @@ def as_json(found: Evaluation, *, per_frame: bool = False) -> str:
     """
     rows = []
     for row in found.rows:
-        one: dict[str, Any] = {"result": str(row.pair.result), "original": str(row.pair.original)}
+        one: dict[str, Any] = {"result": _utf8(row.pair.result), "original": _utf8(row.pair.original)}
         one["values"] = _plain(row.values)
         if row.pair.videos is not None:
             one |= {"frame_count": len(row.frames), "worst": _plain(row.worst)}
@@ -94,8 +100,14 @@ def as_json(found: Evaluation, *, per_frame: bool = False) -> str:
                 one["frames"] = [_plain(values) for values in row.frames]
         rows.append(one)
     lower = [metric.name for metric in found.metrics if metric.lower_is_better]
-    whole = {"results": rows, "mean": _plain(found.means()), "lower_is_better": lower, "failures": found.failures}
+    whole = {"results": rows, "mean": _plain(found.means()), "lower_is_better": lower}
+    whole["failures"] = [_utf8(line) for line in found.failures]
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _utf8(text: object) -> str:
+    """What is not UTF-8 in a file's name becomes \\u and digits."""
+    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _plain(values: Values) -> dict[str, float | str | None]:

@@ -61,9 +61,10 @@ class Steadiness:
         return totals
 
     def _flicker(self, before: _Seen, now: _Seen) -> float:
-        still = (before.original == now.original).all(axis=2)
-        squares = float(np.square(now.result - before.result, dtype=np.float64)[still].sum())
-        samples = int(still.sum()) * now.result.shape[2]
+        blue, green, red = cv2.split(cv2.absdiff(before.original, now.original))
+        still = (blue + green + red) == 0
+        samples = 3 * int(np.count_nonzero(still))
+        squares = _mean(cv2.absdiff(before.result, now.result) ** 2, still) * samples
         self._squares += squares
         self._still += samples
         # Half the mean squared difference of neighbours is the variance of values that vary independently.
@@ -112,4 +113,9 @@ def _seen_in_both(backward: Array, forward: Array, x: Array, y: Array) -> Array:
 
 
 def _error(warped: Array, now: Array, seen: Array) -> float:
-    return float(np.abs(now - warped)[seen].mean(dtype=np.float64))
+    return _mean(cv2.absdiff(now, warped), seen)
+
+
+def _mean(values: Array, mask: Array) -> float:
+    """The mean of (H, W, 3) over the pixels of a mask and all channels; 0 if there are none. Summed in double."""
+    return sum(cv2.mean(values, mask.astype(np.uint8))[:3]) / 3
