@@ -247,6 +247,7 @@ def test_the_worst_come_first_whichever_way_is_better() -> None:
 
 
 def test_the_sheet_has_the_original_the_result_and_their_difference_made_visible() -> None:
+    files.write(Path("r/6_out.png"), Picture((files.read(Path("t/6.png")).pixels + 12).astype(np.uint8)))
     drawn = worst.sheet(run(), count=1)
     ours, theirs = (files.read(Path(name)).pixels for name in ("r/6_out.png", "t/6.png"))
 
@@ -256,8 +257,8 @@ def test_the_sheet_has_the_original_the_result_and_their_difference_made_visible
 
     assert shows(theirs)
     assert shows(ours)
-    assert shows(np.full_like(ours, 6 * 16))  # six levels everywhere, sixteen times as strong
-    assert not shows(np.full_like(ours, 6 * 8))
+    assert shows(np.full_like(ours, 12 * 16))  # twelve levels everywhere, sixteen times as strong
+    assert not shows(np.full_like(ours, 12 * 8))
 
 
 def test_of_a_large_picture_the_sheet_shows_where_it_differs_most() -> None:

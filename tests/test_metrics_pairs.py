@@ -123,10 +123,10 @@ def test_the_path_below_the_folder_is_part_of_the_name() -> None:
 
 
 def test_results_below_the_originals_are_not_originals() -> None:
-    make("t/a.png", "t/results/a_out.png")
+    make("t/a.png", "t/results/a_out.png", "t/results/b_out.png")
     found = match(["t/results"], ["t"], recursive=True)
     assert paired(found) == [("t/results/a_out.png", "t/a.png")]
-    assert found.failures == []
+    failures(found, "t/results/b_out.png")
 
 
 def test_results_among_the_originals_find_them_and_nothing_is_its_own_original() -> None:

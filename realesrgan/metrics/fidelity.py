@@ -102,7 +102,7 @@ def bands(
         raise ValueError(f"two pictures to compare are of one size, not {result.shape[:2]} and {original.shape[:2]}")
     result, original = crop(result, border), crop(original, border)
     height = result.shape[0]
-    for top in range(0, max(1, height - overlap), _BAND_ROWS):
+    for top in range(0, height, _BAND_ROWS):
         rows = slice(top, top + _BAND_ROWS + overlap)
         ours, theirs = levels(result[rows], luma=luma), levels(original[rows], luma=luma)
         channels = max(ours.shape[2], theirs.shape[2])
