@@ -70,7 +70,7 @@ def _tell(found: Evaluation, kept: Kept, options: EvaluateOptions) -> int:
             console.say(f"written: {path}")
     for name in found.names:
         if 0 < (same := found.infinite(name)) < len(found.rows):
-            console.say(f"{name}: {count(same, 'result')} as the original; infinity is not in the mean")
+            console.say(f"{name}: infinite for {count(same, 'result')}, the same as the original; not in the mean")
     if found.failures:
         console.say(f"{len(found.rows)} measured, {len(found.failures)} failed")
     return console.SOME_FAILED if found.failures else console.DONE

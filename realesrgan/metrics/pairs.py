@@ -174,7 +174,9 @@ def _matched(
     used = {result.place for result, mine in wanted if mine} | set(claims)
     for result, mine in wanted:
         if len(mine) > 1:
-            found.failures.append(f"{result.path}: could belong to {_either(mine)}; compare them by themselves")
+            found.failures.append(
+                f"{result.path}: could belong to {_either(mine)}; measure the right two by themselves"
+            )
         elif mine and len(claims[mine[0].place]) == 1:
             yield result, mine[0]
         elif not mine and result.place not in used and result.needed:
