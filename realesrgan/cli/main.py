@@ -12,6 +12,7 @@ COMMANDS = {
     "image": "restore pictures (the same as inference_realesrgan.py)",
     "video": "restore videos (the same as inference_realesrgan_video.py)",
     "degrade": "make pictures as bad as real ones are: see, use and replay the degradation model",
+    "evaluate": "measure results against their originals",
     "weights": "list, fetch and check the models' weights",
 }
 
