@@ -41,10 +41,11 @@ class PictureJob:
 class Selection:
     """What `inputs` come to: jobs, and a line for each file that is passed over or fails.
 
-    Lines name options in backticks (see `errors.spell`).
+    Lines name options in backticks (see `errors.spell`). `without_target` are pictures of which nothing is to be made.
     """
 
     jobs: list[PictureJob] = field(default_factory=list)
+    without_target: list[PictureJob] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     done_before: int = 0
@@ -57,7 +58,7 @@ class Names(Protocol):
     def folder(self) -> Path: ...
 
     def targets(self, relative: Path, header: files.Header) -> tuple[Path, ...]:
-        """The files to be made of the picture at `relative`, a path below the folder it was found through."""
+        """The files to be made of the picture at `relative`, a path below the folder it was found through; or none."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,9 @@ def select(
             lines.append(f"{path}: {'damaged, or ' if looks_like_one else ''}not a picture")
             continue
         job = PictureJob(path, header, naming.targets(relative, header))
-        if reason := _too_long(job.targets) or refuse(header, job.target):
+        if not job.targets:
+            selection.without_target.append(job)
+        elif reason := _too_long(job.targets) or refuse(header, job.target):
             selection.failures.append(f"{path}: {reason}")
         else:
             selection.jobs.append(job)
@@ -128,9 +131,9 @@ def select(
     selection.jobs = [replace(job, number=number) for number, job in enumerate(selection.jobs)]
     refuse_overwrites((job.source, job.targets) for job in selection.jobs)
     if skip_existing:
-        done = [job for job in selection.jobs if all(map(_is_there, job.targets))]
-        selection.done_before = len(done)
-        selection.jobs = [job for job in selection.jobs if job not in done]
+        missing = [job for job in selection.jobs if not all(map(_is_there, job.targets))]
+        selection.done_before = len(selection.jobs) - len(missing)
+        selection.jobs = missing
     return selection
 
 
