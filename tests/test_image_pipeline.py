@@ -716,3 +716,35 @@ def test_as_many_files_are_written_side_by_side_as_there_are_writers(
     pipeline.process(jobs, [copied], log, compression=7, writers=6)
     assert levels == [7] * 6
     assert len(log.done) == 6
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_stops_between_two_files_of_one_picture(tmp_path: Path, log: Log) -> None:
+    (job,) = make_jobs(tmp_path, 1)
+    written: list[Path] = []
+
+    def files_of(picture: Picture) -> Iterator[tuple[Path, Picture]]:
+        for number in range(1000):
+            if number == 3:
+                _thread.interrupt_main()
+            path = tmp_path / f"{number}.png"
+            yield path, picture
+            written.append(path)
+
+    def many(job: PictureJob, picture: Picture, progressed: Callable[[float], None]) -> pipeline.Made:
+        return pipeline.Made(files_of(picture))
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.process([job], [many], log)
+    assert 3 <= len(written) < 1000
+    assert log.done == []
+    assert all(np.array_equal(files.read(path).pixels, files.read(job.source).pixels) for path in written)
+
+
+@pytest.mark.parametrize(("timed", "facts"), [(True, "a copy, 0.0 s"), (False, "a copy")])
+def test_the_time_is_said_unless_it_means_nothing(tmp_path: Path, log: Log, timed: bool, facts: str) -> None:
+    def copied(job: PictureJob, picture: Picture, progressed: Callable[[float], None]) -> pipeline.Made:
+        return pipeline.Made([(job.target, picture)], ("a copy",), timed=timed)
+
+    pipeline.process(make_jobs(tmp_path, 1), [copied], log)
+    assert log.facts["in0.png"] == facts

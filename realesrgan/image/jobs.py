@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import ImageFileError, UsageError
-from ..outputs import place_of, refuse_overwrites
+from ..outputs import Places, place_of, refuse_overwrites
 from . import files, formats
 
 LONGEST_NAME = 255  # bytes, on Linux's file systems
@@ -152,7 +152,8 @@ def _is_there(path: Path) -> bool:
 
 def _leave_out_results(selection: Selection) -> None:
     """Results of an earlier run that lie among the inputs are not restored again."""
-    makers = {place_of(target): job.source for job in selection.jobs for target in job.targets}
+    places = Places()
+    makers = {places.of(target): job.source for job in selection.jobs for target in job.targets}
     for job in list(selection.jobs):
         if maker := makers.get(place_of(job.source)):
             selection.jobs.remove(job)

@@ -39,10 +39,12 @@ class Made:
         files: each file to write, with its picture. A writing thread goes through them and may be given a generator,
             which then does its work there.
         facts: said when the files are written, before the time the worker took.
+        timed: whether to say that time; of little meaning where the work is done while writing.
     """
 
     files: Iterable[tuple[Path, Picture]]
     facts: tuple[str, ...] = ()
+    timed: bool = True
 
 
 # Is given a job, its picture as read, and what to call with the share that is done; that may raise, to cancel.
@@ -147,12 +149,13 @@ class _Batch:
         for result in self._to_write:
             with self._failing(result.job):
                 for path, picture in result.made.files:
+                    self._crew.check()
                     self._reporter.check()
                     path.parent.mkdir(parents=True, exist_ok=True)
                     for line in self._disk.write(partial(self._write_file, path, picture)):
                         self._reporter.warn(f"{result.job.source}: {line}")
-                facts = ", ".join((*result.made.facts, duration(result.seconds)))
-                self._reporter.finished(result.job.source, result.job.target, facts)
+                facts = (*result.made.facts, *([duration(result.seconds)] if result.made.timed else []))
+                self._reporter.finished(result.job.source, result.job.target, ", ".join(facts))
 
     @contextmanager
     def _failing(self, job: PictureJob) -> Iterator[None]:
