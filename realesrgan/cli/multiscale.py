@@ -1,0 +1,40 @@
+"""Make smaller copies of pictures from the command line: `realesrgan multiscale` and generate_multiscale_DF2K.py."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+from functools import partial
+from pathlib import Path
+
+from . import console, preparing
+from .options import MultiscaleOptions, made_from, parse
+
+DESCRIPTION = """\
+Make smaller copies of pictures, to train on objects of every size.
+
+NAMET0, T1 and T2 have 3/4, 1/2 and 1/3 of the size of NAME, T3 has a shortest side of 400 pixels. All are PNG."""
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "realesrgan multiscale") -> int:
+    """Run the command with `argv` (by default the process's) and return its exit code."""
+    options = parse(MultiscaleOptions, sys.argv[1:] if argv is None else argv, prog, DESCRIPTION)
+    return console.run(lambda: _make(options), prints_results=options.dry_run)
+
+
+def _make(options: MultiscaleOptions) -> int:
+    from ..image import vips
+    from ..preparation.multiscale import SHORTEST_SIDE, Multiscale, is_small, make_copies, select
+
+    vips.prepare_process()
+    request = made_from(Multiscale, options, output=Path(options.output))
+    selection = select(request)
+    small = {job.source for job in selection.jobs if is_small(job.header.height, job.header.width)}
+    what = "without T3" if options.no_enlarge else "whose T3 is enlarged (`no_enlarge` leaves it out)"
+
+    def notes(sources: Collection[Path]) -> list[str]:
+        number = len(small.intersection(sources))
+        return [f"{number} smaller than {SHORTEST_SIDE} pixels, {what}"] if number else []
+
+    work = partial(make_copies, request, selection)
+    return preparing.make(selection, work, "copies", notes, dry_run=options.dry_run)
