@@ -331,6 +331,16 @@ def test_compression_makes_a_png_smaller_and_changes_no_pixel(tmp_path: Path, de
     assert sizes[0] > sizes[1] > sizes[2]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1)])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_single_pixel_and_a_single_line_keep_their_shape(
+    tmp_path: Path, size: tuple[int, int], channels: int
+) -> None:
+    pixels = picture(*size, channels)
+    files.write(tmp_path / "a.png", Picture(pixels))
+    assert np.array_equal(files.read(tmp_path / "a.png").pixels, pixels)
+
+
 def test_a_damaged_picture_makes_no_noise_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for extension in ("png", "jpg", "tiff", "bmp"):
         path = tmp_path / f"half.{extension}"
