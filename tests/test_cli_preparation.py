@@ -192,6 +192,14 @@ def test_a_dry_run_writes_nothing(name: str, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize("name", ["multiscale", "subimages"])
+def test_an_empty_folder_gives_no_folder_and_a_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("in").mkdir()
+    assert MAINS[name](["-i", "in", "-o", "out"]) == 0
+    assert capsys.readouterr().out == "no pictures found\n"
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("name", ["multiscale", "subimages"])
 def test_a_damaged_picture_is_named_and_the_exit_code_is_1(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     make("in/a.png", "in/b.png")
     Path("in/b.png").write_bytes(Path("in/b.png").read_bytes()[:-30])

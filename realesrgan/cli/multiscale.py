@@ -37,4 +37,4 @@ def _make(options: MultiscaleOptions) -> int:
         return [f"{number} smaller than {SHORTEST_SIDE} pixels, {what}"] if number else []
 
     work = partial(make_copies, request, selection)
-    return preparing.make(selection, work, "copies", notes, dry_run=options.dry_run)
+    return preparing.make(selection, work, lambda number: f"{number} copies", notes, dry_run=options.dry_run)

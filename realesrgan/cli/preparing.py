@@ -22,14 +22,14 @@ L = TypeVar("L", bound="Listed")
 def make(
     selection: Selection,
     work: Callable[[Reporter], Outcome],
-    kind: str,
+    counted: Callable[[int], str],
     notes: Callable[[Collection[Path]], list[str]],
     *,
     dry_run: bool,
 ) -> int:
     """Do the `work` that `selection` names, show it, and return the exit code.
 
-    Results are counted as so many `kind`; `notes` are what else to say of the pictures they were made of.
+    `counted` says how many results there are, `notes` are what else to say of the pictures they were made of.
     """
     from .reporting import PictureReporter
 
@@ -38,7 +38,7 @@ def make(
     for line in selection.failures:
         console.say(f"failed: {line}")
     if dry_run:
-        return _print_plan(selection, kind, notes)
+        return _print_plan(selection, counted, notes)
     with PictureReporter({job.source: job.header.area for job in selection.jobs}) as reporter:
         console.started_up()
         try:
@@ -48,20 +48,24 @@ def make(
             done = f"{reporter.finished_count} of {count(len(selection.jobs), 'picture')}"
             console.say(f"interrupted after {done}; the same command with `skip_existing` does the rest")
             return console.INTERRUPTED
-    parts = [count(len(outcome.pictures), "picture"), f"{len(outcome.written)} {kind}", *notes(outcome.pictures)]
+    parts = [count(len(outcome.pictures), "picture"), counted(len(outcome.written)), *notes(outcome.pictures)]
     parts += [f"{len(outcome.failures)} failed"] if outcome.failures else []
     parts += [f"{outcome.done_before} done before"] if outcome.done_before else []
+    if not any((outcome.pictures, outcome.failures, outcome.done_before, selection.without_target)):
+        parts = ["no pictures found"]
     console.print_result(spell(", ".join(parts), console.flag))
     return console.SOME_FAILED if outcome.failures else console.DONE
 
 
-def _print_plan(selection: Selection, kind: str, notes: Callable[[Collection[Path]], list[str]]) -> int:
+def _print_plan(
+    selection: Selection, counted: Callable[[int], str], notes: Callable[[Collection[Path]], list[str]]
+) -> int:
     for job in selection.jobs:
         last = f" … {job.targets[-1].name}" if len(job.targets) > 1 else ""
         console.print_result(f"{job.source}  {job.header.width}×{job.header.height} → {job.target}{last}")
     results = sum(len(job.targets) for job in selection.jobs)
     sources = [job.source for job in selection.jobs]
-    parts = [count(len(sources), "picture"), f"{results} {kind}", *notes(sources), "nothing written"]
+    parts = [count(len(sources), "picture"), counted(results), *notes(sources), "nothing written"]
     console.print_result(spell(", ".join(parts), console.flag))
     return console.SOME_FAILED if selection.failures else console.DONE
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from ..words import count
 from . import console, preparing
 from .options import SubimagesOptions, made_from, parse
 
@@ -34,4 +35,5 @@ def _cut(options: SubimagesOptions) -> int:
         console.say(f"too small: {job.source}: {job.header.width}×{job.header.height}")
     notes = [f"{len(small)} too small (`keep_small` takes them)"] if small else []
     work = partial(cut, request, selection)
-    return preparing.make(selection, work, "sub-images", lambda _: notes, dry_run=options.dry_run)
+    counted = partial(count, thing="sub-image")
+    return preparing.make(selection, work, counted, lambda _: notes, dry_run=options.dry_run)

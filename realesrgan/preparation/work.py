@@ -47,8 +47,10 @@ def carry_out(
         UsageError: the folder for results cannot be written.
         Cancelled: raised by `reporter.check`.
     """
-    make_folder(output, "output")
     outcome = Outcome(failures=list(selection.failures), done_before=selection.done_before)
+    if not selection.jobs:
+        return outcome
+    make_folder(output, "output")
     bookkeeper = _Bookkeeper(reporter, selection.jobs, outcome)
     # All work is done as files are written, so one worker hands pictures on to many writers.
     writers = min(thread_count(n_thread), _pictures_held(selection.jobs))
