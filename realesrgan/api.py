@@ -9,8 +9,9 @@ from pathlib import Path
 
 from .errors import UsageError
 from .image import batch as images
-from .image.batch import Batch, Outcome
+from .image.batch import Batch
 from .image.formats import DEFAULT_QUALITY
+from .image.pipeline import Outcome
 from .loading import Settings, load, prepare_process, thread_count_kept
 from .outputs import make_folder, refuse_overwrites
 from .restorer import AlphaUpsampler, Reporter

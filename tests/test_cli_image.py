@@ -26,6 +26,8 @@ from realesrgan.cli import main as command
 from realesrgan.cli.image import main
 from realesrgan.image import batch, compare, files, formats
 from realesrgan.image.files import Picture
+from realesrgan.image.pipeline import Outcome
+from realesrgan.restorer import Restorer
 from realesrgan.weights import store
 
 SCRIPT = Path(__file__).parents[1] / "inference_realesrgan.py"
@@ -258,7 +260,12 @@ def test_two_devices_give_the_same_files_as_one(small: list[str]) -> None:
 def test_each_device_named_gets_a_worker(monkeypatch: pytest.MonkeyPatch, small: list[str]) -> None:
     make("a.png")
     counts: list[int] = []
-    monkeypatch.setattr(batch, "restore_all", lambda jobs, restorers, *_, **__: counts.append(len(restorers)))
+
+    def restore_all(jobs: Any, restorers: list[Restorer], *_: Any, **__: Any) -> Outcome:
+        counts.append(len(restorers))
+        return Outcome()
+
+    monkeypatch.setattr(batch, "restore_all", restore_all)
     assert main(["-i", "a.png", "-g", "cpu,cpu,cpu", *small]) == 0
     assert counts == [3]
 

@@ -173,11 +173,22 @@ def test_the_end_says_how_many_pictures_results_and_small_ones(capsys: pytest.Ca
     make("in/small.png", height=10)
     assert subimages.main(["-i", "in", "-o", "out", "--crop_size", "20", "--step", "20"]) == 0
     told = capsys.readouterr()
-    assert told.out.splitlines()[-1] == "2 pictures, 4 sub-images, 1 too small (--keep_small takes them)"
+    last = told.out.splitlines()[-1]
+    assert last.startswith("4 sub-images of 2 pictures, 1 too small (--keep_small takes them) in ")
+    assert last.endswith("; they are in out")
     assert f"too small: {Path('in/small.png')}: 20×10" in told.err
     assert multiscale.main(["-i", "in", "-o", "out"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("3 pictures, 12 copies, 3 smaller than 400 pixels, whose T3 is enlarged (--no_enlarge")
+    assert last.startswith("12 copies of 3 pictures, 3 smaller than 400 pixels, whose T3 is enlarged (--no_enlarge")
+
+
+@pytest.mark.parametrize("name", ["multiscale", "subimages"])
+def test_small_pictures_alone_are_not_no_pictures(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make("in/small.png", height=10)
+    size = ["--crop_size", "20"] if name == "subimages" else []
+    assert MAINS[name](["-i", "in", "-o", "out", *size]) == 0
+    expected = "4 copies of 1 picture, 1 smaller" if name == "multiscale" else "0 sub-images of 0 pictures, 1 too small"
+    assert capsys.readouterr().out.splitlines()[-1].startswith(expected)
 
 
 @pytest.mark.parametrize("name", ["multiscale", "subimages"])

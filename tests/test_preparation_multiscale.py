@@ -12,9 +12,9 @@ from tiny import picture
 from realesrgan.errors import UsageError
 from realesrgan.image import files
 from realesrgan.image.files import Metadata, Picture
+from realesrgan.image.pipeline import Outcome
 from realesrgan.preparation.lanczos import lanczos_weights, resize
 from realesrgan.preparation.multiscale import Multiscale, copy_sizes, make_copies, select
-from realesrgan.preparation.work import Outcome
 from realesrgan.restorer import Reporter
 
 
@@ -71,8 +71,10 @@ def test_copies_are_png_beside_each_other_with_the_published_names() -> None:
     save("in/a.jpg", picture(420, 500))
     save("in/deep/b.png", picture(40, 36, 1))
     outcome = copies(recursive=True)
+    assert sorted(path.relative_to("out").as_posix() for path in outcome.written) == ["aT0.png", "deep/bT0.png"]
     names = [f"a{end}" for end in ("T0", "T1", "T2", "T3")] + [f"deep/b{end}" for end in ("T0", "T1", "T2", "T3")]
-    assert sorted(path.relative_to("out").as_posix() for path in outcome.written) == [f"{name}.png" for name in names]
+    made = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*.*"))
+    assert made == [f"{name}.png" for name in names]
     assert [size_of(f"out/aT{number}.png") for number in range(4)] == list(copy_sizes(420, 500))
     assert files.read(Path("out/deep/bT0.png")).pixels.ndim == 2
 
@@ -109,10 +111,10 @@ def test_a_picture_too_large_for_memory_is_refused(monkeypatch: pytest.MonkeyPat
     save("in/a.png", picture(4, 400, 1))
     save("in/b.png", picture(100, 100, 1))
     outcome = copies(no_enlarge=True)
-    assert sorted(path.name for path in outcome.pictures) == ["a.png", "b.png"]
+    assert sorted(path.name for path in outcome.written) == ["aT0.png", "bT0.png"]
     monkeypatch.setattr("realesrgan.preparation.work.free_memory_bytes", lambda: 15_000)
     outcome = copies(no_enlarge=True)
-    assert [path.name for path in outcome.pictures] == ["a.png"]
+    assert [path.name for path in outcome.written] == ["aT0.png"]
     assert len(outcome.failures) == 1
     assert outcome.failures[0].startswith(f"{Path('in/b.png')}: too large")
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..loading import Setup, prepare_process
 from ..words import count, duration
 from . import console
+from .batches import carry_out, say_what_was_found
 from .options import ImageOptions, made_from, parse, settings_of
 
 # Torch, OpenCV and libvips are imported where they are needed, so that --help and usage errors answer at once.
 if TYPE_CHECKING:
-    from ..image.batch import Batch, Outcome
+    from ..image.batch import Batch
     from ..image.jobs import Selection
+    from ..image.pipeline import Outcome
     from .reporting import PictureReporter
 
 DESCRIPTION = "Restore pictures: enlarge them and remove noise, blur and compression."
@@ -47,51 +48,19 @@ def _restore(options: ImageOptions) -> int:
     from ..image import batch as images
     from ..image import vips
     from ..loading import load
-    from ..outputs import make_folder
-    from .reporting import PictureReporter
 
     vips.prepare_process()
     batch = _batch(options)
     selection, setup = images.select(batch, settings_of(options))
-    for line in selection.passed_over:
-        console.say(f"passed over: {line}")
-    for line in selection.failures:
-        console.say(f"failed: {line}")
+    say_what_was_found(selection)
     if options.dry_run:
         return _print_plan(selection, options, setup)
-    with PictureReporter({job.source: job.header.area for job in selection.jobs}) as reporter:
-        if not selection.jobs:
-            return _summarise(images.Outcome([], selection.failures, selection.done_before), reporter, options, 0.0)
-        make_folder(batch.output, "output")
+
+    def prepare(reporter: PictureReporter) -> Callable[[], Outcome]:
         loaded = load(setup, reporter)
-        console.started_up()
-        began = time.monotonic()
-        try:
-            outcome = images.restore(batch, selection, loaded, reporter)
-        except KeyboardInterrupt:
-            reporter.close()
-            console.say(
-                f"interrupted after {reporter.finished_count} of {count(len(selection.jobs), 'picture')}; "
-                "the same command with `skip_existing` does the rest"
-            )
-            return console.INTERRUPTED
-    return _summarise(outcome, reporter, options, time.monotonic() - began)
+        return lambda: images.restore(batch, selection, loaded, reporter)
 
-
-def _summarise(outcome: Outcome, reporter: PictureReporter, options: ImageOptions, seconds: float) -> int:
-    done, failed = len(outcome.written), len(outcome.failures)
-    parts = [f"{done} restored"]
-    parts += [count(reporter.faces, "face")] if reporter.faces is not None else []
-    parts += [f"{failed} failed"] if failed else []
-    parts += [f"{outcome.done_before} done before"] if outcome.done_before else []
-    how = ""
-    if done and seconds > 0:
-        speed = reporter.pixels_restored / seconds / 1000
-        how = f" in {duration(seconds)} ({speed:.1f} kilopixels/s); they are in {options.output}"
-    if not (done or failed or outcome.done_before):
-        parts = ["no pictures found"]
-    console.print_result(f"{', '.join(parts)}{how}")
-    return console.SOME_FAILED if failed else console.DONE
+    return carry_out(selection, batch.output, "restored", prepare)
 
 
 def _print_plan(selection: Selection, options: ImageOptions, setup: Setup) -> int:

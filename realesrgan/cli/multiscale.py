@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ..words import count
 from . import console, preparing
+from .batches import carry_out, say_what_was_found
 from .options import MultiscaleOptions, made_from, parse
+
+if TYPE_CHECKING:
+    from ..image.jobs import PictureJob
 
 DESCRIPTION = """\
 Make smaller copies of pictures, to train on objects of every size.
@@ -29,12 +35,19 @@ def _make(options: MultiscaleOptions) -> int:
     vips.prepare_process()
     request = made_from(Multiscale, options, output=Path(options.output))
     selection = select(request)
-    small = {job.source for job in selection.jobs if is_small(job.header.height, job.header.width)}
     what = "without T3" if options.no_enlarge else "whose T3 is enlarged (`no_enlarge` leaves it out)"
 
-    def notes(sources: Collection[Path]) -> list[str]:
-        number = len(small.intersection(sources))
-        return [f"{number} smaller than {SHORTEST_SIDE} pixels, {what}"] if number else []
+    def said(jobs: Sequence[PictureJob]) -> str:
+        small = sum(is_small(job.header.height, job.header.width) for job in jobs)
+        sizes = f", {small} smaller than {SHORTEST_SIDE} pixels, {what}" if small else ""
+        return f"{preparing.files_of(jobs)} copies of {count(len(jobs), 'picture')}{sizes}"
 
-    work = partial(make_copies, request, selection)
-    return preparing.make(selection, work, lambda number: f"{number} copies", notes, dry_run=options.dry_run)
+    say_what_was_found(selection)
+    if options.dry_run:
+        return preparing.print_plan(selection, said(selection.jobs))
+    return carry_out(
+        selection,
+        request.output,
+        lambda outcome: said(preparing.done_of(selection, outcome)),
+        lambda reporter: partial(make_copies, request, selection, reporter),
+    )

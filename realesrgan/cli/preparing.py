@@ -1,72 +1,40 @@
-"""What the commands that make pictures ready for training share: messages, a bar, a summary."""
+"""What the commands that make pictures ready for training share: plans, sums, lists."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import spell
-from ..words import count
 from . import console
 
 if TYPE_CHECKING:
-    from ..image.jobs import Selection
+    from ..image.jobs import PictureJob, Selection
+    from ..image.pipeline import Outcome
     from ..preparation.lists import Listed
-    from ..preparation.work import Outcome
     from ..restorer import Reporter
 
 L = TypeVar("L", bound="Listed")
 
 
-def make(
-    selection: Selection,
-    work: Callable[[Reporter], Outcome],
-    counted: Callable[[int], str],
-    notes: Callable[[Collection[Path]], list[str]],
-    *,
-    dry_run: bool,
-) -> int:
-    """Do the `work` that `selection` names, show it, and return the exit code.
-
-    `counted` says how many results there are, `notes` are what else to say of the pictures they were made of.
-    """
-    from .reporting import PictureReporter
-
-    for line in selection.passed_over:
-        console.say(f"passed over: {line}")
-    for line in selection.failures:
-        console.say(f"failed: {line}")
-    if dry_run:
-        return _print_plan(selection, counted, notes)
-    with PictureReporter({job.source: job.header.area for job in selection.jobs}) as reporter:
-        console.started_up()
-        try:
-            outcome = work(reporter)
-        except KeyboardInterrupt:
-            reporter.close()
-            done = f"{reporter.finished_count} of {count(len(selection.jobs), 'picture')}"
-            console.say(f"interrupted after {done}; the same command with `skip_existing` does the rest")
-            return console.INTERRUPTED
-    parts = [count(len(outcome.pictures), "picture"), counted(len(outcome.written)), *notes(outcome.pictures)]
-    parts += [f"{len(outcome.failures)} failed"] if outcome.failures else []
-    parts += [f"{outcome.done_before} done before"] if outcome.done_before else []
-    if not any((outcome.pictures, outcome.failures, outcome.done_before, selection.without_target)):
-        parts = ["no pictures found"]
-    console.print_result(spell(", ".join(parts), console.flag))
-    return console.SOME_FAILED if outcome.failures else console.DONE
+def done_of(selection: Selection, outcome: Outcome) -> list[PictureJob]:
+    """The jobs that were done."""
+    by_target = {job.target: job for job in selection.jobs}
+    return [by_target[target] for target in outcome.written]
 
 
-def _print_plan(
-    selection: Selection, counted: Callable[[int], str], notes: Callable[[Collection[Path]], list[str]]
-) -> int:
+def files_of(jobs: Iterable[PictureJob]) -> int:
+    """How many files are made of all `jobs`."""
+    return sum(len(job.targets) for job in jobs)
+
+
+def print_plan(selection: Selection, said: str) -> int:
+    """Print what would be made of each picture, and `said` of all; return the exit code."""
     for job in selection.jobs:
         last = f" … {job.targets[-1].name}" if len(job.targets) > 1 else ""
         console.print_result(f"{job.source}  {job.header.width}×{job.header.height} → {job.target}{last}")
-    results = sum(len(job.targets) for job in selection.jobs)
-    sources = [job.source for job in selection.jobs]
-    parts = [count(len(sources), "picture"), counted(results), *notes(sources), "nothing written"]
-    console.print_result(spell(", ".join(parts), console.flag))
+    console.print_result(spell(f"{said}, nothing written", console.flag))
     return console.SOME_FAILED if selection.failures else console.DONE
 
 

@@ -71,7 +71,7 @@ class PictureReporter(ConsoleReporter):
         super().__init__()
         self._areas = areas
         self._done: dict[Path, float] = {}
-        self.pixels_restored = 0
+        self.pixels_done = 0
         self._bar = console.progress_bar(sum(areas.values()), "px")
 
     def progressed(self, source: Path, done: float) -> None:
@@ -85,7 +85,7 @@ class PictureReporter(ConsoleReporter):
     def finished(self, source: Path, target: Path, facts: str) -> None:
         self.progressed(source, self._areas[source])
         with self._lock:
-            self.pixels_restored += self._areas[source]
+            self.pixels_done += self._areas[source]
         super().finished(source, target, facts)
 
     def failed(self, source: Path, reason: str) -> None:

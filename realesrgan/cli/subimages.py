@@ -6,10 +6,15 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..words import count
 from . import console, preparing
+from .batches import carry_out, say_what_was_found
 from .options import SubimagesOptions, made_from, parse
+
+if TYPE_CHECKING:
+    from ..image.jobs import PictureJob
 
 DESCRIPTION = """\
 Cut pictures into overlapping pieces, which training reads faster.
@@ -33,7 +38,17 @@ def _cut(options: SubimagesOptions) -> int:
     small = selection.without_target
     for job in small:
         console.say(f"too small: {job.source}: {job.header.width}×{job.header.height}")
-    notes = [f"{len(small)} too small (`keep_small` takes them)"] if small else []
-    work = partial(cut, request, selection)
-    counted = partial(count, thing="sub-image")
-    return preparing.make(selection, work, counted, lambda _: notes, dry_run=options.dry_run)
+
+    def said(jobs: Sequence[PictureJob]) -> str:
+        sizes = f", {len(small)} too small (`keep_small` takes them)" if small else ""
+        return f"{count(preparing.files_of(jobs), 'sub-image')} of {count(len(jobs), 'picture')}{sizes}"
+
+    say_what_was_found(selection)
+    if options.dry_run:
+        return preparing.print_plan(selection, said(selection.jobs))
+    return carry_out(
+        selection,
+        request.output,
+        lambda outcome: said(preparing.done_of(selection, outcome)),
+        lambda reporter: partial(cut, request, selection, reporter),
+    )

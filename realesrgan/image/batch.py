@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..arrays import final_size, held_bytes
@@ -17,6 +17,7 @@ from ..values import check_range
 from ..words import size
 from . import files, formats, jobs
 from .faces import save_faces
+from .pipeline import Outcome
 from .restoring import restore_all
 
 HELD_SHARE = 0.8  # of the free memory, for a picture and its result; computing it takes the rest
@@ -35,15 +36,6 @@ class Batch:
     quality: int = formats.DEFAULT_QUALITY
     compare: bool = False
     save_faces: Path | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a batch: files written, a line for each failure, and how many results existed before."""
-
-    written: list[Path] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    done_before: int = 0
 
 
 def select(batch: Batch, settings: Settings) -> tuple[jobs.Selection, Setup]:
@@ -109,37 +101,21 @@ def restore(batch: Batch, selection: jobs.Selection, loaded: Loaded, reporter: R
     make_folder(batch.output, "output")
     if batch.save_faces is not None:
         make_folder(batch.save_faces, "save_faces")
-    outcome = Outcome(failures=list(selection.failures), done_before=selection.done_before)
-    restore_all(
-        selection.jobs,
-        loaded.restorers,
-        _Bookkeeper(batch, selection.jobs, reporter, outcome),
-        quality=batch.quality,
-        compare_label=loaded.label,
-    )
-    return outcome
+    if batch.save_faces is not None:
+        reporter = _FaceSaver(batch, batch.save_faces, selection.jobs, reporter)
+    outcome = restore_all(selection.jobs, loaded.restorers, reporter, quality=batch.quality, compare_label=loaded.label)
+    return Outcome(outcome.written, [*selection.failures, *outcome.failures], selection.done_before)
 
 
-class _Bookkeeper(Relay):
-    """Records the outcome and writes faces, and passes everything on."""
+class _FaceSaver(Relay):
+    """Writes the faces that it is told of, and passes everything on."""
 
-    def __init__(self, batch: Batch, selected: Sequence[jobs.PictureJob], reporter: Reporter, outcome: Outcome) -> None:
+    def __init__(self, batch: Batch, folder: Path, selected: Sequence[jobs.PictureJob], reporter: Reporter) -> None:
         super().__init__(reporter)
-        self._batch = batch
+        self._output, self._folder = batch.output, folder
         self._targets = {job.source: job.target for job in selected}
-        self._outcome = outcome
 
     def restored_faces(self, source: Path, frame: int | None, pairs: Sequence[FacePair]) -> None:
-        if self._batch.save_faces is not None:
-            target = self._targets[source]
-            save_faces(self._batch.save_faces / target.parent.relative_to(self._batch.output), target.stem, pairs)
+        target = self._targets[source]
+        save_faces(self._folder / target.parent.relative_to(self._output), target.stem, pairs)
         super().restored_faces(source, frame, pairs)
-
-    def finished(self, source: Path, target: Path, facts: str) -> None:
-        self._outcome.written.append(target)
-        super().finished(source, target, facts)
-
-    def failed(self, source: Path, reason: str) -> None:
-        reason = reason if str(source) in reason else f"{source}: {reason}"
-        self._outcome.failures.append(reason)
-        super().failed(source, reason)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -47,6 +47,15 @@ class Made:
     timed: bool = True
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a batch: the first file of each job, a line for each failure, and how many were done before."""
+
+    written: list[Path] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    done_before: int = 0
+
+
 # Is given a job, its picture as read, and what to call with the share that is done; that may raise, to cancel.
 Worker: TypeAlias = "Callable[[PictureJob, Picture, Callable[[float], None]], Made]"
 
@@ -59,7 +68,7 @@ def process(
     quality: int = DEFAULT_QUALITY,
     compression: int = DEFAULT_COMPRESSION,
     writers: int | None = None,
-) -> None:
+) -> Outcome:
     """Read, work on and write every job; each worker runs in a thread of its own and takes the next picture.
 
     `quality` and `compression` are those of `files.write`, `writers` the number of threads that write (None: a few).
@@ -75,7 +84,7 @@ def process(
         return files.write(path, picture, quality, compression)
 
     remove_stale_parts(target.parent for job in jobs for target in job.targets)
-    _Batch(jobs, workers, reporter, write, writers or min(MAX_WRITERS, os.cpu_count() or 1)).run()
+    return _Batch(jobs, workers, reporter, write, writers or min(MAX_WRITERS, os.cpu_count() or 1)).run()
 
 
 @dataclass(frozen=True)
@@ -102,19 +111,21 @@ class _Batch:
         self._workers = workers
         self._reporter = reporter
         self._write_file = write
+        self._outcome = Outcome()
         self._crew = Crew()
         self._writers = writers
         self._disk = _Disk(self._writers)
         self._to_do: Channel[tuple[PictureJob, Picture]] = self._crew.channel(len(workers) + 1)
         self._to_write: Channel[_Result] = self._crew.channel(len(workers) + 1, producers=len(workers))
 
-    def run(self) -> None:
+    def run(self) -> Outcome:
         with self._crew as crew:
             crew.start("read", self._read)
             for number, worker in enumerate(self._workers):
                 crew.start(f"work-{number}", partial(self._work, worker))
             for number in range(self._writers):
                 crew.start(f"write-{number}", self._write)
+        return self._outcome
 
     def _read(self) -> None:
         for job in self._jobs:
@@ -155,6 +166,7 @@ class _Batch:
                     for line in self._disk.write(partial(self._write_file, path, picture)):
                         self._reporter.warn(f"{result.job.source}: {line}")
                 facts = (*result.made.facts, *([duration(result.seconds)] if result.made.timed else []))
+                self._outcome.written.append(result.job.target)
                 self._reporter.finished(result.job.source, result.job.target, ", ".join(facts))
 
     @contextmanager
@@ -164,11 +176,14 @@ class _Batch:
             with opencv_memory_errors():
                 yield
         except MemoryError:
-            self._reporter.failed(job.source, f"{job.source}: not enough memory for this picture")
+            self._failed(job, f"{job.source}: not enough memory for this picture")
         except (RealESRGANError, OSError) as error:
             # A front end spells the options that are named in backticks.
-            reason = error.message if isinstance(error, RealESRGANError) else str(error)
-            self._reporter.failed(job.source, reason)
+            self._failed(job, error.message if isinstance(error, RealESRGANError) else str(error))
+
+    def _failed(self, job: PictureJob, reason: str) -> None:
+        self._outcome.failures.append(reason if str(job.source) in reason else f"{job.source}: {reason}")
+        self._reporter.failed(job.source, reason)
 
 
 class _Disk:

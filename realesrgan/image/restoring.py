@@ -14,7 +14,7 @@ from .compare import side_by_side
 from .files import Picture
 from .formats import DEFAULT_QUALITY
 from .jobs import PictureJob
-from .pipeline import Made, process
+from .pipeline import Made, Outcome, process
 
 
 def restore_all(
@@ -24,13 +24,13 @@ def restore_all(
     *,
     quality: int = DEFAULT_QUALITY,
     compare_label: str | None = None,
-) -> None:
+) -> Outcome:
     """Read, restore and write every job, as `pipeline.process` does.
 
     A job with a second target also gets a before/after picture there, with `compare_label` as the label of the after.
     """
     workers = [partial(_restore, restorer, reporter, compare_label or "restored") for restorer in restorers]
-    process(jobs, workers, reporter, quality=quality)
+    return process(jobs, workers, reporter, quality=quality)
 
 
 def _restore(

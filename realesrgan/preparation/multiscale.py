@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ..image import jobs
 from ..image.files import Header, Picture
-from ..image.pipeline import Made
+from ..image.pipeline import Made, Outcome
 from ..restorer import Reporter
 from ..values import check_whole_number
 from .lanczos import resize
-from .work import DEFAULT_THREADS, Outcome, carry_out, check_unchanged, too_large
+from .work import DEFAULT_THREADS, carry_out, check_unchanged, too_large
 
 FACTORS = (0.75, 0.5, 1 / 3)  # of T0, T1 and T2, as published
 SHORTEST_SIDE = 400  # pixels, of T3: the crop that training begins with

@@ -12,12 +12,12 @@ from ..errors import UsageError
 from ..image import formats, jobs
 from ..image.files import Header, Picture
 from ..image.formats import DEFAULT_COMPRESSION
-from ..image.pipeline import Made
+from ..image.pipeline import Made, Outcome
 from ..restorer import Reporter
 from ..values import check_range, check_whole_number
 from ..words import count
 from . import settings
-from .work import DEFAULT_THREADS, Outcome, carry_out, check_unchanged, too_large
+from .work import DEFAULT_THREADS, carry_out, check_unchanged, too_large
 
 _SCALE_MARKS = re.compile("x[2348]")  # of low-resolution pictures, which are then named as their originals
 _KEPT_FORMATS = ("png", "tiff", "bmp")  # others lose something each time they are written
@@ -136,8 +136,7 @@ def cut(request: Subimages, selection: jobs.Selection, reporter: Reporter) -> Ou
         UsageError: the folder for results cannot be written.
         Cancelled: raised by `reporter.check`.
     """
-    if selection.jobs:
-        settings.record(request.output, request.settings)
+    settings.record(request.output, request.settings)
     return carry_out(
         selection,
         partial(_cut, request.grid),

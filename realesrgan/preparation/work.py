@@ -1,11 +1,10 @@
-"""What making several files of each picture takes, whatever they are: threads, memory, bookkeeping."""
+"""What making several files of each picture takes, whatever they are: threads and memory."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..engine.cgroups import free_memory_bytes, processors
@@ -13,23 +12,13 @@ from ..errors import ImageFileError
 from ..image.files import Header, Picture
 from ..image.formats import DEFAULT_COMPRESSION
 from ..image.jobs import PictureJob, Selection
-from ..image.pipeline import Worker, process
+from ..image.pipeline import Outcome, Worker, process
 from ..outputs import make_folder
-from ..restorer import Relay, Reporter
+from ..restorer import Reporter
 from ..words import size
 
 DEFAULT_THREADS = 20  # as published; more than there are processors are not started
 HELD_SHARE = 0.8  # of the free memory, for a picture and what is made of it
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a batch: pictures taken, files written, a line for each failure, pictures done by earlier runs."""
-
-    pictures: list[Path] = field(default_factory=list)
-    written: list[Path] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    done_before: int = 0
 
 
 def carry_out(
@@ -47,15 +36,11 @@ def carry_out(
         UsageError: the folder for results cannot be written.
         Cancelled: raised by `reporter.check`.
     """
-    outcome = Outcome(failures=list(selection.failures), done_before=selection.done_before)
-    if not selection.jobs:
-        return outcome
     make_folder(output, "output")
-    bookkeeper = _Bookkeeper(reporter, selection.jobs, outcome)
     # All work is done as files are written, so one worker hands pictures on to many writers.
     writers = min(thread_count(n_thread), _pictures_held(selection.jobs))
-    process(selection.jobs, [worker], bookkeeper, compression=compression, writers=writers)
-    return outcome
+    outcome = process(selection.jobs, [worker], reporter, compression=compression, writers=writers)
+    return Outcome(outcome.written, [*selection.failures, *outcome.failures], selection.done_before)
 
 
 def thread_count(n_thread: int) -> int:
@@ -80,22 +65,3 @@ def check_unchanged(job: PictureJob, picture: Picture) -> None:
     """Raise ImageFileError if the picture is not as large as its header said when the results were planned."""
     if picture.pixels.shape[:2] != (job.header.height, job.header.width):
         raise ImageFileError(f"{job.source}: changed while it was worked on; run the command again")
-
-
-class _Bookkeeper(Relay):
-    """Records the outcome, and passes everything on."""
-
-    def __init__(self, reporter: Reporter, selected: Sequence[PictureJob], outcome: Outcome) -> None:
-        super().__init__(reporter)
-        self._targets = {job.source: job.targets for job in selected}
-        self._outcome = outcome
-
-    def finished(self, source: Path, target: Path, facts: str) -> None:
-        self._outcome.pictures.append(source)
-        self._outcome.written.extend(self._targets[source])
-        super().finished(source, target, facts)
-
-    def failed(self, source: Path, reason: str) -> None:
-        reason = reason if str(source) in reason else f"{source}: {reason}"
-        self._outcome.failures.append(reason)
-        super().failed(source, reason)

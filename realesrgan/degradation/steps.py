@@ -1,0 +1,121 @@
+"""What is to happen to a picture, as plain data: a list of steps, which a line of JSON holds whole."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ResizeMode: TypeAlias = Literal["area", "bilinear", "bicubic"]
+KernelKind: TypeAlias = Literal["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"]
+JpegTables: TypeAlias = Literal["published", "standard"]
+FileFormat: TypeAlias = Literal["jpg", "webp", "avif"]
+VideoCodec: TypeAlias = Literal["h264", "hevc"]
+REAL_FORMATS: tuple[FileFormat | VideoCodec, ...] = ("jpg", "webp", "avif", "h264", "hevc")
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class BellKernel(_Data):
+    """A Gaussian, generalised Gaussian or plateau kernel of `size` pixels a side.
+
+    `sigma_x`, `sigma_y` are in pixels, `rotation` in radians; `beta` is the shape of the last two kinds.
+    """
+
+    kind: KernelKind
+    size: int = Field(ge=1, le=99)
+    sigma_x: float = Field(gt=0)
+    sigma_y: float = Field(gt=0)
+    rotation: float = 0.0
+    beta: float | None = Field(default=None, gt=0)
+
+
+class SincKernel(_Data):
+    """A sinc kernel: what is above `cutoff` (radians a pixel) is cut off, which leaves ringing."""
+
+    kind: Literal["sinc"] = "sinc"
+    size: int = Field(ge=1, le=99)
+    cutoff: float = Field(gt=0)
+
+
+class PulseKernel(_Data):
+    """The kernel that changes nothing."""
+
+    kind: Literal["pulse"] = "pulse"
+
+
+Kernel: TypeAlias = Annotated[BellKernel | SincKernel | PulseKernel, Field(discriminator="kind")]
+
+
+class Sharpen(_Data):
+    """Unsharp masking of the original, which training learns towards."""
+
+    step: Literal["sharpen"] = "sharpen"
+
+
+class Blur(_Data):
+    """Filter with a kernel."""
+
+    step: Literal["blur"] = "blur"
+    kernel: Kernel
+
+
+class Resize(_Data):
+    """Resize by `factor`: of the current size, or of the final one (that of the original / scale)."""
+
+    step: Literal["resize"] = "resize"
+    mode: ResizeMode
+    factor: float = Field(gt=0, le=64)
+    of: Literal["current", "final"]
+
+
+class Noise(_Data):
+    """Add noise.
+
+    `strength` is σ in levels of 255 for Gaussian noise, the scale for Poisson noise. `field` is the key of the chance
+    that the noise itself comes from (see `chance.generator`).
+    """
+
+    step: Literal["noise"] = "noise"
+    kind: Literal["gaussian", "poisson"]
+    strength: float = Field(ge=0)
+    gray: bool
+    field: tuple[int, int, str]
+
+
+class Jpeg(_Data):
+    """Compress as JPEG does, with a quality that need not be whole; the result is not rounded."""
+
+    step: Literal["jpeg"] = "jpeg"
+    quality: float = Field(gt=0, le=100)
+    tables: JpegTables = "published"
+
+
+class RealFile(_Data):
+    """Write a picture file and read it again."""
+
+    step: Literal["file"] = "file"
+    format: FileFormat
+    quality: int = Field(ge=1, le=100)
+
+
+class RealVideo(_Data):
+    """Encode a short pan over the picture as a video and take the last frame."""
+
+    step: Literal["video"] = "video"
+    codec: VideoCodec
+    crf: int = Field(ge=0, le=51)
+
+
+Step: TypeAlias = Annotated[Sharpen | Blur | Resize | Noise | Jpeg | RealFile | RealVideo, Field(discriminator="step")]
+
+
+class Degradation(_Data):
+    """All that happens to picture `number`; the result is the original's size / `scale`."""
+
+    seed: int
+    number: int
+    scale: int = Field(ge=1, le=16)
+    steps: tuple[Step, ...]
