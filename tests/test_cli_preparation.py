@@ -19,7 +19,8 @@ from tiny import picture
 
 from realesrgan.cli import lists, multiscale, pairs, subimages
 from realesrgan.cli import main as command
-from realesrgan.cli.options import ListsOptions, MultiscaleOptions, PairsOptions, SubimagesOptions, parse
+from realesrgan.cli.options import parse
+from realesrgan.cli.preparation_options import ListsOptions, MultiscaleOptions, PairsOptions, SubimagesOptions
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 

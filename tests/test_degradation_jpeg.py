@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from realesrgan.degradation import jpeg
 from realesrgan.degradation.jpeg import compress
 
 # What the published JPEG (basicsr 1.4.2, fp32) makes of `pattern`, in levels: three pixels at each of three qualities,
@@ -36,13 +37,29 @@ def quality_of(*values: float) -> torch.Tensor:
     return torch.tensor(values)
 
 
-def real_file(levels: torch.Tensor, quality: int) -> torch.Tensor:
-    """(1, 3, H, W) RGB levels → (3, H, W) after a 4:2:0 file written and read by libjpeg."""
-    bgr = np.ascontiguousarray(levels[0].flip(0).permute(1, 2, 0).numpy().astype(np.uint8))
+def encoded(bgr: np.ndarray, quality: int) -> np.ndarray:
+    """(H, W, 3) levels → the bytes of a 4:2:0 file, by libjpeg."""
     sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
     done, file = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, quality, *sampling))
     assert done
-    return torch.from_numpy(cv2.imdecode(file, cv2.IMREAD_COLOR)).permute(2, 0, 1).flip(0).float()
+    return file
+
+
+def real_file(levels: torch.Tensor, quality: int) -> torch.Tensor:
+    """(1, 3, H, W) RGB levels → (3, H, W) after a file."""
+    bgr = np.ascontiguousarray(levels[0].flip(0).permute(1, 2, 0).numpy().astype(np.uint8))
+    pixels = cv2.imdecode(encoded(bgr, quality), cv2.IMREAD_COLOR)
+    return torch.from_numpy(pixels).permute(2, 0, 1).flip(0).float()
+
+
+def tables_in(file: bytes) -> np.ndarray:
+    """The two quantisation tables of a file, (2, 64), row by row."""
+    # Diagonal by diagonal, up and down in turn, is the order in which files hold them.
+    places = sorted(np.ndindex(8, 8), key=lambda at: (sum(at), at[0] if sum(at) % 2 else at[1]))
+    tables = np.zeros((2, 8, 8))
+    for number, part in enumerate(file.split(b"\xff\xdb\x00\x43")[1:]):
+        tables[number][tuple(np.transpose(places))] = list(part[1:65])
+    return tables.reshape(2, 64)
 
 
 @pytest.mark.parametrize("quality", PUBLISHED)
@@ -77,6 +94,18 @@ def test_standard_tables_give_what_a_real_colour_file_gives(quality):
     assert luma.abs().mean() < 1
     assert difference.abs().mean() < 3
     assert difference.mean((1, 2)).abs().max() < 0.5
+
+
+@pytest.mark.parametrize("quality", [1, 7, 30, 49, 50, 77, 99, 100])
+def test_standard_steps_are_those_in_real_files(quality):
+    file = encoded(np.zeros((16, 16, 3), np.uint8), quality).tobytes()
+    assert np.array_equal(jpeg._steps(quality, "standard"), tables_in(file))
+
+
+def test_the_lowest_standard_quality_is_1():
+    picture = pictures()
+    lowest = compress(picture, quality_of(1), tables="standard")
+    assert torch.equal(compress(picture, quality_of(0.2), tables="standard"), lowest)
 
 
 def test_standard_qualities_are_whole_and_published_ones_are_not():
@@ -151,6 +180,11 @@ def test_bytes_depend_neither_on_the_batch_nor_on_the_number_of_threads(tables):
     assert torch.equal(torch.cat(alone), together)
     torch.set_num_threads(2)
     assert torch.equal(compress(batch, quality, tables=tables), together)
+
+
+def test_soft_rounding_keeps_the_third_power_of_what_it_rounds_off():
+    rounded = jpeg._soft_round(torch.tensor([3.0, 0.2, -1.4, 2.7]))
+    assert rounded.tolist() == pytest.approx([3, 0.2**3, -1 - 0.4**3, 3 - 0.3**3])
 
 
 def test_the_differentiable_kind_is_close_and_passes_gradients():

@@ -85,7 +85,7 @@ class Draws:
 
 
 @pytest.mark.parametrize(("levels", "photons"), [(1, 1), (2, 2), (3, 4), (5, 8), (16, 16), (17, 32)])
-def test_shot_noise_has_the_variance_of_its_pixels_light(levels, photons):
+def testshot_noise_has_the_variance_of_its_pixels_light(levels, photons):
     picture = with_levels(levels)
     added = (add_poisson(picture, 0.05) - picture)[0]
     expected = picture.mean() / photons * 0.05**2
@@ -101,13 +101,19 @@ def test_levels_are_counted_in_8_bits_and_over_all_channels():
     assert variances == pytest.approx(np.array([0.2, 0.4, 0.6]) / 4 * 0.05**2, rel=0.1)
 
 
+def test_light_is_what_8_bits_show():
+    shown, hidden = torch.full((1, 3, 60, 60), 0.6 / 255), torch.full((1, 3, 60, 60), 0.4 / 255)
+    assert (add_poisson(shown) > shown).any()
+    assert torch.equal(add_poisson(hidden), hidden)
+
+
 def test_noise_is_added_to_the_picture_before_it_was_rounded():
     between = torch.full((1, 3, 1, 1), 0.5 / 255)
     added = add_poisson(between.expand(1, 3, 60, 60), 0.0)
     assert added.unique() == between[0, 0, 0, 0]
 
 
-def test_gray_shot_noise_is_the_lumas_and_equal_across_channels():
+def test_grayshot_noise_is_the_lumas_and_equal_across_channels():
     colours = torch.tensor([0.8, 0.2, 0.5]).view(1, 3, 1, 1).expand(1, 3, 120, 120)
     luma = 0.2989 * 0.8 + 0.587 * 0.2 + 0.114 * 0.5
     gray, coloured = (add_poisson(colours, 0.02, gray)[0] - colours[0] for gray in (True, False))

@@ -13,14 +13,15 @@ import pytest
 from faces import face, fake_networks
 
 from realesrgan import GFPGANer, RealESRGANer, load_upsampler
-from realesrgan.cli import image, options, weights
-from realesrgan.cli.options import VideoOptions, parse
+from realesrgan.cli import degrade, image, options, preparation_options, weights
+from realesrgan.cli.options import DegradeOptions, VideoOptions, parse
 from realesrgan.model_zoo import MODELS
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 VIDEO_GUIDE = (PROJECT / "docs" / "video.md").read_text(encoding="utf-8")
 FACE_GUIDE = (PROJECT / "docs" / "faces.md").read_text(encoding="utf-8")
+DEGRADATION_GUIDE = (PROJECT / "docs" / "degradation.md").read_text(encoding="utf-8")
 DOCUMENTS = [*PROJECT.glob("*.md"), *PROJECT.glob("[!.]*/*.md")]
 OTHER_PROGRAMS = {"--help", "--no-deps", "--fix"}  # argparse, pip, ruff
 FLAG = r"(?<![\w-])--[a-z]\w*(?:-\w+)*"
@@ -94,12 +95,30 @@ def test_the_python_example_of_faces_runs(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(PROJECT).as_posix())
 def test_every_flag_that_a_document_names_exists(document: Path) -> None:
     known = set(OTHER_PROGRAMS)
-    for kind in filter(is_dataclass, vars(options).values()):
+    for kind in filter(is_dataclass, (vars(options) | vars(preparation_options)).values()):
         for field in fields(kind):
             known.update(field.metadata.get("flags") or (f"--{field.name}",))
     for benchmark in PROJECT.glob("benchmarks/*.py"):
         known.update(re.findall(r'"(--\w+)"', benchmark.read_text(encoding="utf-8")))
     assert set(re.findall(FLAG, document.read_text(encoding="utf-8"))) - known == set()
+
+
+@pytest.mark.usefixtures("tiny_network")
+@pytest.mark.parametrize("argv", commands("realesrgan degrade", README + DEGRADATION_GUIDE), ids=" ".join)
+def test_every_degrade_command_is_understood(argv: list[str]) -> None:
+    options = parse(DegradeOptions, argv, "degrade", "")
+    assert options.input[0].startswith(("photo", "inputs"))
+    if not options.replay:
+        shutil.copytree("inputs", "photos", ignore=shutil.ignore_patterns("video"))
+        for name in ("photo.jpg", "photos/h.png"):
+            shutil.copy("inputs/cat.jpg", name)
+        assert degrade.main([*argv, "--dry_run"]) == 0
+
+
+def test_the_python_example_of_degradations_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = examples(DEGRADATION_GUIDE)
+    assert run(example)["low"].shape == (1, 3, 50, 60)
+    assert '"number":7' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("argv", commands("python inference_realesrgan_video.py", README + VIDEO_GUIDE), ids=" ".join)

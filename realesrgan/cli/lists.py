@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..words import count
 from . import console, preparing
-from .options import ListsOptions, made_from, parse
+from .options import made_from, parse
+from .preparation_options import ListsOptions
 
 DESCRIPTION = "List the pictures of folders for training, one path a line."
 

@@ -51,7 +51,7 @@ def parse(options: type[Options], argv: Sequence[str], prog: str, description: s
         arguments = dict(one.metadata["arguments"])
         if isinstance(one.default, bool):
             arguments["action"] = "store_true"
-        elif "nargs" not in arguments and "type" not in arguments and one.default is not None:
+        elif not {"nargs", "type", "action"} & set(arguments) and one.default is not None:
             arguments["type"] = type(one.default)
         if flags[0].startswith("-"):
             arguments["dest"] = one.name
@@ -60,9 +60,10 @@ def parse(options: type[Options], argv: Sequence[str], prog: str, description: s
     return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-WHAT, MODEL, RESULT, ENCODING = "what to restore", "model", "size and result", "encoding"
+WHAT, MODEL, RESULT, ENCODING = "input and output", "model", "size and result", "encoding"
+CHANCE = "what happens to pictures"
 FACES, MACHINE, UNUSED = "faces", "memory, devices and precision", "published, but not needed here"
-TOPICS = ("arguments", WHAT, MODEL, RESULT, ENCODING, FACES, MACHINE, UNUSED)
+TOPICS = ("arguments", WHAT, CHANCE, MODEL, RESULT, ENCODING, FACES, MACHINE, UNUSED)
 
 
 def _model_name(default: str) -> Any:
@@ -236,7 +237,7 @@ class VideoOptions(ModelOptions):
     ffmpeg_bin: str = option("ffmpeg", topic=UNUSED, metavar="FILE", help="FFmpeg's libraries are built in")
 
 
-def made_from(kind: type[Made], options: Any, **others: Any) -> Made:
+def made_from(kind: type[Made], options: object, **others: Any) -> Made:
     """Make an instance of the dataclass `kind` from the options of its fields' names, and from `others`."""
     names = [one.name for one in fields(kind) if hasattr(options, one.name)]  # type: ignore[arg-type]
     return kind(**{name: getattr(options, name) for name in names} | others)
@@ -260,92 +261,63 @@ class WeightsOptions:
     )
 
 
-def _folders(*default: str, what: str) -> Any:
-    return option(default, "-i", "--input", nargs="+", metavar="DIR", help=f"{what} (default: {' '.join(default)})")
-
-
-def _output(default: str) -> Any:
-    return option(default, "-o", "--output", metavar="DIR", help="folder for the results (default: %(default)s)")
-
-
-def _meta_info(default: str) -> Any:
-    return option(default, metavar="FILE", help="the list to write (default: %(default)s)")
-
-
 @dataclass(frozen=True)
-class PreparationOptions:
-    """Options of all commands that make pictures ready for training."""
+class DegradeOptions:
+    """Options of `realesrgan degrade`."""
 
-    input: tuple[str, ...] = ()
-    recursive: bool = option(False, "-r", "--recursive", help="go into sub-folders")
-    n_thread: int = option(
-        20, metavar="N", help="threads, of which no more are started than there are processors (default: %(default)s)"
-    )
-
-
-@dataclass(frozen=True)
-class MakingOptions(PreparationOptions):
-    """Options of the two commands that make pictures out of pictures."""
-
-    output: str = ""
-    skip_existing: bool = option(False, help="leave out pictures whose results all exist")
-    dry_run: bool = option(False, help="only print what would be made")
-
-
-@dataclass(frozen=True)
-class MultiscaleOptions(MakingOptions):
-    """Options of `realesrgan multiscale` and generate_multiscale_DF2K.py."""
-
-    input: tuple[str, ...] = _folders("datasets/DF2K/DF2K_HR", what="pictures, folders or patterns")
-    output: str = _output("datasets/DF2K/DF2K_multiscale")
-    no_enlarge: bool = option(False, help="leave T3 out where a side of the picture is shorter than T3's 400 pixels")
-
-
-@dataclass(frozen=True)
-class SubimagesOptions(MakingOptions):
-    """Options of `realesrgan subimages` and extract_subimages.py."""
-
-    input: tuple[str, ...] = _folders("datasets/DF2K/DF2K_HR", what="pictures, folders or patterns")
-    output: str = _output("datasets/DF2K/DF2K_HR_sub")
-    crop_size: int = option(480, metavar="PX", help="height and width of a piece (default: %(default)s)")
-    step: int = option(240, metavar="PX", help="from one piece to the next (default: %(default)s)")
-    thresh_size: int = option(
-        0,
-        metavar="PX",
-        help="no further piece at the edge for a rest of so many pixels or fewer (default: %(default)s)",
-    )
-    compression_level: int = option(3, metavar="N", help="of PNG, 0 (fast) to 9 (small) (default: %(default)s)")
-    keep_small: bool = option(False, help="cut pictures smaller than a piece as far as they go; else they give none")
-    keep_names: bool = option(False, help="keep x2, x3, x4 and x8 in names (0801x4.png: 0801x4_s001.png)")
-
-
-@dataclass(frozen=True)
-class ListsOptions(PreparationOptions):
-    """Options of `realesrgan lists` and generate_meta_info.py."""
-
-    input: tuple[str, ...] = _folders(
-        "datasets/DF2K/DF2K_HR", "datasets/DF2K/DF2K_multiscale", what="folders of pictures"
-    )
-    root: tuple[str, ...] = option(
-        (),
-        nargs="+",
+    input: tuple[str, ...] = _input("inputs", "pictures, folders or patterns")
+    output: str = option("lq", "-o", "--output", topic=WHAT, metavar="DIR", help="folder for the results (default: lq)")
+    originals: str | None = option(
+        None,
+        topic=WHAT,
         metavar="DIR",
-        help="what paths are relative to, for each folder or for all (default: the folder above each)",
+        help="also write the originals here, cut to a multiple of the scale, under the names of the results",
     )
-    meta_info: str = _meta_info("datasets/DF2K/meta_info/meta_info_DF2Kmultiscale.txt")
-    check: bool = option(False, help="decode every picture and leave out those that are damaged")
-
-
-@dataclass(frozen=True)
-class PairsOptions(ListsOptions):
-    """Options of `realesrgan pairs` and generate_meta_info_pairdata.py."""
-
-    input: tuple[str, ...] = _folders(
-        "datasets/DF2K/DIV2K_train_HR_sub",
-        "datasets/DF2K/DIV2K_train_LR_bicubic_X4_sub",
-        what="the folder of the originals and that of the degraded pictures",
+    suffix: str = option("", topic=WHAT, help="results are named {stem}_{suffix} (default: none, {stem})")
+    recursive: bool = option(False, "-r", "--recursive", topic=WHAT, help="go into sub-folders and keep the tree")
+    skip_existing: bool = option(False, topic=WHAT, help="leave out pictures whose results exist")
+    dry_run: bool = option(False, topic=WHAT, help="only print what would be done")
+    count: int = option(1, topic=WHAT, metavar="N", help="results of each picture, {stem}_1 to {stem}_N (default: 1)")
+    sheet: str | None = option(
+        None, topic=WHAT, metavar="DIR", help="also draw each step of each degradation, labelled, here"
     )
-    meta_info: str = _meta_info("datasets/DF2K/meta_info/meta_info_DIV2K_sub_pair.txt")
-    filename_tmpl: str = option(
-        "{}", metavar="NAME", help="a degraded picture's name, {} being its original's: {}x4 (default: %(default)s)"
+    gallery: str | None = option(
+        None,
+        topic=WHAT,
+        metavar="DIR",
+        help="only draw every kind of kernel, noise, resize and JPEG, with the first picture of the input, here",
+    )
+    recipe: str | None = option(
+        None,
+        topic=CHANCE,
+        metavar="FILE",
+        help="YAML with the degradation keys of the published recipes, or such a recipe whole (default: as published)",
+    )
+    scale: int | None = option(
+        None, "-s", "--scale", topic=CHANCE, type=int, metavar="X", help="results are X times smaller (default: 4)"
+    )
+    classical: bool = option(False, topic=CHANCE, help="first order only: blur, resize, noise, JPEG")
+    set: tuple[str, ...] | None = option(
+        None, topic=CHANCE, action="extend", nargs="+", metavar="KEY=VALUE", help="change keys of the recipe"
+    )
+    seed: int = option(0, topic=CHANCE, metavar="N", help="another seed gives other degradations (default: 0)")
+    first_number: int = option(
+        0, topic=CHANCE, metavar="N", help="number of the first picture; chance is that of seed and number (default: 0)"
+    )
+    replay: str | None = option(
+        None, topic=CHANCE, metavar="FILE", help="make the results of a degradations.jsonl again, to the byte"
+    )
+    only: tuple[int, ...] = option(
+        (), topic=CHANCE, nargs="+", type=int, metavar="N", help="with --replay: the pictures of these numbers"
+    )
+    ext: str = option("png", topic=RESULT, choices=PICTURE_FORMATS, help="format of the results (default: png)")
+    quality: int = option(95, topic=RESULT, metavar="Q", help="1 to 100, of jpg, webp and avif (default: %(default)s)")
+    gpu_id: str | None = option(
+        None,
+        "-g",
+        "--gpu-id",
+        topic=MACHINE,
+        metavar="DEVICE",
+        help="0, cuda:1, mps, cpu, or several as in cpu,cpu to share the pictures out (default: the best there is; a "
+        "CPU works on as many pictures at a time as it has cores)",
     )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..words import count
 from . import console, preparing
-from .options import PairsOptions, made_from, parse
+from .options import made_from, parse
+from .preparation_options import PairsOptions
 
 if TYPE_CHECKING:
     from ..preparation.pairs import PairsListed

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from ..words import count
 from . import console, preparing
 from .batches import carry_out, say_what_was_found
-from .options import SubimagesOptions, made_from, parse
+from .options import made_from, parse
+from .preparation_options import SubimagesOptions
 
 if TYPE_CHECKING:
     from ..image.jobs import PictureJob

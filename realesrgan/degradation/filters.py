@@ -97,14 +97,30 @@ def _by_transform(pictures: Tensor, kernels: Tensor) -> Tensor:
     mirrored = _mirrored(pictures, kernels.shape[-1] // 2)
     # No room for what wraps around at the border: it only reaches pixels that are cut off.
     sides = [_fft_side(side) for side in mirrored.shape[-2:]]
-    spectrum = torch.fft.rfft2(mirrored, s=sides)
-    weights = torch.fft.rfft2(kernels.to(mirrored), s=sides).conj_physical()[:, None]
-    if spectrum.device.type == "cpu":  # by NumPy, because the bytes of torch's product depend on the number of threads
-        np.multiply(spectrum.numpy(), weights.numpy(), out=spectrum.numpy())
+    if pictures.device.type == "cpu":
+        filtered = _multiplied_by_opencv(mirrored, kernels, sides)
     else:
-        spectrum *= weights
-    filtered: Tensor = torch.fft.irfft2(spectrum, s=sides)
+        spectrum = torch.fft.rfft2(mirrored, s=sides)
+        spectrum *= torch.fft.rfft2(kernels.to(mirrored), s=sides).conj_physical()[:, None]
+        filtered = torch.fft.irfft2(spectrum, s=sides)
     return filtered[..., :height, :width].contiguous()
+
+
+def _multiplied_by_opencv(pictures: Tensor, kernels: Tensor, sides: list[int]) -> Tensor:
+    """(B, C, H, W) correlated with (B, k, k), with room for `sides`; the last k - 1 rows and columns are not valid.
+
+    Not by torch, because the bytes of its transforms depend on the number of threads.
+    """
+    source = F.pad(pictures, (0, sides[1] - pictures.shape[3], 0, sides[0] - pictures.shape[2])).contiguous().numpy()
+    weights = np.zeros((len(kernels), *sides), source.dtype)
+    weights[:, : kernels.shape[1], : kernels.shape[2]] = kernels.numpy()
+    filtered = np.empty_like(source)
+    for planes, kernel, results in zip(source, weights, filtered, strict=True):
+        transformed = cv2.dft(kernel, nonzeroRows=kernels.shape[1])
+        for plane, result in zip(planes, results, strict=True):
+            product = cv2.mulSpectrums(cv2.dft(plane), transformed, 0, conjB=True)
+            cv2.dft(product, result, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE)
+    return torch.from_numpy(filtered)
 
 
 def _mirrored(pictures: Tensor, margin: int) -> Tensor:

@@ -51,7 +51,7 @@ def add_poisson(pictures: Tensor, scale: Tensor, gray: Tensor, generators: Seque
     noisy = []
     for picture, strength, is_gray, generator in zip(pictures, scale.tolist(), gray.tolist(), generators, strict=True):
         levels = (_luma(picture) if is_gray else picture).mul(255).round_().clamp_(0, 255).to(torch.uint8)
-        noise = torch.from_numpy(_shot_noise(levels.cpu().numpy(), generator)).to(picture)
+        noise = torch.from_numpy(shot_noise(levels.cpu().numpy(), generator)).to(picture)
         noisy.append(noise.mul_(strength).add(picture).clamp_(0, 1))
     return torch.stack(noisy)
 
@@ -61,7 +61,7 @@ def _luma(picture: Tensor) -> Tensor:
     return picture[:1] * LUMA[0] + picture[1:2] * LUMA[1] + picture[2:] * LUMA[2]
 
 
-def _shot_noise(levels: Array, generator: np.random.Generator) -> Array:
+def shot_noise(levels: Array, generator: np.random.Generator) -> Array:
     """The noise, fp32 with 1.0 for white, of uint8 levels of any shape."""
     # By OpenCV, because NumPy takes ten times as long.
     histogram = cv2.calcHist([levels.reshape(-1, 1)], [0], None, [256], [0, 256])
@@ -107,6 +107,5 @@ def _distributions(photons: int) -> tuple[Array, Array]:
     most = photons + 10 * int(photons**0.5) + 20  # more is less likely than 1e-17
     ratios = np.hstack((np.ones_like(means), means / np.arange(1, most + 1)))
     below = np.cumsum(np.exp(-means) * np.cumprod(ratios, 1), 1)
-    below[:, -1] = 1  # which no uniform number reaches
     beginnings = np.arange(_BUCKETS) / _BUCKETS
     return below, np.stack([np.searchsorted(row, beginnings, side="right") for row in below])

@@ -23,12 +23,14 @@ LONGEST_NAME = 255  # bytes, on Linux's file systems
 class PictureJob:
     """One picture: the file to read, what its header says, and the files to write.
 
-    `number` counts the pictures of a selection from 0, with those that are done already.
+    `relative` is the source's path below the folder it was found through. `number` counts the pictures of a selection
+    from 0, with those that are done already.
     """
 
     source: Path
     header: files.Header
     targets: tuple[Path, ...]
+    relative: Path = Path()
     number: int = 0
 
     @property
@@ -94,13 +96,15 @@ def select(
     *,
     recursive: bool = False,
     skip_existing: bool = False,
+    wanted: Callable[[Path], bool] = lambda relative: True,
     refuse: Callable[[files.Header, Path], str | None] = lambda header, target: None,
 ) -> Selection:
     """Find the pictures that `inputs` (files, folders, patterns) name.
 
-    `refuse` is given a picture's header and target and returns why it cannot be restored, or None. A file that is not
-    a picture fails if it is one of `inputs` or has a picture's extension; other files in a folder are passed over, and
-    hidden ones are ignored. With `skip_existing`, pictures whose targets all exist are done.
+    Files whose path below their folder is not `wanted` are not looked at. `refuse` is given a picture's header and
+    target and returns why it cannot be restored, or None. A file that is not a picture fails if it is one of `inputs`
+    or has a picture's extension; other files in a folder are passed over, and hidden ones are ignored. With
+    `skip_existing`, pictures whose targets all exist are done.
 
     Raises:
         UsageError: an input is empty, missing or matches nothing, two pictures would be written to one file, or one
@@ -108,6 +112,8 @@ def select(
     """
     selection = Selection()
     for path, relative in _expand(inputs, naming.folder, recursive, selection):
+        if not wanted(relative):
+            continue
         named_itself = path in map(Path, inputs)
         try:
             header = files.read_header(path)
@@ -119,7 +125,7 @@ def select(
             lines = selection.failures if named_itself or looks_like_one else selection.passed_over
             lines.append(f"{path}: {'damaged, or ' if looks_like_one else ''}not a picture")
             continue
-        job = PictureJob(path, header, naming.targets(relative, header))
+        job = PictureJob(path, header, naming.targets(relative, header), relative)
         if not job.targets:
             selection.without_target.append(job)
         elif reason := _too_long(job.targets) or refuse(header, job.target):

@@ -112,7 +112,7 @@ def find(folder: str, root: Path, recursive: bool, reporter: Reporter, failures:
         if "\n" in line or "\r" in line:
             _fail(job.source, f"{job.source}: its name has a line break, which a list cannot hold", reporter, failures)
             continue
-        yield Entry(job.source, job.source.relative_to(folder), line, job.header)
+        yield Entry(job.source, job.relative, line, job.header)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,88 @@
+"""Degrade pictures as the training of Real-ESRGAN does: `realesrgan degrade`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..loading import prepare_process
+from ..words import count
+from . import console
+from .batches import carry_out, say_what_was_found
+from .options import DegradeOptions, made_from, parse
+
+if TYPE_CHECKING:
+    from ..degradation.batch import Batch
+    from ..image.jobs import Selection
+    from ..image.pipeline import Outcome
+    from .reporting import PictureReporter
+
+DESCRIPTION = "Make pictures as bad as real ones are: blurred, small, noisy and compressed, twice over."
+EPILOG = """\
+examples:
+  %(prog)s -i photos -o lq --originals gt       pairs to train with
+  %(prog)s -i photo.png --sheet sheets          see what each step does
+  %(prog)s -i photos --set jpeg_range=[20,60]   worse JPEG
+  %(prog)s -i photos -o again --replay lq/degradations.jsonl --only 7
+"""
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "realesrgan degrade") -> int:
+    """Run the command with `argv` (by default the process's) and return its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    options = parse(DegradeOptions, argv, prog, DESCRIPTION, EPILOG % {"prog": prog})
+    return console.run(lambda: _degrade(options), prints_results=options.dry_run)
+
+
+def _batch(options: DegradeOptions) -> Batch:
+    from ..degradation.batch import Batch
+    from ..degradation.recipe_file import read
+
+    overrides = list(options.set or ())
+    overrides += [f"scale={options.scale}"] if options.scale is not None else []
+    overrides += ["orders=1"] if options.classical else []
+    recipe, idle = read(None if options.recipe is None else Path(options.recipe), overrides)
+    for line in idle:
+        console.say(line)
+    folders = {name: getattr(options, name) for name in ("originals", "sheet", "replay")}
+    paths = {name: None if value is None else Path(value) for name, value in folders.items()}
+    return made_from(Batch, options, output=Path(options.output), recipe=recipe, **paths)
+
+
+def _degrade(options: DegradeOptions) -> int:
+    prepare_process()
+    from ..degradation import batch as degradations
+    from ..image import vips
+
+    vips.prepare_process()
+    batch = _batch(options)
+    if options.gallery is not None and not options.dry_run:
+        return _draw_gallery(options, Path(options.gallery))
+    plan = degradations.select(batch)
+    say_what_was_found(plan.selection)
+    if options.dry_run:
+        return _print_plan(plan.selection)
+
+    def prepare(reporter: PictureReporter) -> Callable[[], Outcome]:
+        devices = degradations.choose_devices(options.gpu_id, len(plan.selection.jobs))
+        return lambda: degradations.degrade(batch, plan, devices, reporter)
+
+    return carry_out(plan.selection, batch.output, "degraded", prepare)
+
+
+def _print_plan(selection: Selection) -> int:
+    for job in selection.jobs:
+        console.print_result(f"{job.source} → {', '.join(map(str, job.targets))}")
+    console.print_result(f"{count(len(selection.jobs), 'picture')}, nothing written")
+    return console.SOME_FAILED if selection.failures else console.DONE
+
+
+def _draw_gallery(options: DegradeOptions, folder: Path) -> int:
+    from ..degradation.gallery import draw_gallery
+
+    console.started_up()
+    for path in draw_gallery(options.input, folder, options.ext, options.quality, options.seed):
+        console.print_result(str(path))
+    return console.DONE

@@ -1,0 +1,203 @@
+"""Degrade a batch of pictures, from names to files, as the command line does. Prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..engine.cgroups import free_memory_bytes
+from ..errors import ImageFileError, UsageError
+from ..image import formats, jobs
+from ..image.batch import check_suffix
+from ..image.files import Header
+from ..image.jobs import PictureJob, Selection
+from ..image.pipeline import Outcome, process
+from ..outputs import make_folder
+from ..restorer import Reporter
+from ..values import check_range, check_whole_number
+from ..words import size
+from .draw import draw
+from .naming import DrawnNames, Folders, RecordedNames
+from .recipe import PUBLISHED, Recipe
+from .records import Record, Recorder, read
+
+if TYPE_CHECKING:
+    import torch
+
+HELD_SHARE = 0.8  # of the free memory, for a picture and what is computed of it
+COPIES_HELD = 8  # of the picture as fp32 RGB, at once, while it is sharpened
+MOST_WORKERS_ON_CPU = 8  # more would wait for the disk
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Which pictures, what happens to them, and where results go; the names are those of the command line.
+
+    Attributes:
+        recipe, seed: what may happen, and the chance by which it does.
+        first_number: variant v of picture p of the selection has the number first_number + p · count + v.
+        count: results for each picture.
+        originals: also write the originals, cut to a multiple of the scale, under the names of the results, here.
+        sheet: also write a contact sheet of each result's stages here.
+        replay: make the results of this file of records again, instead of drawing; `only` picks numbers of it.
+    """
+
+    input: Sequence[str]
+    output: Path = Path("lq")
+    suffix: str = ""
+    ext: str = "png"
+    quality: int = formats.DEFAULT_QUALITY
+    recursive: bool = False
+    skip_existing: bool = False
+    recipe: Recipe = PUBLISHED
+    seed: int = 0
+    first_number: int = 0
+    count: int = 1
+    originals: Path | None = None
+    sheet: Path | None = None
+    replay: Path | None = None
+    only: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be degraded, and how: a function from a job and its file's hash to a record for each result."""
+
+    selection: Selection
+    records: Callable[[PictureJob, str], list[Record]]
+
+
+def select(batch: Batch) -> Plan:
+    """Validate all options and read the header of every picture; writes nothing.
+
+    Raises:
+        UsageError: an option is invalid, an input does not exist, a file would be overwritten, or the records cannot
+            be read.
+    """
+    check_range("quality", batch.quality, 1, 100)
+    check_suffix(batch.suffix)
+    check_whole_number("count", batch.count, 1)
+    check_whole_number("seed", batch.seed, 0)
+    check_whole_number("first_number", batch.first_number, 0)
+    if batch.ext not in formats.writable_formats():
+        raise UsageError(f"`ext` {batch.ext}: not in this installation; it has {', '.join(formats.writable_formats())}")
+    if batch.only and batch.replay is None:
+        raise UsageError("`only`: goes with `replay`; for pictures by themselves there is `first_number`")
+    folders = Folders(batch.output, batch.originals, batch.sheet)
+    if batch.replay is not None:
+        return _replay(batch, batch.replay, folders)
+    naming = DrawnNames(folders, batch.suffix, batch.ext, batch.count)
+    found = _select(batch, naming, batch.recipe.scale, lambda relative: True)
+    return Plan(found, partial(_draw, batch))
+
+
+def _select(batch: Batch, naming: jobs.Names, scale: int, wanted: Callable[[Path], bool]) -> Selection:
+    return jobs.select(
+        batch.input,
+        naming,
+        recursive=batch.recursive,
+        skip_existing=batch.skip_existing,
+        wanted=wanted,
+        refuse=partial(_refusal, scale, HELD_SHARE * free_memory_bytes()),
+    )
+
+
+def _refusal(scale: int, free: float, header: Header, target: Path) -> str | None:
+    """Why a picture cannot be degraded, or None."""
+    if min(header.height, header.width) < scale:
+        return f"{header.width}×{header.height} pixels are too few to become {scale} times smaller"
+    needed = header.area * 3 * 4 * COPIES_HELD
+    if needed > free:
+        return f"too large: degrading {header.width}×{header.height} pixels takes {size(needed)}, {size(free)} are free"
+    return None
+
+
+def _draw(batch: Batch, job: PictureJob, sha256: str) -> list[Record]:
+    first = batch.first_number + job.number * batch.count
+    return [
+        Record(
+            output=target.relative_to(batch.output).as_posix(),
+            source=job.relative.as_posix(),
+            sha256=sha256,
+            degradation=draw(batch.seed, first + variant, batch.recipe),
+        )
+        for variant, target in enumerate(job.targets[: batch.count])
+    ]
+
+
+def _replay(batch: Batch, path: Path, folders: Folders) -> Plan:
+    by_source: dict[str, list[Record]] = {}
+    found: set[int] = set()
+    for record in read(path):
+        number = record.degradation.number
+        if not batch.only or number in batch.only:
+            by_source.setdefault(record.source, []).append(record)
+            found.add(number)
+    if missing := sorted(set(batch.only) - found):
+        raise UsageError(f"`only` {missing[0]}: {path} has no picture of this number")
+    if not by_source:
+        raise UsageError(f"`replay` {path}: holds no records")
+    scale = max(record.degradation.scale for records in by_source.values() for record in records)
+    selection = _select(
+        batch, RecordedNames(folders, by_source), scale, lambda relative: relative.as_posix() in by_source
+    )
+    there = {job.relative.as_posix() for job in selection.jobs}
+    if not selection.done_before:
+        selection.failures += [f"{name}: not among the inputs" for name in by_source if name not in there]
+    return Plan(selection, partial(_recorded, by_source))
+
+
+def _recorded(by_source: Mapping[str, list[Record]], job: PictureJob, sha256: str) -> list[Record]:
+    """
+    Raises:
+        ImageFileError: the file is not the one that was degraded.
+    """
+    records = by_source[job.relative.as_posix()]
+    if any(record.sha256 != sha256 for record in records):
+        raise ImageFileError(f"{job.source}: not the file that was degraded: its SHA-256 is another")
+    return records
+
+
+def choose_devices(gpu_id: str | int | None, pictures: int) -> list[torch.device]:
+    """A device for each worker: those named; else the best there is, a CPU as often as it has processors.
+
+    Raises:
+        UsageError, DeviceError: `gpu_id` names no device, or one that this machine lacks.
+    """
+    import torch
+
+    from ..engine.device import parse_devices, prepare_cpu
+
+    devices = parse_devices(gpu_id)
+    if gpu_id is None and devices[0].type == "cpu":
+        prepare_cpu()
+        devices *= max(1, min(torch.get_num_threads(), MOST_WORKERS_ON_CPU, pictures))
+    prepare_cpu(sum(device.type == "cpu" for device in devices))
+    return devices
+
+
+def degrade(batch: Batch, plan: Plan, devices: Sequence[torch.device], reporter: Reporter) -> Outcome:
+    """Degrade what `select` found, with a worker for each of `devices`; results do not depend on how many there are.
+
+    A picture that fails is reported, and the others go on. `records.FILE_NAME` in the output folder gets a line for
+    each result.
+
+    Raises:
+        UsageError: a folder for results cannot be written.
+        Cancelled: raised by `reporter.check`.
+    """
+    for folder, option in ((batch.output, "output"), (batch.originals, "originals"), (batch.sheet, "sheet")):
+        if folder is not None:
+            make_folder(folder, option)
+    from .work import Bookkeeper, Worker
+
+    with ExitStack() as stack:
+        bookkeeper = Bookkeeper(stack.enter_context(Recorder(batch.output)), reporter)
+        worker = Worker(plan.records, bookkeeper, originals=batch.originals is not None, sheets=batch.sheet is not None)
+        workers = [partial(worker, device) for device in devices]
+        outcome = process(plan.selection.jobs, workers, bookkeeper, quality=batch.quality)
+    return Outcome(outcome.written, [*plan.selection.failures, *outcome.failures], plan.selection.done_before)
