@@ -249,6 +249,48 @@ def settings_of(options: ModelOptions) -> Settings:
 
 
 @dataclass(frozen=True)
+class EvaluateOptions:
+    """Options of `realesrgan evaluate`."""
+
+    results: tuple[str, ...] = option(
+        (), "-r", "--results", nargs="+", required=True, metavar="PATH", help="pictures or videos, folders or patterns"
+    )
+    originals: tuple[str, ...] = option(
+        (),
+        "-t",
+        "--originals",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="what they should be: files of the same names, with or without the suffix",
+    )
+    suffix: str = option(
+        "out", help="a.png may be called {stem}_{suffix}, with any extension, among the results (default: %(default)s)"
+    )
+    recursive: bool = option(False, help="go into sub-folders; the path below the folder must be the same")
+    metrics: str = option(
+        "psnr,ssim",
+        metavar="NAMES",
+        help="psnr, ssim, psnr_y, ssim_y, and by pyiqa lpips, dists, niqe and many more (default: %(default)s)",
+    )
+    y: bool = option(False, help="psnr and ssim of luma as well")
+    border: int = option(
+        0,
+        metavar="PX",
+        help="pixels on each side that do not count; papers take the scale, say 4 (default: %(default)s)",
+    )
+    csv: str | None = option(None, metavar="FILE", help="write the values of each picture and video")
+    json: str | None = option(None, metavar="FILE", help="the same as JSON")
+    per_frame: bool = option(False, help="in these files, also each frame of videos")
+    sheet: str | None = option(
+        None, metavar="FILE", help="draw the worst five: original, result and difference, side by side"
+    )
+    workers: int | None = option(
+        None, type=int, metavar="N", help="how many to measure at once (default: as many as there are processors)"
+    )
+
+
+@dataclass(frozen=True)
 class WeightsOptions:
     """Options of `realesrgan weights`."""
 

@@ -97,6 +97,25 @@ class PictureReporter(ConsoleReporter):
         self._bar.close()
 
 
+class MeasuringReporter(ConsoleReporter):
+    """One bar of pixels for all pairs of results and originals."""
+
+    def __init__(self, pixels: int) -> None:
+        super().__init__()
+        self._done: dict[Path, float] = {}
+        self._bar = console.progress_bar(pixels, "px")
+
+    def progressed(self, source: Path, done: float) -> None:
+        with self._lock:
+            self._bar.set_description_str(source.name, refresh=False)
+            self._bar.update(max(0.0, done - self._done.get(source, 0.0)))
+            self._done[source] = done
+
+    def close(self) -> None:
+        super().close()
+        self._bar.close()
+
+
 class VideoReporter(ConsoleReporter):
     """A bar of frames for each video, and an estimate of the time after its first few frames."""
 

@@ -40,16 +40,25 @@ class PictureJob:
 
 
 @dataclass
-class Selection:
-    """What `inputs` come to: jobs, and a line for each file that is passed over or fails.
+class Notes:
+    """A line for each file that is passed over, and for each that fails.
 
-    Lines name options in backticks (see `errors.spell`). `without_target` are pictures of which nothing is to be made.
+    Lines name options in backticks (see `errors.spell`).
+    """
+
+    passed_over: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Selection(Notes):
+    """What `inputs` come to: jobs, and what becomes of the other files.
+
+    `without_target` are pictures of which nothing is to be made.
     """
 
     jobs: list[PictureJob] = field(default_factory=list)
     without_target: list[PictureJob] = field(default_factory=list)
-    passed_over: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
     done_before: int = 0
 
 
@@ -111,19 +120,11 @@ def select(
             would overwrite an input.
     """
     selection = Selection()
-    for path, relative in _expand(inputs, naming.folder, recursive, selection):
+    for path, relative in find_files(inputs, selection, closed=naming.folder, recursive=recursive):
         if not wanted(relative):
             continue
-        named_itself = path in map(Path, inputs)
-        try:
-            header = files.read_header(path)
-        except ImageFileError as error:
-            selection.failures.append(str(error))
-            continue
+        header = header_of(path, selection, named_itself=path in map(Path, inputs))
         if header is None:
-            looks_like_one = path.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS
-            lines = selection.failures if named_itself or looks_like_one else selection.passed_over
-            lines.append(f"{path}: {'damaged, or ' if looks_like_one else ''}not a picture")
             continue
         job = PictureJob(path, header, naming.targets(relative, header), relative)
         if not job.targets:
@@ -166,68 +167,93 @@ def _leave_out_results(selection: Selection) -> None:
             selection.passed_over.append(f"{job.source}: the result of {maker}")
 
 
-def _expand(inputs: Sequence[str], output: Path, recursive: bool, selection: Selection) -> Iterator[tuple[Path, Path]]:
-    """Yield each file with its path relative to the folder it was found through."""
+def header_of(path: Path, notes: Notes, *, named_itself: bool) -> files.Header | None:
+    """The header of a picture, or None and a note.
+
+    A file that is not a picture fails if a user named it or it has a picture's extension; another is passed over.
+    """
+    try:
+        header = files.read_header(path)
+    except ImageFileError as error:
+        notes.failures.append(str(error))
+        return None
+    if header is None:
+        looks_like_one = path.suffix.lower()[1:] in formats.PICTURE_EXTENSIONS
+        lines = notes.failures if named_itself or looks_like_one else notes.passed_over
+        lines.append(f"{path}: {'damaged, or ' if looks_like_one else ''}not a picture")
+    return header
+
+
+def find_files(
+    inputs: Sequence[str], notes: Notes, *, option: str = "input", closed: Path | None = None, recursive: bool = False
+) -> Iterator[tuple[Path, Path]]:
+    """Yield each file that `inputs` (files, folders, patterns) name, once, with its path below the folder named.
+
+    `option` is where a user named them. The folder `closed` is not gone into, and hidden files are ignored.
+
+    Raises:
+        UsageError: an input is empty, missing or matches nothing.
+    """
     seen: set[str] = set()
     for word in inputs:
-        for path, relative in _expand_one(word, output, recursive, selection):
+        for path, relative in _find_one(word, option, closed, recursive, notes):
             if (place := place_of(path)) not in seen:
                 seen.add(place)
                 yield path, relative
 
 
-def _expand_one(word: str, output: Path, recursive: bool, selection: Selection) -> Iterable[tuple[Path, Path]]:
+def _find_one(
+    word: str, option: str, closed: Path | None, recursive: bool, notes: Notes
+) -> Iterable[tuple[Path, Path]]:
     if not word:
-        raise UsageError("`input`: an empty name; . is the folder you are in")
+        raise UsageError(f"`{option}`: an empty name; . is the folder you are in")
     path = Path(word)
     try:
         kind = path.stat().st_mode
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-            return _matching(word, selection)
+            return _matching(word, option, notes)
         # A loop of links, or a folder that may not be entered.
-        selection.failures.append(f"{path}: cannot be read ({error.strerror})")
+        notes.failures.append(f"{path}: cannot be read ({error.strerror})")
         return ()
     if stat.S_ISDIR(kind):
-        return _walk(path, path, {place_of(output)}, recursive, selection)
+        return _walk(path, path, set() if closed is None else {place_of(closed)}, recursive, notes)
     return [(path, Path(path.name))]
 
 
-def _matching(word: str, selection: Selection) -> Iterator[tuple[Path, Path]]:
+def _matching(word: str, option: str, notes: Notes) -> Iterator[tuple[Path, Path]]:
     matches = sorted(Path(match) for match in glob.glob(word, recursive=True))
     if not matches:
-        raise UsageError(f"`input` {word}: there is no such file or folder, and no file matches it")
+        raise UsageError(f"`{option}` {word}: there is no such file or folder, and no file matches it")
     for match in matches:
-        if _is_folder(match, selection) is False:
+        if _is_folder(match, notes) is False:
             yield match, Path(match.name)
 
 
-def _is_folder(path: Path, selection: Selection) -> bool | None:
+def _is_folder(path: Path, notes: Notes) -> bool | None:
     """Whether `path` is a folder; None, and a failure, where the system does not say."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except OSError as error:
-        selection.failures.append(f"{path}: cannot be read ({error.strerror})")
+        notes.failures.append(f"{path}: cannot be read ({error.strerror})")
         return None
 
 
-def _walk(
-    folder: Path, root: Path, closed: Set[str], recursive: bool, selection: Selection
-) -> Iterator[tuple[Path, Path]]:
+def _walk(folder: Path, root: Path, closed: Set[str], recursive: bool, notes: Notes) -> Iterator[tuple[Path, Path]]:
     """`closed` are the folders not to go into: the results, and those that links could lead back to."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        selection.failures.append(f"{folder}: cannot be read ({error.strerror})")
+        notes.failures.append(f"{folder}: cannot be read ({error.strerror})")
         return
     closed = closed | {place_of(folder)}
     for entry in entries:
         if entry.name.startswith("."):  # hidden: also what another program, or this one, is still writing
             continue
-        is_folder = _is_folder(entry, selection)
+        is_folder = _is_folder(entry, notes)
         if is_folder is False:
             yield entry, entry.relative_to(root)
         elif is_folder and recursive and place_of(entry) not in closed:
-            yield from _walk(entry, root, closed, recursive, selection)
+            yield from _walk(entry, root, closed, recursive, notes)
         elif is_folder and not recursive:
-            selection.passed_over.append(f"{entry}: a folder; `recursive` goes into it")
+            notes.passed_over.append(f"{entry}: a folder; `recursive` goes into it")

@@ -47,7 +47,7 @@ def expand(path: Path) -> Expanded:
     except OSError:
         return Expanded((path,))  # probe says why
     entries = entries_of(path)
-    videos = [entry for entry in entries if _is_video(entry)]
+    videos = [entry for entry in entries if is_video(entry)]
     if not videos:
         return Expanded((path,))
     pictures = [entry for entry in entries if _extension(entry) in formats.PICTURE_EXTENSIONS and entry not in videos]
@@ -66,7 +66,8 @@ def _extension(path: Path) -> str:
     return path.suffix.lower()[1:]
 
 
-def _is_video(entry: Path) -> bool:
+def is_video(entry: Path) -> bool:
+    """Whether a file in a folder is meant as a video: its name says so, or it is a GIF or WebP that moves."""
     extension = _extension(entry)
     return extension in VIDEO_EXTENSIONS or (extension in _PERHAPS_ANIMATED and _is_animated(entry))
 

@@ -1,0 +1,83 @@
+"""The files an evaluation is kept in: CSV, JSON and the sheet. They appear whole, and overwrite nothing measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UsageError
+from ..image import files, formats
+from ..outputs import make_folder, part_of, place_of
+from . import report, worst
+from .evaluation import Evaluation
+from .pairs import Pairs
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where to keep what was measured; None: nowhere. `per_frame` adds each frame of videos to CSV and JSON."""
+
+    csv: Path | None = None
+    json: Path | None = None
+    sheet: Path | None = None
+    per_frame: bool = False
+
+    def check(self) -> None:
+        """Raise UsageError if the options cannot be meant, or no file could be written there."""
+        if self.per_frame and not (self.csv or self.json):
+            raise UsageError("`per_frame`: goes with `csv` or `json`")
+        if self.sheet is not None and formats.format_of(self.sheet) is None:
+            names = ", ".join(formats.writable_formats())
+            raise UsageError(f"`sheet` {self.sheet}: name a picture to write, with one of these extensions: {names}")
+        places = [place_of(path) for _, path in self._wanted()]
+        for option, path in self._wanted():
+            if places.count(place_of(path)) > 1:
+                raise UsageError(f"`{option}` {path}: two files would be written there")
+            if path.is_dir():
+                raise UsageError(f"`{option}` {path}: a folder; name a file")
+            make_folder(path.parent, option)
+
+    def refuse_overwrites(self, matched: Pairs) -> None:
+        """Raise UsageError if a file found among the results and originals would be overwritten."""
+        for option, path in self._wanted():
+            if place_of(path) in matched.places:
+                raise UsageError(f"`{option}` {path}: is one of the files to measure, and would be overwritten")
+
+    def write(self, found: Evaluation, *, border: int = 0) -> list[Path]:
+        """Write what is wanted and return the paths.
+
+        Raises:
+            RealESRGANError: a file cannot be written, or there is nothing to draw.
+        """
+        if self.csv is not None:
+            _write_text(self.csv, report.as_csv(found, per_frame=self.per_frame), "csv")
+        if self.json is not None:
+            _write_text(self.json, report.as_json(found, per_frame=self.per_frame), "json")
+        if self.sheet is not None:
+            files.write(self.sheet, files.Picture(worst.sheet(found, border=border)))
+        return [path for _, path in self._wanted()]
+
+    def _wanted(self) -> Iterator[tuple[str, Path]]:
+        for option, path in (("csv", self.csv), ("json", self.json), ("sheet", self.sheet)):
+            if path is not None:
+                yield option, path
+
+
+def _write_text(path: Path, text: str, option: str) -> None:
+    """Write `text` as UTF-8, by way of a part that is renamed.
+
+    Raises:
+        UsageError: it cannot be written where `option` says.
+    """
+    part = part_of(path)
+    try:
+        part.write_bytes(text.encode("utf-8"))
+        os.replace(part, path)
+    except OSError as error:
+        raise UsageError(f"`{option}` {path}: cannot be written ({error.strerror})") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
