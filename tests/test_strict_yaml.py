@@ -52,6 +52,8 @@ def test_one_fault_is_one_line() -> None:
         ("a: !!python/object/apply:os.getcwd []", "not valid YAML"),
         ("a: !!float x", "not valid YAML"),
         ("a: 1\n--- \nb: 2", "not valid YAML"),
+        ("a: &a [*a]", "not valid YAML"),
+        ("a: 1\x07", "not valid YAML"),
     ],
 )
 def test_what_is_no_mapping_or_has_a_key_twice_is_refused_with_the_reason(text: str, reason: str) -> None:
@@ -65,3 +67,11 @@ def test_a_file_that_is_no_text_is_refused_by_name(tmp_path: Path, content: byte
         path.write_bytes(content)
     with pytest.raises(UsageError, match=reason):
         read(path)
+
+
+def test_a_few_lines_of_aliases_that_stand_for_millions_of_values_are_refused() -> None:
+    lines = [
+        "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]",
+        *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)),
+    ]
+    assert "aliases" in refusal("\n".join(lines))

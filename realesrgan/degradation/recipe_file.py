@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import strict_yaml
 from ..errors import UsageError
-from ..strict_yaml import Document, KeyPath
+from ..strict_yaml import Document, KeyPath, unknown_key
 from .recipe import Recipe
 
 # Accepted as published, and named: the published code never reads them.
@@ -32,6 +32,7 @@ _OF_A_DATASET = frozenset(
     + ["persistent_workers", "num_prefetch_queue", "filename_tmpl", "mean", "std"]
 )
 _TRAIN_SET: KeyPath = ("datasets", "train")
+_SETS = ("train", "val", "test")  # how their names begin: val_2 is one more for validation
 
 
 def read(path: Path | None, overrides: Sequence[str] = ()) -> tuple[Recipe, list[str]]:
@@ -60,10 +61,7 @@ def read(path: Path | None, overrides: Sequence[str] = ()) -> tuple[Recipe, list
 
 def _flatten(document: Document) -> tuple[dict[str, Any], dict[str, KeyPath]]:
     """The degradation keys, wherever a published recipe has them, and where that is."""
-    train_set = document.content.get("datasets") or {}
-    train_set = train_set.get("train") or {} if isinstance(train_set, dict) else {}
-    if not isinstance(train_set, dict):
-        train_set = {}
+    train_set = _train_set(document)
     found: dict[str, Any] = {}
     paths: dict[str, KeyPath] = {}
     for above, content, others in (((), document.content, _OF_TRAINING), (_TRAIN_SET, train_set, _OF_A_DATASET)):
@@ -76,6 +74,23 @@ def _flatten(document: Document) -> tuple[dict[str, Any], dict[str, KeyPath]]:
     return found, paths
 
 
+def _train_set(document: Document) -> dict[str, Any]:
+    """The keys of the training set. Other sets are for validation and may say what they like."""
+    sets = _mapping(document, ("datasets",), document.content.get("datasets"))
+    unknown = [key for key in sets if not str(key).startswith(_SETS)]
+    lines = [f"{document.place(('datasets', str(key)))}datasets: {unknown_key(key, _SETS)}" for key in unknown]
+    strict_yaml.fail(document, lines)
+    return _mapping(document, _TRAIN_SET, sets.get("train"))
+
+
+def _mapping(document: Document, path: KeyPath, value: Any) -> dict[str, Any]:
+    if not isinstance(value, (dict, type(None))):
+        raise UsageError(
+            f"{document.name}: {document.place(path)}{'.'.join(map(str, path))}: must hold keys with values"
+        )
+    return value or {}
+
+
 def _parse(overrides: Iterable[str]) -> dict[str, Any]:
     """["jpeg_range=[10, 60]", …] → {"jpeg_range": [10, 60]}."""
     values: dict[str, Any] = {}
@@ -83,5 +98,8 @@ def _parse(overrides: Iterable[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"`set` {text}: write key=value, as in jpeg_range=[10,60]")
-        values |= strict_yaml.parse(f"{key.strip()}: {value.strip()}", f"`set` {text}").content
+        content = strict_yaml.parse(f"value: {value.strip()}", f"`set` {text}").content
+        if len(content) > 1:
+            raise UsageError(f"`set` {text}: one key at a time")
+        values[key.strip()] = content["value"]
     return values
