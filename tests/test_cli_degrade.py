@@ -97,6 +97,26 @@ def test_a_picture_keeps_its_result_when_others_are_done_before() -> None:
     assert made("resumed") == made("whole")
 
 
+def test_a_result_whose_record_a_kill_prevented_is_not_taken_for_done() -> None:
+    make(*(f"in/{letter}.png" for letter in "abc"))
+    assert main(["-i", "in", "-o", "whole"]) == 0
+    assert main(["-i", "in", "-o", "killed"]) == 0
+    path = Path("killed", FILE_NAME)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    assert main(["-i", "in", "-o", "killed", "--skip_existing"]) == 0
+    assert made("killed") == made("whole")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_not_utf_8_can_be_recorded_and_replayed() -> None:
+    make("in/a.png", "in/b.png")
+    os.rename(b"in/a.png", b"in/\xff.png")
+    assert main(["-i", "in", "-o", "lq"]) == 0
+    assert main(["-i", "in", "-o", "again", "--replay", f"lq/{FILE_NAME}"]) == 0
+    assert made("again") == made("lq")
+    assert len(made("lq")) == 3
+
+
 def test_variants_differ_and_are_recorded_one_by_one() -> None:
     make("in/a.png", "in/b.png")
     assert main(["-i", "in", "-o", "lq", "--count", "3", "--suffix", "x", "--originals", "gt"]) == 0
@@ -201,6 +221,12 @@ def test_the_gallery_is_drawn_with_a_picture_of_ones_own(capsys: pytest.CaptureF
         (["--recipe", "nowhere.yml"], "nowhere.yml"),
         (["--replay", "nowhere.jsonl"], "nowhere.jsonl"),
         (["--only", "3"], "--replay"),
+        *(
+            (["--replay", "a.jsonl", *words], words[0])
+            for words in (["--seed", "1"], ["--scale", "2"], ["--classical"], ["--count", "2"], ["--suffix", "x"])
+        ),
+        (["--replay", "a.jsonl", "--set", "sinc_prob=0"], "--set"),
+        (["--replay", "a.jsonl", "--ext", "jpg"], "--ext jpg: does not go with --replay"),
         (["-g", "toaster"], "-g toaster"),
         (["-i", "nowhere"], "-i nowhere"),
         (["-o", "in"], "would be overwritten"),

@@ -23,7 +23,7 @@ from ..words import size
 from .draw import draw
 from .naming import DrawnNames, Folders, RecordedNames
 from .recipe import PUBLISHED, Recipe
-from .records import Record, Recorder, read
+from .records import Record, Recorder, outputs, read
 
 if TYPE_CHECKING:
     import torch
@@ -89,13 +89,26 @@ def select(batch: Batch) -> Plan:
         raise UsageError("`only`: goes with `replay`; for pictures by themselves there is `first_number`")
     folders = Folders(batch.output, batch.originals, batch.sheet)
     if batch.replay is not None:
+        _refuse_beside_replay(batch)
         return _replay(batch, batch.replay, folders)
     naming = DrawnNames(folders, batch.suffix, batch.ext, batch.count)
-    found = _select(batch, naming, batch.recipe.scale, lambda relative: True)
+    found = _select(batch, naming, batch.recipe.scale, lambda job: batch.count)
     return Plan(found, partial(_draw, batch))
 
 
-def _select(batch: Batch, naming: jobs.Names, scale: int, wanted: Callable[[Path], bool]) -> Selection:
+def _select(
+    batch: Batch,
+    naming: jobs.Names,
+    scale: int,
+    results: Callable[[PictureJob], int],
+    wanted: Callable[[Path], bool] = lambda relative: True,
+) -> Selection:
+    """`results` says how many of a job's targets are results."""
+    recorded = outputs(batch.output) if batch.skip_existing else set()
+
+    def is_recorded(job: PictureJob) -> bool:  # if not, a run was killed before it could be
+        return all(_name_of(target, batch) in recorded for target in job.targets[: results(job)])
+
     return jobs.select(
         batch.input,
         naming,
@@ -103,6 +116,7 @@ def _select(batch: Batch, naming: jobs.Names, scale: int, wanted: Callable[[Path
         skip_existing=batch.skip_existing,
         wanted=wanted,
         refuse=partial(_refusal, scale, HELD_SHARE * free_memory_bytes()),
+        is_done=is_recorded,
     )
 
 
@@ -116,17 +130,35 @@ def _refusal(scale: int, free: float, header: Header, target: Path) -> str | Non
     return None
 
 
+def _name_of(result: Path, batch: Batch) -> str:
+    """How records name a result."""
+    return result.relative_to(batch.output).as_posix()
+
+
 def _draw(batch: Batch, job: PictureJob, sha256: str) -> list[Record]:
     first = batch.first_number + job.number * batch.count
     return [
         Record(
-            output=target.relative_to(batch.output).as_posix(),
+            output=_name_of(target, batch),
             source=job.relative.as_posix(),
             sha256=sha256,
             degradation=draw(batch.seed, first + variant, batch.recipe),
         )
         for variant, target in enumerate(job.targets[: batch.count])
     ]
+
+
+def _refuse_beside_replay(batch: Batch) -> None:
+    """
+    Raises:
+        UsageError: an option asks for something else than what was recorded.
+    """
+    plain = Batch(batch.input)
+    for name in ("seed", "first_number", "count", "suffix", "ext"):
+        if getattr(batch, name) != getattr(plain, name):
+            raise UsageError(f"`{name}` {getattr(batch, name)}: does not go with `replay`; the records say all of that")
+    if batch.recipe != plain.recipe:
+        raise UsageError("`recipe`, `set`, `scale`, `classical`: do not go with `replay`; the records say all of that")
 
 
 def _replay(batch: Batch, path: Path, folders: Folders) -> Plan:
@@ -142,12 +174,17 @@ def _replay(batch: Batch, path: Path, folders: Folders) -> Plan:
     if not by_source:
         raise UsageError(f"`replay` {path}: holds no records")
     scale = max(record.degradation.scale for records in by_source.values() for record in records)
-    selection = _select(
-        batch, RecordedNames(folders, by_source), scale, lambda relative: relative.as_posix() in by_source
-    )
-    there = {job.relative.as_posix() for job in selection.jobs}
-    if not selection.done_before:
-        selection.failures += [f"{name}: not among the inputs" for name in by_source if name not in there]
+    there: set[str] = set()
+
+    def wanted(relative: Path) -> bool:
+        there.add(relative.as_posix())
+        return relative.as_posix() in by_source
+
+    def results(job: PictureJob) -> int:
+        return len(by_source[job.relative.as_posix()])
+
+    selection = _select(batch, RecordedNames(folders, by_source), scale, results, wanted)
+    selection.failures += [f"{name}: not among the inputs" for name in by_source if name not in there]
     return Plan(selection, partial(_recorded, by_source))
 
 

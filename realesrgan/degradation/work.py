@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ..arrays import Array
+from ..errors import ImageFileError
 from ..image.files import Picture
 from ..image.jobs import PictureJob
 from ..image.pipeline import Made
@@ -29,7 +30,14 @@ class Bookkeeper(Relay):
         self.pending: dict[Path, list[Record]] = {}
 
     def finished(self, source: Path, target: Path, facts: str) -> None:
-        self._recorder.add(self.pending.pop(source))
+        """
+        Raises:
+            ImageFileError: the records cannot be written, so the picture is not finished.
+        """
+        try:
+            self._recorder.add(self.pending.pop(source))
+        except OSError as error:
+            raise ImageFileError(f"{target}: its record cannot be written ({error.strerror})") from error
         super().finished(source, target, facts)
 
 
