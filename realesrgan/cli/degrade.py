@@ -66,7 +66,7 @@ def _degrade(options: DegradeOptions) -> int:
         return _print_plan(plan.selection)
 
     def prepare(reporter: PictureReporter) -> Callable[[], Outcome]:
-        devices = degradations.choose_devices(options.gpu_id, len(plan.selection.jobs))
+        devices = degradations.choose_devices(options.gpu_id, plan)
         return lambda: degradations.degrade(batch, plan, devices, reporter)
 
     return carry_out(plan.selection, batch.output, "degraded", prepare)

@@ -86,6 +86,14 @@ class Resize(_Data):
     factor: float = Field(gt=0, le=64)
     of: Literal["current", "final"]
 
+    def size_after(self, current: tuple[int, int], original: tuple[int, int], scale: int) -> tuple[int, int]:
+        """The height and width of the result, as published rounded down, and at least 1."""
+        if self.of == "final":
+            height, width = (max(1, int(side / scale * self.factor)) for side in original)
+        else:
+            height, width = (max(1, int(side * self.factor)) for side in current)
+        return height, width
+
 
 class Noise(_Data):
     """Add noise.

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ..arrays import Array
+from ..engine.device import is_out_of_memory
 from ..errors import ImageFileError
 from ..image.files import Picture
 from ..image.jobs import PictureJob
@@ -66,10 +67,15 @@ class Worker:
         records = self._records(job, sha256_of(job.source))
         self._bookkeeper.pending[job.source] = records
         self._remark(job, picture.pixels, records[0].degradation.scale)
-        made = [
-            self._degrade(picture.pixels, record, device, lambda share, n=n: progressed((n + share) / len(records)))  # type: ignore[misc]
-            for n, record in enumerate(records)
-        ]
+        try:
+            made = [
+                self._degrade(picture.pixels, record, device, lambda share, n=n: progressed((n + share) / len(records)))  # type: ignore[misc]
+                for n, record in enumerate(records)
+            ]
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise MemoryError from error
         files = [Picture(pixels) for kind in zip(*made, strict=True) for pixels in kind]
         height, width = made[0][0].shape[:2]
         facts = (f"{width}×{height}", *([count(len(records), "variant")] if len(records) > 1 else []))
