@@ -88,6 +88,29 @@ def part_of(target: Path) -> Path:
     return target.with_name(f".realesrgan-{digest}-{_machine()}-{os.getpid()}.part{target.suffix}")
 
 
+def is_kept(path: Path) -> bool:
+    """Whether `path` is something that a file must not take the place of: a link, a device, a pipe."""
+    return path.is_symlink() or (path.exists() and not path.is_file())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it appears whole or not at all; what `is_kept`, such as /dev/stdout, is written to instead.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if is_kept(path):
+        path.write_bytes(content)
+        return
+    part = part_of(path)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
 def remove_stale_parts(folders: Iterable[Path]) -> None:
     """Remove the parts that processes of this machine, which no longer run, left in `folders`. Never fails."""
     import psutil

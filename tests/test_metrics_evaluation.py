@@ -287,7 +287,7 @@ def test_files_appear_whole_and_leave_no_parts(monkeypatch: pytest.MonkeyPatch) 
     def refuse(*paths: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("realesrgan.metrics.files.os.replace", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(UsageError, match="No space left"):
         kept.write(Evaluation((PSNR,)))
     assert Path("out/a.csv").read_bytes() == before

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from realesrgan import outputs
-from realesrgan.outputs import Places, part_of, place_of, remove_stale_parts
+from realesrgan.outputs import Places, part_of, place_of, remove_stale_parts, write_whole
 
 
 def dead_process() -> int:
@@ -88,3 +88,30 @@ def test_places_of_many_are_those_of_each(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_pattern_of_parts_knows_the_parts() -> None:
     for name in ("a.png", "noextension", "b.tar.gz"):
         assert outputs._PART.fullmatch(part_of(Path(name)).name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such links and pipes")
+def test_a_file_never_takes_the_place_of_a_link_or_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("target")
+    for content in (b"first", b"second"):
+        write_whole(tmp_path / "link", content)
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "target").read_bytes() == content
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(tmp_path / "pipe", b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_file_that_cannot_be_written_keeps_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_whole(tmp_path / "a", b"before")
+
+    def full(path: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(tmp_path / "a", b"after")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"before")]

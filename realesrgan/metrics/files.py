@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
 from ..image import files, formats
-from ..outputs import make_folder, part_of, place_of
+from ..outputs import is_kept, make_folder, place_of, write_whole
 from . import report, worst
 from .evaluation import Evaluation
 from .pairs import Pairs
@@ -38,7 +36,8 @@ class Kept:
                 raise UsageError(f"`{option}` {path}: two files would be written there")
             if path.is_dir():
                 raise UsageError(f"`{option}` {path}: a folder; name a file")
-            make_folder(path.parent, option)
+            if not is_kept(path):
+                make_folder(path.parent, option)
 
     def refuse_overwrites(self, matched: Pairs) -> None:
         """Raise UsageError if a file found among the results and originals would be overwritten."""
@@ -67,17 +66,12 @@ class Kept:
 
 
 def _write_text(path: Path, text: str, option: str) -> None:
-    """Write `text` as UTF-8, by way of a part that is renamed.
+    """Write `text` as UTF-8.
 
     Raises:
         UsageError: it cannot be written where `option` says.
     """
-    part = part_of(path)
     try:
-        part.write_bytes(text.encode("utf-8"))
-        os.replace(part, path)
+        write_whole(path, text.encode("utf-8"))
     except OSError as error:
         raise UsageError(f"`{option}` {path}: cannot be written ({error.strerror})") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)

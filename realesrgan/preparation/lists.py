@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import ImageFileError, UsageError
 from ..image import files, jobs
 from ..image.files import Header
-from ..outputs import make_folder, part_of, place_of
+from ..outputs import is_kept, make_folder, place_of, write_whole
 from ..restorer import Reporter
 from ..values import check_whole_number
 from .work import DEFAULT_THREADS, thread_count
@@ -188,12 +188,9 @@ def save(path: Path, lines: Sequence[str], sources: Sequence[Path]) -> None:
         raise UsageError("`input`: nothing to list there, so no list is written")
     if any(source.name.lower() == path.name.lower() and place_of(source) == place_of(path) for source in sources):
         raise UsageError(f"`meta_info` {path}: is one of the pictures")
-    make_folder(path.parent, "meta_info")
-    part = part_of(path)
+    if not is_kept(path):
+        make_folder(path.parent, "meta_info")
     try:
-        part.write_bytes(b"".join(os.fsencode(line) + b"\n" for line in lines))
-        part.replace(path)
+        write_whole(path, b"".join(os.fsencode(line) + b"\n" for line in lines))
     except OSError as error:
         raise UsageError(f"`meta_info` {path}: cannot be written ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)
