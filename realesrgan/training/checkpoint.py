@@ -132,7 +132,7 @@ class Checkpoints:
 
     def load_last(self) -> tuple[Checkpoint | None, list[str]]:
         """The last checkpoint that can be read, if any, and a line for each later one that cannot."""
-        remarks = []
+        remarks: list[str] = []
         for iteration in reversed(self.iterations()):
             try:
                 return self.load(iteration), remarks

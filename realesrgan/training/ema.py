@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class MovingAverage:
@@ -21,6 +21,7 @@ class MovingAverage:
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Follow `network`, which has taken a step."""
-        averages = list(self.network.parameters())
+        averages: list[Tensor] = list(self.network.parameters())
+        current: list[Tensor] = list(network.parameters())
         torch._foreach_mul_(averages, self.decay)
-        torch._foreach_add_(averages, [parameter.detach() for parameter in network.parameters()], alpha=1 - self.decay)
+        torch._foreach_add_(averages, current, alpha=1 - self.decay)

@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from ..errors import UsageError
 
@@ -86,9 +85,10 @@ class Machine:
         if self.world == 1:
             return
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-        flat = self._fabric.all_reduce(_flatten_dense_tensors(gradients), reduce_op="mean")
-        for gradient, averaged in zip(gradients, _unflatten_dense_tensors(flat, gradients), strict=True):
-            gradient.copy_(averaged)
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        averaged = self._fabric.all_reduce(flat, reduce_op="mean").split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, averaged, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     def average(self, values: dict[str, float]) -> dict[str, float]:
         """The average of each number over all processes."""

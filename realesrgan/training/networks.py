@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..archs.discriminator_arch import UNetDiscriminatorSN
 from ..archs.rrdbnet_arch import ResidualDenseBlock, RRDBNet
 from ..archs.srvgg_arch import SRVGGNetCompact
 from ..degradation.chance import generator as chance
@@ -21,6 +22,7 @@ from ..weights.torch_file import read_torch
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "RRDBNet": RRDBNet,
     "SRVGGNetCompact": SRVGGNetCompact,
+    "UNetDiscriminatorSN": UNetDiscriminatorSN,
 }
 DENSE_BLOCK_SCALE = 0.1  # of the initial weights within dense blocks, as published
 

@@ -52,7 +52,9 @@ class Sums:
         self._sums: dict[str, Tensor] = {}
 
     def add(self, name: str, value: Tensor, share: float) -> None:
-        self._sums[name] = self._sums.get(name, torch.zeros((), device=value.device)) + value.detach().float() * share
+        self._sums[name] = (
+            self._sums.get(name, torch.zeros((), dtype=value.dtype, device=value.device)) + value.detach() * share
+        )
 
     def read(self) -> Logged:
         """All at once, because reading waits for a GPU."""
@@ -112,7 +114,7 @@ def stage2_step(
             loss = _content_loss(output, batch, losses, targets, sums, share, prefix="l_g_")
             with machine.autocast():
                 fake = _told(discriminator.network, output, first=number == 0)
-            deceived = losses.gan(fake.float(), True, is_disc=False)
+            deceived = losses.gan(fake, True, is_disc=False)
             sums.add("l_g_gan", deceived, share)
             machine.backward((loss + deceived) * share)
     if generator_learns:
@@ -125,7 +127,7 @@ def stage2_step(
         for number, ((batch, share), output) in enumerate(zip(_shares(parts), outputs, strict=True)):
             shown = (batch.sharpened if targets.gan_sharpened else batch.target) if is_real else output
             with machine.autocast():
-                verdict = _told(discriminator.network, shown, first=number == 0).float()
+                verdict = _told(discriminator.network, shown, first=number == 0)
             loss = losses.gan(verdict, is_real, is_disc=True)
             sums.add(f"l_d_{kind}", loss, share)
             sums.add(f"out_d_{kind}", verdict.mean(), share)
@@ -153,8 +155,7 @@ def _content_loss(
     output: Tensor, batch: Batch, losses: Losses, targets: Targets, sums: Sums, share: float, prefix: str
 ) -> Tensor:
     """L1 and perceptual loss."""
-    output = output.float()
-    total = output.new_zeros(())
+    total: Tensor = torch.zeros((), device=output.device)
     if losses.pixel is not None:
         pixel = losses.pixel(output, batch.sharpened if targets.pixel_sharpened else batch.target)
         sums.add(f"{prefix}pix", pixel, share)
