@@ -80,7 +80,7 @@ def decode(file: PictureFile) -> Array:
 
 
 def in_folders(inputs: Sequence[str], reporter: Reporter, *, option: str = "dataroot_gt") -> Pictures:
-    """All pictures in folders and their sub-folders, sorted within each; files and patterns are taken, too.
+    """All pictures in folders and their sub-folders, sorted within each; single files are taken, too.
 
     `option` is where a user named them.
 
@@ -108,11 +108,13 @@ def in_list(meta_info: Path, root: Path, reporter: Reporter) -> Pictures:
     return Pictures(notes.kept([file for path in paths if (file := notes.read(path))], _listed(meta_info, root)))
 
 
-def pairs_in_folders(originals: str, copies: str, reporter: Reporter, *, scale: int, template: str = "{}") -> PicturePairs:
+def pairs_in_folders(
+    originals: str, copies: str, reporter: Reporter, *, scale: int, size: int, template: str = "{}"
+) -> PicturePairs:
     """The pairs of two folders and their sub-folders, matched by name; `template` turns a name into its copy's.
 
     Raises:
-        UsageError: a folder does not exist, or they hold no pairs whose sizes differ by `scale`.
+        UsageError: a folder does not exist, or they hold no pair of the right `scale` with `size` pixels a side.
     """
     notes = _Notes(reporter)
     for folder, option in ((originals, "dataroot_gt"), (copies, "dataroot_lq")):
@@ -124,43 +126,48 @@ def pairs_in_folders(originals: str, copies: str, reporter: Reporter, *, scale: 
     headers = ((entry.source, entry.header) for pair in found.pairs for entry in pair)
     described = {file.path: file for file in notes.described(headers)}
     both = [(described.get(original.source), described.get(copy.source)) for original, copy in found.pairs]
-    return _paired(both, scale, notes, f"`dataroot_gt` {originals}, `dataroot_lq` {copies}")
+    return _paired(both, scale, size, notes, f"`dataroot_gt` {originals}, `dataroot_lq` {copies}")
 
 
-def pairs_in_list(meta_info: Path, originals: Path, copies: Path, reporter: Reporter, *, scale: int) -> PicturePairs:
+def pairs_in_list(
+    meta_info: Path, originals: Path, copies: Path, reporter: Reporter, *, scale: int, size: int
+) -> PicturePairs:
     """The pairs that a file lists, `original, copy` a line, each below its folder.
 
     Raises:
-        UsageError: the list cannot be read, or it holds no pairs whose sizes differ by `scale`.
+        UsageError: the list cannot be read, or it holds no pair of the right `scale` with `size` pixels a side.
     """
     notes = _Notes(reporter)
     both = []
     for line in _lines(meta_info):
         splits = list(_splits(line))
         if not splits:
-            notes.failures.append(f"{meta_info}: this line is no pair, which is two paths and “, ” between them: {line}")
+            notes.failures.append(
+                f"{meta_info}: this line is no pair, which is two paths and “, ” between them: {line}"
+            )
             continue
         # Names may hold the separator, too: then the split that leads to files is the one that is meant.
         candidates = [(_path_below(originals, first), _path_below(copies, second)) for first, second in splits]
         paths = next((each for each in candidates if all(path.is_file() for path in each)), candidates[0])
         both.append((notes.read(paths[0]), notes.read(paths[1])))
-    return _paired(both, scale, notes, _listed(meta_info, originals))
+    return _paired(both, scale, size, notes, _listed(meta_info, originals))
 
 
 def _paired(
-    found: Iterable[tuple[PictureFile | None, PictureFile | None]], scale: int, notes: _Notes, source: str
+    found: Iterable[tuple[PictureFile | None, PictureFile | None]], scale: int, size: int, notes: _Notes, source: str
 ) -> PicturePairs:
     kept: list[tuple[PictureFile, PictureFile]] = []
     for original, copy in found:
         if original is None or copy is None:
             continue
-        if (original.width, original.height) == (scale * copy.width, scale * copy.height):
-            kept.append((original, copy))
+        what = f"{original.path}: is {original.width}×{original.height}"
+        if (original.width, original.height) != (scale * copy.width, scale * copy.height):
+            other = f"its copy {copy.path}, which is {copy.width}×{copy.height}"
+            notes.failures.append(f"{what}, not {scale} times as large as {other}")
+        elif min(original.width, original.height) < size:
+            notes.failures.append(f"{what}, smaller than `gt_size` {size}")
         else:
-            notes.failures.append(
-                f"{original.path}: is {original.width}×{original.height}, not {scale} times as large as its copy "
-                f"{copy.path}, which is {copy.width}×{copy.height}"
-            )
+            kept.append((original, copy))
     originals = notes.kept([original for original, _ in kept], source)
     return PicturePairs(Pictures(originals), Pictures(tuple(copy for _, copy in kept)), scale)
 
@@ -206,7 +213,7 @@ class _Notes(Relay):
 
 def _check_is_there(word: str, option: str) -> None:
     if not word or not Path(word).exists():
-        raise UsageError(f"`{option}` {word or '(empty)'}: there is no such folder")
+        raise UsageError(f"`{option}` {word or '(empty)'}: there is no such file or folder")
 
 
 def _listed(meta_info: Path, root: Path) -> str:
