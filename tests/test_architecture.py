@@ -28,6 +28,7 @@ LAYERS = (
     ("image",),
     ("video",),
     ("degradation", "metrics", "preparation"),
+    ("training",),
     ("api", "cli"),
     ("__init__", "__main__"),
 )
