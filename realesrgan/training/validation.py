@@ -129,11 +129,10 @@ def keep(path: Path, start: Measurement, held_out: HeldOut) -> None:
         RealESRGANError: the file cannot be written.
     """
     part = part_of(path)
-    arrays = {f"result{number}": result for number, result in enumerate(start.results)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            np.savez_compressed(file, fingerprint=np.array(held_out.fingerprint), **arrays)
+            np.savez_compressed(file, np.array(held_out.fingerprint), *start.results)  # as arr_0, arr_1, …
         part.replace(path)
     except OSError as error:
         raise RealESRGANError(f"{path}: cannot be written ({error.strerror})") from error
@@ -146,8 +145,8 @@ def kept(path: Path, held_out: HeldOut) -> Measurement | None:
     """What `keep` kept, or None where there is nothing, it is damaged, or it belongs to other pictures."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            if str(arrays["fingerprint"]) != held_out.fingerprint:
+            if str(arrays["arr_0"]) != held_out.fingerprint:
                 return None
-            return judge([arrays[f"result{number}"] for number in range(len(held_out.samples))], held_out)
+            return judge([arrays[f"arr_{number}"] for number in range(1, len(held_out.samples) + 1)], held_out)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
