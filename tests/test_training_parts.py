@@ -17,7 +17,6 @@ from realesrgan.errors import UsageError, WeightsError
 from realesrgan.training.checkpoint import Checkpoint, Checkpoints
 from realesrgan.training.ema import MovingAverage
 from realesrgan.training.networks import build, start_from
-from realesrgan.training.schedule import multi_step
 from realesrgan.training.weights_out import write_weights
 
 RRDB = {"type": "RRDBNet", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_block": 1, "num_grow_ch": 4}
@@ -41,14 +40,6 @@ def test_the_average_is_the_weighted_sum_of_all_that_was_and_starts_as_a_copy() 
     expected = 0.9**5 * values[0] + sum(0.1 * 0.9 ** (5 - n) * values[n] for n in range(1, 6))
     assert torch.allclose(average.network.weight, expected, atol=1e-6)  # type: ignore[arg-type]
     assert not any(parameter.requires_grad for parameter in average.network.parameters())
-
-
-def test_rates_fall_at_milestones_and_rise_while_warming_up() -> None:
-    rates = [multi_step(1.0, [3, 5], 0.5, iteration) for iteration in range(1, 8)]
-    assert rates == [1, 1, 1, 0.5, 0.5, 0.25, 0.25]
-    assert [multi_step(1.0, [100], 0.5, iteration, warmup=4) for iteration in range(1, 6)] == [0.25, 0.5, 0.75, 1, 1]
-    # Published: the milestone is the last iteration, so the rate never changes.
-    assert {multi_step(2e-4, [1000], 0.5, iteration) for iteration in range(1, 1001)} == {2e-4}
 
 
 def checkpoint(iteration: int) -> Checkpoint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeAlias
 
@@ -97,9 +96,10 @@ class Machine:
         summed = self._fabric.all_reduce(torch.tensor(list(values.values()), device=self.device), reduce_op="mean")
         return dict(zip(values, summed.tolist(), strict=True))
 
-    def agree(self, value: bool) -> bool:
-        """What the leading process says, so that all stop together."""
-        return bool(self._fabric.broadcast(value))
+    def from_leader(self, value: str | None) -> str | None:
+        """What the leading process says, so that all do the same."""
+        said: str | None = self._fabric.broadcast(value)
+        return said
 
     def wait(self) -> None:
         """Wait until every process is here."""
@@ -114,8 +114,3 @@ class Machine:
     def scaler_state(self, state: dict[str, Any]) -> None:
         if state:
             self._fabric.strategy.precision.load_state_dict(state)
-
-
-def overflowed(values: Iterable[float]) -> bool:
-    """Whether a number is not finite."""
-    return not all(torch.isfinite(torch.tensor(list(values))).tolist())

@@ -26,6 +26,11 @@ class Student:
     network: nn.Module
     optimizer: torch.optim.Optimizer
 
+    def set_rate(self, rate: float) -> None:
+        """Learn at this rate from now on."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
 
 @dataclass
 class Losses:
