@@ -1,0 +1,1 @@
+"""Training: how Real-ESRNet and Real-ESRGAN learn, from recipes and pictures to weights."""
