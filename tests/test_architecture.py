@@ -17,7 +17,7 @@ PACKAGE = PROJECT / "realesrgan"
 # From left to right; rooms in one layer may use each other, but not in circles.
 LAYERS = (
     ("errors",),
-    ("arrays", "restorer", "threads", "outputs", "values", "words", "strict_yaml"),
+    ("arrays", "restorer", "threads", "outputs", "values", "words", "strict_keys", "strict_yaml"),
     ("archs",),
     ("families",),
     ("model_zoo",),
@@ -41,6 +41,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "restorer": set(),
     "outputs": {"psutil"},
     "words": set(),
+    "strict_keys": {"pydantic"},
     "strict_yaml": {"yaml", "pydantic"},
     "threads": set(),
     "model_zoo": set(),
