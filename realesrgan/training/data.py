@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..arrays import Array
@@ -14,6 +14,7 @@ from .held_out import HeldOut
 from .pictures import PictureFile, PicturePairs, Pictures
 from .recipe import TrainingRecipe
 
+HELD_OUT_EVERY, MOST_HELD_OUT, FEWEST_TO_SPARE = 8, 8, 4  # pictures
 Found = Pictures | PicturePairs
 
 
@@ -74,21 +75,53 @@ def find_held_out(recipe: TrainingRecipe, reporter: Reporter) -> HeldOut | None:
     section = recipe.datasets.val
     if section is None:
         return None
-    sharpened = recipe.stage == 1 and recipe.gt_usm and recipe.degradation.sharpen
     if section.dataroot_lq is None:
         if section.meta_info is None:
             found = pictures.in_folders([str(section.dataroot_gt)], reporter, option="dataroot_gt")
         else:
             found = pictures.in_list(section.meta_info, section.dataroot_gt, reporter)
-        named = held_out.read((file.path for file in found.files), reporter)
-        return held_out.degraded(
-            named, recipe.degradation, seed=recipe.manual_seed, sharpened=sharpened, reporter=reporter
-        )
+        return _held_out_of(recipe, found, reporter)
     folders = (str(section.dataroot_gt), str(section.dataroot_lq))
     pairs = pictures.pairs_in_folders(
         *folders, reporter, scale=recipe.scale, size=recipe.scale, template=section.filename_tmpl
     )
-    return held_out.paired(_decoded(pairs), recipe.scale, reporter=reporter)
+    return _held_out_of(recipe, pairs, reporter)
+
+
+def hold_out(recipe: TrainingRecipe, found: Found, reporter: Reporter) -> tuple[Found, HeldOut]:
+    """Take every eighth picture, at most eight, out of those to learn from, to measure on.
+
+    Of fewer than four pictures none can be spared: then all are measured on, and that is warned of.
+
+    Raises:
+        UsageError: none of the pictures taken is large enough.
+    """
+    count = len(found.files) if isinstance(found, Pictures) else len(found.originals.files)
+    if count < FEWEST_TO_SPARE:
+        reporter.warn(f"of {count} pictures none can be held out: progress is measured on those that are learned from")
+        taken = list(range(count))
+        rest = taken
+    else:
+        taken = list(range(0, count, max(HELD_OUT_EVERY, -(-count // MOST_HELD_OUT))))
+        rest = [index for index in range(count) if index not in set(taken)]
+    measured = _held_out_of(recipe, _some(found, taken), reporter)
+    return _some(found, rest), measured
+
+
+def _some(found: Found, indices: Sequence[int]) -> Found:
+    if isinstance(found, Pictures):
+        return Pictures(tuple(found.files[index] for index in indices))
+    sides = (found.originals, found.copies)
+    originals, copies = (Pictures(tuple(side.files[index] for index in indices)) for side in sides)
+    return PicturePairs(originals, copies, found.scale)
+
+
+def _held_out_of(recipe: TrainingRecipe, found: Found, reporter: Reporter) -> HeldOut:
+    if isinstance(found, PicturePairs):
+        return held_out.paired(_decoded(found), recipe.scale, reporter=reporter)
+    sharpened = recipe.stage == 1 and recipe.gt_usm and recipe.degradation.sharpen
+    named = held_out.read((file.path for file in found.files), reporter)
+    return held_out.degraded(named, recipe.degradation, seed=recipe.manual_seed, sharpened=sharpened, reporter=reporter)
 
 
 def _decoded(pairs: PicturePairs) -> Iterator[tuple[str, Array, Array]]:

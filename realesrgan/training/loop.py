@@ -51,6 +51,7 @@ class Training:
     held_out: HeldOut | None = None
     accumulate: int = 1
     workers: int = 0
+    keep: int = 3
     tensorboard: Path | None = None
 
     @property
@@ -88,7 +89,7 @@ class _Loop:
         self.training, self.recipe, self.machine = training, training.recipe, training.machine
         self.state, self.pace = training.state, training.pace
         self.reporter = reporter
-        self.checkpoints = Checkpoints(training.folder)
+        self.checkpoints = Checkpoints(training.folder, training.keep)
         self.chronicle: Chronicle | None = None
         self.waiting = Waiting()
         self.unread: list[Sums] = []  # of the last iterations: reading would wait for a GPU

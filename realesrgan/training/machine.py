@@ -8,9 +8,10 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from ..engine.device import device_name
 from ..errors import UsageError
 
-Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]  # auto: bf16 where a GPU has it, else fp32
 _FABRICS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 INSTALL = 'pip install "realesrgan[train]"'
 
@@ -34,6 +35,9 @@ class Machine:
             from lightning_fabric import Fabric
         except ImportError as error:
             raise UsageError(f"training takes Lightning Fabric, which is not installed: {INSTALL}") from error
+        if precision == "auto":
+            on_gpu = accelerator in ("auto", "cuda") and torch.cuda.is_available()
+            precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "fp32"
         several = devices not in (1, "1") or nodes > 1
         strategy = "ddp" if several else "auto"
         self._fabric: Any = Fabric(
@@ -49,6 +53,12 @@ class Machine:
     @property
     def device(self) -> torch.device:
         return torch.device(self._fabric.device)
+
+    @property
+    def described(self) -> str:
+        """What computes, in words."""
+        times = f", {self.world} processes" if self.world > 1 else ""
+        return f"{device_name(self.device)}, {self.precision}{times}"
 
     @property
     def rank(self) -> int:
