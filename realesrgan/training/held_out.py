@@ -36,9 +36,9 @@ class Sample:
     target: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Samples with names of their own; all are enlarged `scale` times."""
+    """Samples with names of their own; all are enlarged `scale` times. `fingerprint` tells them apart."""
 
     samples: tuple[Sample, ...]
     scale: int
