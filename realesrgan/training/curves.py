@@ -26,12 +26,15 @@ _DASHES = {1: "", 2: "7 3", 3: "2 3", 4: "9 3 2 3"}
 _STYLES = {
     f"line-{paint}": f' fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{_DASHES[paint] or "none"}"'
     for paint, colour in _PAINTS.items()
-} | {"level": ' fill="none" stroke="var(--muted,#5b6472)" stroke-width="1.5" stroke-dasharray="1 4"'}
+} | {
+    f"level-{number}": f' fill="none" stroke="var(--muted,#5b6472)" stroke-width="1.5" stroke-dasharray="{dashes}"'
+    for number, dashes in enumerate(("1 4", "6 5"))
+}
 
 
 @dataclass(frozen=True)
 class Line:
-    """Points from left to right. `paint` is a number from 1 to 4: one of the page's colours, each with its dashes.
+    """Points from left to right. `paint` is a number from 1 to 4: one of the page's colours, each with its own dashes.
 
     A `smooth` line is drawn smoothed, over what it was made from.
     """
@@ -59,6 +62,7 @@ def chart(
     where a page defines none.
 
     Args:
+        levels: two at most.
         name: of this chart on its page, for identifiers: letters and digits.
         digits: of values, after the point.
     """
@@ -67,7 +71,10 @@ def chart(
     levels = [level for level in levels if math.isfinite(level.value)]
     suffix = f" {unit}" if unit else ""
     keys = [_key(line, digits, suffix) for line in drawn]
-    keys += [_swatch("level", f"{level.label} {level.value:.{digits}f}{suffix}") for level in levels]
+    keys += [
+        _swatch(f"level-{number}", f"{level.label} {_number(level.value, digits)}{suffix}")
+        for number, level in enumerate(levels)
+    ]
     caption = f"<figcaption><b>{escape(title)}</b> {' '.join(keys)}</figcaption>"
     if not drawn:
         return f'<figure class="chart">{caption}<p class="nothing">Nothing measured yet.</p></figure>'
@@ -81,15 +88,15 @@ def chart(
 
 
 def smooth(values: Sequence[float]) -> list[float]:
-    """The mean of each value and its neighbours, as many on both sides: a twentieth of all, or fewer at the ends."""
+    """The mean of each value and its neighbours, in all a twentieth of the values; at the ends of those there are."""
     half = len(values) // (2 * _SMOOTHING)
     sums = [0.0]
     for value in values:
         sums.append(sums[-1] + value)
     smoothed = []
     for index in range(len(values)):
-        reach = min(half, index, len(values) - 1 - index)
-        smoothed.append((sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1))
+        start, end = max(0, index - half), min(len(values), index + half + 1)
+        smoothed.append((sums[end] - sums[start]) / (end - start))
     return smoothed
 
 
@@ -103,7 +110,7 @@ def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     return [*means, points[-1]]
 
 
-def ticks(low: float, high: float, most: int = 5) -> list[float]:
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers from `low` to `high`, two to `most` of them."""
     span = high - low
     power = 10.0 ** math.floor(math.log10(span / most))
@@ -116,8 +123,12 @@ def thousands(number: float) -> str:
     """950, 12k, 1.5M."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if abs(number) >= size:
-            return f"{number / size:g}{letter}"
-    return f"{number:g}"
+            return f"{number / size:g}{letter}".replace("-", "−")
+    return f"{number:g}".replace("-", "−")
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def _finite(line: Line) -> Line:
@@ -133,7 +144,7 @@ def _smoothed(line: Line) -> list[Point]:
 
 def _key(line: Line, digits: int, suffix: str) -> str:
     last = _smoothed(line)[-1][1]
-    return _swatch(f"line-{line.paint}", f"{line.label} {last:.{digits}f}{suffix}".strip())
+    return _swatch(f"line-{line.paint}", f"{line.label} {_number(last, digits)}{suffix}".strip())
 
 
 def _swatch(kind: str, text: str) -> str:
@@ -143,17 +154,13 @@ def _swatch(kind: str, text: str) -> str:
 
 def _describe(line: Line, digits: int, suffix: str) -> str:
     points = _smoothed(line)
-    (first, start), (last, end) = points[0], points[-1]
     lowest, highest = min(points, key=lambda point: point[1]), max(points, key=lambda point: point[1])
 
     def at(point: Point) -> str:
-        return f"{point[1]:.{digits}f}{suffix} at iteration {point[0]:.0f}"
+        return f"{_number(point[1], digits)}{suffix} at iteration {point[0]:.0f}"
 
     label = f"{line.label}: " if line.label else ""
-    return (
-        f"{label}from {start:.{digits}f}{suffix} at iteration {first:.0f} to {end:.{digits}f}{suffix} at {last:.0f}, "
-        f"lowest {at(lowest)}, highest {at(highest)}"
-    )
+    return f"{label}from {at(points[0])} to {at(points[-1])}, lowest {at(lowest)}, highest {at(highest)}"
 
 
 @dataclass(frozen=True)
@@ -194,9 +201,9 @@ def _frame(lines: Sequence[Line], levels: Sequence[Level]) -> _Frame:
 def _body(lines: Sequence[Line], levels: Sequence[Level], digits: int, suffix: str) -> Iterator[str]:
     frame = _frame(lines, levels)
     yield from _grid(frame)
-    for level in levels:
+    for number, level in enumerate(levels):
         ends = frame.path([(frame.first, level.value), (frame.last, level.value)])
-        yield f'<path d="{ends}"{_STYLES["level"]}/>'
+        yield f'<path d="{ends}"{_STYLES[f"level-{number}"]}/>'
     for line in lines:
         style = _STYLES[f"line-{line.paint}"]
         if line.smooth:
@@ -210,7 +217,7 @@ def _dot(frame: _Frame, line: Line, point: Point, digits: int, suffix: str) -> s
     """A mark that tells its numbers to a pointer resting on it."""
     x, y = point
     label = f"{line.label}, " if line.label else ""
-    says = f"{label}iteration {x:.0f}: {y:.{digits}f}{suffix}"
+    says = f"{label}iteration {x:.0f}: {_number(y, digits)}{suffix}"
     return (
         f'<circle cx="{frame.across(x):.1f}" cy="{frame.down(y):.1f}" r="3" fill="{_PAINTS[line.paint]}">'
         f"<title>{escape(says)}</title></circle>"

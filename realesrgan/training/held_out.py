@@ -36,9 +36,9 @@ class Sample:
     target: Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Samples with names of their own; all are enlarged `scale` times."""
+    """Samples with names of their own; all are enlarged `scale` times. `fingerprint` tells them apart."""
 
     samples: tuple[Sample, ...]
     scale: int
@@ -86,19 +86,21 @@ def degraded(
     Raises:
         UsageError: none of the pictures is large enough.
     """
-    samples: list[Sample] = []
+    targets: list[tuple[str, Array]] = []
     for name, pixels in pictures:
         target = _middle(name, to_colour(pixels), recipe.scale, side, reporter)
-        if target is None:
-            continue
-        picture = from_pixels(target, _CPU)
-        goal = to_pixels(sharpen(picture) if sharpened else picture)
-        for variant in range(1, variants + 1):
-            label = name if variants == 1 else f"{name}, {variant}"
-            samples.append(Sample(label, _degrade(picture, recipe, seed, len(samples)), goal))
-        if len(samples) >= most:
+        if target is not None:
+            targets.append((name, target))
+        if len(targets) >= most:
             break
-    return _held_out(samples[:most], recipe.scale)
+    samples: list[Sample] = []
+    for variant in range(1, variants + 1):
+        for name, target in targets[: most - len(samples)]:
+            picture = from_pixels(target, _CPU)
+            low = _degrade(picture, recipe, seed, len(samples))
+            goal = to_pixels(sharpen(picture) if sharpened else picture)
+            samples.append(Sample(name if variants == 1 else f"{name}, {variant}", low, goal))
+    return _held_out(samples, recipe.scale)
 
 
 def _degrade(picture: Tensor, recipe: Recipe, seed: int, index: int) -> Array:

@@ -22,11 +22,9 @@ _LOSSES = (
 
 def draw(logged: Sequence[Logged], validated: Sequence[Validated], bicubic: Measurement | None) -> Iterator[str]:
     """HTML of all charts: what held-out pictures came to first, then the losses."""
+    yield '<h2 id="curves">Curves</h2><div class="charts">'
     if validated:
-        yield '<h2>On held-out pictures</h2><div class="charts">'
         yield from _of_pictures(validated, bicubic)
-        yield "</div>"
-    yield '<h2>Losses</h2><div class="charts">'
     yield from _of_losses(logged)
     yield "</div>"
 
@@ -60,5 +58,5 @@ def _of_losses(logged: Sequence[Logged]) -> Iterator[str]:
             points = [(float(one.iteration), one.losses.get(name, math.nan)) for one in logged]
             if any(math.isfinite(value) for _, value in points):
                 lines.append(Line(label, points, paint=len(lines) + 1, smooth=True))
-        if lines or number == 0:
+        if lines or number == 0:  # before the first interval, too, a page has a place for losses
             yield chart(title, lines, name=f"loss{number}", digits=4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 
 from ..arrays import Array
@@ -26,6 +27,7 @@ class _Version:
     values: Sequence[Values] | None = None
 
 
+@lru_cache(maxsize=1)  # a page is written more often than pictures are measured
 def draw(
     held_out: HeldOut,
     *,

@@ -21,6 +21,8 @@ h2{font-size:1.2rem;margin:40px 0 12px}
 h3{font-size:1rem;margin:0;flex-basis:100%;overflow-wrap:anywhere}
 small{font-weight:400;color:var(--muted);font-size:.85rem}
 header{display:flex;flex-wrap:wrap;gap:4px 14px;align-items:center}
+nav{margin:16px 0 0;font-size:.9rem;display:flex;flex-wrap:wrap;gap:4px 18px}
+a{color:var(--accent)}
 .state{border-radius:99px;padding:1px 12px;border:1px solid var(--rule);background:var(--panel);font-size:.9rem}
 .state.running{background:var(--accent);border-color:var(--accent);color:var(--on-accent)}
 progress{width:100%;height:8px;margin:14px 0 0;accent-color:var(--accent);border:0;border-radius:4px;overflow:hidden;
@@ -28,14 +30,14 @@ background:var(--rule);display:block;appearance:none;-webkit-appearance:none}
 progress::-webkit-progress-bar{background:var(--rule)}
 progress::-webkit-progress-value{background:var(--accent)}
 progress::-moz-progress-bar{background:var(--accent)}
-dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px 24px;margin:18px 0 0}
+dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(210px,1fr));gap:12px 24px;margin:18px 0 0}
 dt{color:var(--muted);font-size:.85rem}
 dd{margin:0;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 .warnings{background:var(--warn-paper);border:1px solid var(--warn-rule);border-radius:10px;padding:12px 18px;
 margin:24px 0 0}
 .warnings h2{margin:0;font-size:1rem;color:var(--warn)}
 .warnings ul{margin:4px 0 0;padding-left:20px}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));gap:16px}
+.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));gap:16px}
 .chart{margin:0;padding:12px 12px 8px;background:var(--panel);border-radius:10px}
 .chart svg:not(.swatch){display:block;width:100%;height:auto;margin-top:6px}
 .chart figcaption{display:flex;flex-wrap:wrap;gap:0 14px;font-size:.9rem}

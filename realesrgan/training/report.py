@@ -1,11 +1,13 @@
-"""How a training goes, as one HTML page that opens anywhere: no script, nothing loaded from any host."""
+"""How a training goes, as one HTML page that opens anywhere and offline: nothing is loaded from any host."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 from typing import Literal
@@ -75,16 +77,19 @@ def write(
         RealESRGANError: the file cannot be written.
     """
     written = written or datetime.now().astimezone()
-    parts = [*_top(state, journal, findings, written)]
+    parts = [*_top(state, journal, findings)]
+    parts.append(_links({"curves": True, "pictures": held_out is not None, "validations": bool(journal.validated)}))
     parts += page_curves.draw(journal.logged, journal.validated, bicubic)
     if held_out is not None:
         pictures = page_samples.draw(
             held_out, bicubic=bicubic, start=start, now=now, limit_bytes=LIMIT_BYTES - _WITHOUT_PICTURES
         )
-        when = f"after iteration {now.iteration:,}".replace(",", " ") if now else ""
-        parts.append(f"<h2>Held-out pictures <small>{when}</small></h2>{_HOW_TO_LOOK}{pictures}")
+        when = f"after iteration {_spaced(now.iteration)}" if now else ""
+        parts.append(f'<h2 id="pictures">Held-out pictures <small>{when}</small></h2>{_HOW_TO_LOOK}{pictures}')
     parts += _table(journal.validated)
-    parts.append(f"<footer>Written {written:%Y-%m-%d %H:%M:%S %z} by realesrgan.</footer></main></body></html>\n")
+    parts.append(f"<footer>Written {written:%Y-%m-%d %H:%M:%S %z} by realesrgan.</footer></main>")
+    parts.append(f"<script>{_KEEP_VIEW}</script>" if state.condition == "running" else "")
+    parts.append("</body></html>\n")
     return _put(folder / FILE_NAME, "".join(parts))
 
 
@@ -92,11 +97,18 @@ _HOW_TO_LOOK = (
     "<p><small>None of these is learned from. Click a picture to see it larger; then the arrow keys change between the "
     "versions at the same place. Figures are PSNR and SSIM against the target.</small></p>"
 )
-# Nothing may be loaded: not even by mistake, or by the name of a file.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+# Only for pages that reload themselves: browsers forget which pictures were enlarged, and where they were looked at.
+_KEEP_VIEW = """try{const key=location.pathname,all=what=>[...document.querySelectorAll(what)],was=sessionStorage[key];
+if(was){const[ids,places]=JSON.parse(was);ids.forEach(id=>{const one=document.getElementById(id);if(one)one.checked=1});
+all('.stage').forEach((one,n)=>one.scrollTo(...places[n]||[0,0]))}
+addEventListener('pagehide',()=>sessionStorage[key]=JSON.stringify([all(':checked').map(one=>one.id),
+all('.stage').map(one=>[one.scrollLeft,one.scrollTop])]))}catch{}"""
+_KEEP_VIEW_HASH = b64encode(sha256(_KEEP_VIEW.encode()).digest()).decode()
+# Nothing may be loaded, and no script run but this one: not even by mistake, or by the name of a file.
+_POLICY = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{_KEEP_VIEW_HASH}'"
 
 
-def _top(state: State, journal: Journal, findings: Sequence[Finding], written: datetime) -> Iterator[str]:
+def _top(state: State, journal: Journal, findings: Sequence[Finding]) -> Iterator[str]:
     name = _escaped(state.name)
     share = f"{state.iteration / state.total:.0%}, " if state.total else ""
     yield '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
@@ -115,6 +127,12 @@ def _top(state: State, journal: Journal, findings: Sequence[Finding], written: d
     if findings:
         items = "".join(f"<li>{_escaped(finding.text)}.</li>" for finding in findings)
         yield f'<section class="warnings"><h2>Needs a look</h2><ul>{items}</ul></section>'
+
+
+def _links(rooms: dict[str, bool]) -> str:
+    """Links to the parts of a page, which may be long on a phone."""
+    links = (f'<a href="#{room}">{room.capitalize()}</a>' for room, there in rooms.items() if there)
+    return f"<nav>{''.join(links)}</nav>"
 
 
 def _facts(state: State, journal: Journal) -> Iterator[tuple[str, str]]:
@@ -139,7 +157,7 @@ def _table(validated: Sequence[Validated]) -> Iterator[str]:
     """All validations as numbers, for those who cannot see the curves or want to copy them."""
     if not validated:
         return
-    yield "<details><summary>Validations as a table</summary>"
+    yield '<h2 id="validations">Validations</h2><details><summary>All as a table</summary>'
     yield '<div class="scroll" tabindex="0" role="group" aria-label="Validations"><table><thead><tr>'
     heads = ("Iteration", "PSNR, dB", "SSIM", "Sharpness", "Contrast", "Red", "Green", "Blue")
     yield "".join(f'<th scope="col">{head}</th>' for head in heads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ HIGHEST_PSNR = 99.0  # dB, for a result that equals its target: far above what 8
 _EVEN = 0.01  # squared levels, added to both sides of a ratio: two pictures of one colour are equally sharp
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measurement:
     """What a network makes of the held-out pictures, in their order: (H, W, 3) BGR of uint8, and how near each is."""
 
@@ -144,9 +145,9 @@ def keep(path: Path, start: Measurement, held_out: HeldOut) -> None:
 def kept(path: Path, held_out: HeldOut) -> Measurement | None:
     """What `keep` kept, or None where there is nothing, it is damaged, or it belongs to other pictures."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if str(arrays["arr_0"]) != held_out.fingerprint:
                 return None
             return judge([arrays[f"arr_{number}"] for number in range(1, len(held_out.samples) + 1)], held_out)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
