@@ -142,9 +142,7 @@ def pairs_in_list(
     for line in _lines(meta_info):
         splits = list(_splits(line))
         if not splits:
-            notes.failures.append(
-                f"{meta_info}: this line is no pair, which is two paths and “, ” between them: {line}"
-            )
+            notes.failures.append(f"{meta_info}: “{line}” is no pair: two paths with “{pairs.SEPARATOR}” between them")
             continue
         # Names may hold the separator, too: then the split that leads to files is the one that is meant.
         candidates = [(_path_below(originals, first), _path_below(copies, second)) for first, second in splits]
