@@ -53,7 +53,6 @@ class PictureCache:
         self._shapes = np.array([(file.height, file.width, file.depth_bits) for file in files], np.int32)
         self._compared = np.zeros(len(files), bool)
         self._filling = True
-        self._file: FileIO | None = None
         self._map: mmap.mmap | None = None
         if self._total_bytes:
             self._open(create=True)
@@ -86,15 +85,17 @@ class PictureCache:
             if free < KEPT_FREE_BYTES + pixels.nbytes:
                 return self._stop_filling(f"{size(free)} are free there")
             data = np.ascontiguousarray(pixels).reshape(-1).view(np.uint8)
-            self._write(int(self._offsets[index]), data)
-            self._write(index * _ENTRY.itemsize, np.array([_READY | zlib.crc32(data.data)], _ENTRY).view(np.uint8))
+            entry = np.array([_READY | zlib.crc32(data.data)], _ENTRY).view(np.uint8)
+            with self.path.open("r+b", buffering=0) as file:
+                _write(file, int(self._offsets[index]), data)
+                _write(file, index * _ENTRY.itemsize, entry)
         except OSError as error:
             self._stop_filling(error.strerror or str(error))
         return None
 
     def close(self) -> None:
         """Give the memory back and remove the file, unless it is to be kept. Call this in one process."""
-        self._release()
+        self._map = None  # it goes with the last array that shows it
         self._total_bytes = 0
         if not self._keep:
             with suppress(OSError):  # on Windows, a file that another run has open cannot be removed
@@ -107,7 +108,7 @@ class PictureCache:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_file": None, "_map": None}
+        return self.__dict__ | {"_map": None}
 
     def _content(self) -> Array | None:
         if self._map is None and self._total_bytes:
@@ -119,34 +120,28 @@ class PictureCache:
         try:
             if create:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | (os.O_CREAT if create else 0) | getattr(os, "O_BINARY", 0)
-            self._file = FileIO(os.open(self.path, flags, 0o666), "r+")
-            if os.fstat(self._file.fileno()).st_size < self._total_bytes:
-                self._file.truncate(self._total_bytes)
-            self._map = mmap.mmap(self._file.fileno(), self._total_bytes, access=mmap.ACCESS_READ)
+                self.path.touch()
+            with self.path.open("r+b", buffering=0) as file:
+                if os.fstat(file.fileno()).st_size < self._total_bytes:
+                    file.truncate(self._total_bytes)
+                self._map = mmap.mmap(file.fileno(), self._total_bytes, access=mmap.ACCESS_READ)
         except (OSError, ValueError, OverflowError) as error:  # the last two: more than 32 bits can address
-            self._release()
             self._total_bytes = 0
             reason = getattr(error, "strerror", None) or str(error)
             self.note = (
                 f"{self.path}: decoded pictures cannot be kept there ({reason}); each is decoded anew every time"
             )
 
-    def _write(self, place: int, data: Array) -> None:
-        assert self._file is not None
-        self._file.seek(place)
-        rest = data.data
-        while rest:
-            rest = rest[self._file.write(rest) :]
-
     def _stop_filling(self, reason: str) -> None:
         self._filling = False
         self.note = f"{self.path}: no more decoded pictures can be kept there ({reason}); others are decoded every time"
 
-    def _release(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._file = self._map = None  # the map goes with the last array that shows it
+
+def _write(file: FileIO, place: int, data: Array) -> None:
+    file.seek(place)
+    rest = data.data
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _name(files: Sequence[PictureFile], limit_bytes: int) -> str:

@@ -6,6 +6,8 @@ libvips and torch have threads, which a fork would leave without.
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import time
 import warnings
@@ -13,6 +15,8 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -86,7 +90,8 @@ def batches(
     """
     waiting, said = waiting or Waiting(), set[str]()
     began_s = time.perf_counter()
-    iterator = _start(samples, numbers, workers, pin and torch.cuda.is_available())
+    stop = get_context("spawn").Event() if workers else None
+    iterator = _start(_Work(samples, stop), numbers, workers, pin and torch.cuda.is_available())
     try:
         while (loaded := _next(iterator)) is not None:
             waiting.note(began_s, time.perf_counter())
@@ -101,6 +106,8 @@ def batches(
             del loaded  # else its batch would be held while the next one is waited for
             began_s = time.perf_counter()
     finally:
+        if stop is not None:
+            stop.set()
         _end(iterator)
 
 
@@ -117,14 +124,19 @@ class _Loaded:
 
 
 class _Work(Dataset[Any]):
-    """What processes do: make a batch of the samples of a range."""
+    """What processes do: make a batch of the samples of a range, or nothing once it is no longer wanted."""
 
-    def __init__(self, samples: Samples) -> None:
+    def __init__(self, samples: Samples, stop: Event | None) -> None:
         self._samples = samples
+        self._stop = stop
 
     def __getitems__(self, numbers: range) -> _Loaded:
+        made = []
         try:
-            made = [self._sample(number) for number in numbers]
+            for number in numbers:
+                if self._stop is not None and self._stop.is_set():
+                    return _Loaded(None)
+                made.append(self._sample(number))
         except RealESRGANError as error:
             # Not raised here: torch would put a traceback into its message.
             return _Loaded(None, error=error)
@@ -139,9 +151,9 @@ class _Work(Dataset[Any]):
             raise RuntimeError(f"sample {number}, of {self._samples.path(number)}: {error!r}") from error
 
 
-def _start(samples: Samples, numbers: Iterable[range], workers: int, pin: bool) -> Iterator[_Loaded]:
+def _start(work: _Work, numbers: Iterable[range], workers: int, pin: bool) -> Iterator[_Loaded]:
     loader = DataLoader(
-        _Work(samples),
+        work,
         batch_sampler=cast("Iterable[list[int]]", numbers),
         num_workers=workers,
         collate_fn=_as_it_is,
@@ -177,6 +189,8 @@ def _interrupts_held_back() -> Iterator[None]:
 def _set_up(worker: int, *, flush_denormal: bool) -> None:
     """Set a process up to compute as this one does, with one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Python would end its threads one by one, and torch, if in the middle of handing over a batch, complain aloud.
+    atexit.register(os._exit, 0)
     keep_freed_memory()
     vips.prepare_process()
     vips.use_one_thread()
