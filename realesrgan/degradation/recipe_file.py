@@ -83,8 +83,8 @@ def split(document: Document) -> Split:
     if train_set is not None:
         rest["datasets"] = {**rest["datasets"], "train": train_set}
         _take(TRAIN_SET, train_set, found)
-    if "scale" in found.keys and found.paths["scale"] == ("scale",):
-        rest["scale"] = found.keys["scale"]
+    if "scale" in document.content:
+        rest["scale"] = document.content["scale"]
     if isinstance(rest.get("gt_usm"), bool) and "sharpen" not in found.keys:
         found.keys["sharpen"], found.paths["sharpen"] = rest["gt_usm"], ("gt_usm",)
     return found
@@ -94,7 +94,7 @@ def _take(above: KeyPath, section: dict[str, Any], found: Split) -> None:
     for key in [key for key in section if key in Recipe.model_fields or key in WITHOUT_EFFECT]:
         value, path = section.pop(key), (*above, key)
         if key in found.keys:
-            found.faults.append(Fault(path, key, f"is given twice, also {dotted(found.paths[key])}"))
+            found.faults.append(Fault(path, key, f"is given twice, also as {dotted(found.paths[key])}"))
         found.keys[key], found.paths[key] = value, path
 
 

@@ -63,10 +63,9 @@ def _crop(recipe: TrainingRecipe) -> Iterator[Fault]:
     if recipe.stage == 2:
         takers["the discriminator"] = DISCRIMINATOR_MULTIPLE
     if refusing := [f"{name} takes multiples of {of}" for name, of in takers.items() if size % of]:
+        words = f"{size} will not do: {' and '.join(refusing)}"
         near = nearest_multiple(size, lcm(*takers.values()))
-        yield _fault(
-            path, f"{size} will not do: {' and '.join(refusing)}; nearest is {near}", ("scale",), ("network_g",)
-        )
+        yield _fault(path, f"{words}; the nearest is {near}", ("scale",), ("network_g",))
     if recipe.high_order_degradation and size > DEGRADED_SIZE:
         yield _fault(path, f"{size} is more than the {DEGRADED_SIZE} pixels that are degraded at a time")
     if recipe.train.perceptual_opt is not None and size < LEAST_FOR_VGG19:

@@ -90,10 +90,9 @@ def _debugged(recipe: TrainingRecipe) -> TrainingRecipe:
 
 
 def _remarks(recipe: TrainingRecipe, document: Document, found: Split) -> list[str]:
-    without = [
-        f"{document.place(path)}{dotted(path)} ({why})"
-        for path, why in recipe_checks.idle(recipe, set(_paths(document.content)), found.paths)
-    ]
+    idle = recipe_checks.idle(recipe, set(_paths(document.content)), found.paths)
+    in_order = sorted(idle, key=lambda one: document.line(one[0]))
+    without = [f"{document.place(path)}{dotted(path)} ({why})" for path, why in in_order]
     lines = [f"{document.name}: without effect: {'; '.join(without)}"] if without else []
     return lines + [f"{document.name}: {line}" for line in advice(recipe)]
 

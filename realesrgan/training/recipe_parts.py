@@ -151,7 +151,7 @@ PUBLISHED_LAYER_WEIGHTS = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv
 
 def _layers_of_vgg19(weights: dict[str, float]) -> dict[str, float]:
     if unknown := [name for name in weights if name not in VGG19_LAYERS]:
-        raise ValueError(f"VGG19 has no layer {', '.join(unknown)}; it has conv1_1 to conv5_4, before their ReLU")
+        raise ValueError(f"no layer {', '.join(unknown)} in VGG19; it has conv1_1 to conv5_4, before their ReLU")
     if not weights:
         raise ValueError("name at least one layer")
     return weights
