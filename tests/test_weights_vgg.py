@@ -57,6 +57,8 @@ class Server:
 
     files: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True
+    shift: int = 0  # how far from what it was asked for it begins
+    excess: int = 0  # how much more it sends
     breaks_after: list[int] = field(default_factory=list)  # how much of the next bodies it sends
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     sent: int = 0
@@ -73,7 +75,8 @@ class Server:
             start, stop = (
                 int(digits or len(content) - 1) for digits in re.fullmatch(r"bytes=(\d+)-(\d*)", wanted).groups()
             )
-            body, status = content[start : stop + 1], 206
+            start += self.shift
+            body, status = content[start : stop + 1 + self.excess], 206
         handler.send_response(status)
         if status == 206:
             handler.send_header("Content-Range", f"bytes {start}-{start + len(body) - 1}/{len(content)}")
@@ -280,11 +283,36 @@ def test_from_a_server_without_ranges_the_whole_file_is_fetched_checked_and_not_
         obtain()
 
 
+@pytest.mark.parametrize(("shift", "excess"), [(4, 0), (0, 4)])
+def test_from_a_server_that_serves_other_ranges_than_asked_for_the_whole_file_is_fetched(
+    shift, excess, server, tmp_path, monkeypatch
+):
+    content = pytorchs(tmp_path)
+    name = publish(monkeypatch, content).name
+    server.files[name], server.shift, server.excess = content, shift, excess
+    assert_convolutions(obtain())
+    assert server.asked[-1] == (name, None)
+
+
 def test_a_layout_that_cannot_be_read_in_parts_is_fetched_whole(server, tmp_path, monkeypatch):
     content = pytorchs(tmp_path, zipped=True)
     server.files[publish(monkeypatch, content).name] = content
     assert_convolutions(obtain())
     assert server.sent > len(content)
+
+
+def test_tensors_that_are_stored_in_another_order_are_not_read_as_if_they_were_not(server, tmp_path, monkeypatch):
+    turned = CONVOLUTIONS["features.2.weight"].transpose(2, 3).contiguous().transpose(2, 3)
+    content = pytorchs(tmp_path, state=changed("features.2.weight", turned))
+    server.files[publish(monkeypatch, content).name] = content
+    assert_convolutions(obtain())
+
+
+def test_half_precision_is_fetched_whole_and_widened(server, tmp_path, monkeypatch):
+    content = save({key: tensor.half() for key, tensor in CONVOLUTIONS.items()})
+    server.files[publish(monkeypatch, content).name] = content
+    state = read_weights(obtain())
+    assert all(torch.equal(state[key], CONVOLUTIONS[key].half().float()) for key in CONVOLUTIONS)
 
 
 def test_the_mirror_is_asked_if_the_published_place_fails(server, tmp_path, monkeypatch):
@@ -399,6 +427,14 @@ def test_a_damaged_file_is_an_error_whatever_is_damaged(make, cut, server, tmp_p
     with pytest.raises(WeightsError, match="VGG19, which is not on this machine and could not be downloaded"):
         obtain()
     assert kept() <= {"vgg19-dcbb9e9d.pth.part"}
+
+
+def test_numbers_that_are_not_where_the_file_says_are_refused(server, tmp_path, monkeypatch):
+    content = bytearray(pytorchs(tmp_path))
+    content[content.index(CONVOLUTIONS["features.2.weight"].numpy().tobytes()) - 8] ^= 1  # its count
+    server.files[publish(monkeypatch, content).name] = bytes(content)
+    with pytest.raises(WeightsError, match="could not be downloaded"):
+        obtain()
 
 
 def test_offline_one_message_names_the_file_the_places_and_the_way_without(tmp_path):

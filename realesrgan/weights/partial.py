@@ -92,11 +92,13 @@ def _places(file: io.BufferedReader) -> dict[str, _Place]:
 def _places_in_safetensors(header: bytes) -> dict[str, _Place]:
     """Eight bytes of length, so many of JSON, then the numbers."""
     start = 8 + int.from_bytes(header[:8], "little")
-    places = {}
-    for key, entry in json.loads(header[8:start]).items():
-        if key != "__metadata__" and entry["dtype"] == "F32":
-            places[key] = _Place(tuple(map(int, entry["shape"])), start + int(entry["data_offsets"][0]))
-    return places
+    entries = {key: entry for key, entry in json.loads(header[8:start]).items() if key != "__metadata__"}
+    if not all(entry["dtype"] == "F32" for entry in entries.values()):
+        raise ValueError("it holds more than fp32")
+    return {
+        key: _Place(tuple(map(int, entry["shape"])), start + int(entry["data_offsets"][0]))
+        for key, entry in entries.items()
+    }
 
 
 def _places_in_pytorchs(header: bytes) -> dict[str, _Place]:
@@ -109,6 +111,8 @@ def _places_in_pytorchs(header: bytes) -> dict[str, _Place]:
     if (magic, protocol, machine["little_endian"]) != (PYTORCH_MAGIC, PYTORCH_PROTOCOL, True):
         raise ValueError("it is not one of PyTorch's")
     tensors = {key: tensor for key, tensor in content.items() if isinstance(tensor, _Tensor)}
+    if not all(tensor.fills_its_storage for tensor in tensors.values()):
+        raise ValueError("its tensors are parts of others")
     counts = {tensor.storage.key: tensor.storage.count for tensor in tensors.values()}
     offsets, at = {}, stream.tell()
     for key in order:
@@ -117,7 +121,6 @@ def _places_in_pytorchs(header: bytes) -> dict[str, _Place]:
     return {
         name: _Place(tensor.shape, offsets[tensor.storage.key], struct.pack("<q", tensor.storage.count))
         for name, tensor in tensors.items()
-        if tensor.fills_its_storage
     }
 
 

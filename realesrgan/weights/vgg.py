@@ -151,6 +151,8 @@ def _collected(shapes: Shapes, folder: Path, report: Report) -> tuple[StateDict,
 
 
 def _from_file(path: Path, file: WeightFile, shapes: Shapes) -> StateDict:
+    import torch
+
     from .partial import check_shapes
     from .read import read_weights
 
@@ -162,7 +164,7 @@ def _from_file(path: Path, file: WeightFile, shapes: Shapes) -> StateDict:
         raise WeightsError(f"{path}: {defect}")
     state = read_weights(path)
     check_shapes({key: tuple(tensor.shape) for key, tensor in state.items()}, shapes, str(path))
-    return {key: state[key] for key in shapes}
+    return {key: state[key].clone(memory_format=torch.contiguous_format) for key in shapes}  # as save_file wants them
 
 
 def _from_server(file: WeightFile, shapes: Shapes, folder: Path, report: Report) -> StateDict:
