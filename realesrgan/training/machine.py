@@ -26,7 +26,7 @@ class Machine:
     def __init__(
         self,
         accelerator: str = "auto",
-        devices: int | str = 1,
+        devices: int | list[int] = 1,
         precision: Precision = "fp32",
         *,
         nodes: int = 1,
@@ -38,7 +38,7 @@ class Machine:
         if precision == "auto":
             on_gpu = accelerator in ("auto", "cuda") and torch.cuda.is_available()
             precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "fp32"
-        several = devices not in (1, "1") or nodes > 1
+        several = (devices if isinstance(devices, int) else len(devices)) > 1 or nodes > 1
         strategy = "ddp" if several else "auto"
         self._fabric: Any = Fabric(
             accelerator=accelerator,

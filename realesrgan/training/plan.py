@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ..engine.cgroups import processors
+from ..engine.device import parse_devices
 from ..errors import UsageError
 from ..model_zoo import WeightFile
 from ..restorer import Reporter
@@ -137,11 +138,14 @@ def _pace(request: Request) -> Pace:
 
 def _machine(request: Request) -> Machine:
     """The devices that are named, or those the recipe's `num_gpu` asks for, or a launcher has given out."""
-    name, wanted = request.gpu_id, request.recipe.num_gpu
-    if name is not None:
-        kind = "cuda" if name.replace(",", "").isdecimal() else name
-        devices: int | str = f"{name}," if kind == "cuda" and "," not in name else name if kind == "cuda" else 1
-        return Machine(kind, devices, request.precision, nodes=request.nodes)
+    wanted = request.recipe.num_gpu
+    if request.gpu_id is not None:
+        named = parse_devices(request.gpu_id)
+        kinds = {device.type for device in named}
+        if len(kinds) > 1 or (kinds != {"cuda"} and len(named) > 1):
+            raise UsageError(f"`gpu_id` {request.gpu_id}: training takes one device, or several GPUs")
+        numbers: list[int] | int = [device.index or 0 for device in named] if kinds == {"cuda"} else 1
+        return Machine(named[0].type, numbers, request.precision, nodes=request.nodes)
     launched = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     if torch.cuda.is_available() and wanted != 0:
         count = torch.cuda.device_count() if wanted == "auto" else wanted
