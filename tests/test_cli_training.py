@@ -178,3 +178,22 @@ def test_the_published_script_is_the_same_command() -> None:
     )
     for flag in ("-opt", "--launcher", "--auto_resume", "--debug", "--local_rank", "--force_yml"):
         assert flag in script.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="starts processes that talk through gloo")
+def test_two_processes_that_share_a_batch_learn_what_one_learns() -> None:
+    steps = ["train:total_iter=3", "logger:save_checkpoint_freq=3"]
+    assert train(small_recipe(*steps, "datasets:train:batch_size_per_gpu=4")) == 0
+    launched = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    script = [str(PROJECT / "realesrgan" / "train.py"), *small_recipe(*steps, "name=two"), "--launcher", "pytorch"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launched, *script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    one, two = (
+        torch.load(f"experiments/{name}/models/net_g_3.pth", weights_only=True)["params"] for name in ("mine", "two")
+    )
+    assert all(torch.allclose(one[key], two[key], atol=1e-5) for key in one)
+    lines = [Path(f"experiments/{name}/metrics.jsonl").read_text().splitlines()[-1] for name in ("mine", "two")]
+    first, second = (json.loads(line) for line in lines)
+    assert first["pictures"] == second["pictures"] == 12
+    assert first["losses"]["l_pix"] == pytest.approx(second["losses"]["l_pix"], rel=1e-3)
