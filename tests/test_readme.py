@@ -24,7 +24,7 @@ EVALUATION_GUIDE = (PROJECT / "docs" / "evaluation.md").read_text(encoding="utf-
 FACE_GUIDE = (PROJECT / "docs" / "faces.md").read_text(encoding="utf-8")
 DEGRADATION_GUIDE = (PROJECT / "docs" / "degradation.md").read_text(encoding="utf-8")
 DOCUMENTS = [*PROJECT.glob("*.md"), *PROJECT.glob("[!.]*/*.md")]
-OTHER_PROGRAMS = {"--help", "--no-deps", "--fix"}  # argparse, pip, ruff
+OTHER_PROGRAMS = {"--help", "--no-deps", "--fix", "--nproc_per_node"}  # argparse, pip, ruff, torchrun
 FLAG = r"(?<![\w-])--[a-z]\w*(?:-\w+)*"
 
 
