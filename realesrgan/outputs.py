@@ -88,6 +88,23 @@ def part_of(target: Path) -> Path:
     return target.with_name(f".realesrgan-{digest}-{_machine()}-{os.getpid()}.part{target.suffix}")
 
 
+def write_whole(path: Path, content: bytes, option: str) -> None:
+    """Write a small file, which appears whole or not at all; `option` is where a user named it.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    part = part_of(path)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"`{option}` {path}: cannot be written ({error.strerror})") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
 def remove_stale_parts(folders: Iterable[Path]) -> None:
     """Remove the parts that processes of this machine, which no longer run, left in `folders`. Never fails."""
     import psutil
