@@ -30,7 +30,7 @@ def refuse_overwrites(work: Iterable[tuple[Path, Sequence[Path]]]) -> None:
         for target in targets:
             place = places.of(target)
             if place in sources:
-                raise UsageError(f"{target} is an input and would be overwritten: choose another `output` or `suffix`")
+                raise UsageError(f"{target} is an input and would be overwritten: choose another `output`")
             if place in makers:
                 raise UsageError(
                     f"{makers[place]} and {source} would both be written to {target}: "

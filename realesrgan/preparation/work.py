@@ -37,8 +37,7 @@ def carry_out(
     make_folder(output, "output")
     # All work is done as files are written, so one worker hands pictures on to many writers.
     writers = min(thread_count(n_thread), _pictures_held(selection.jobs))
-    outcome = process(selection.jobs, [worker], reporter, compression=compression, writers=writers)
-    return Outcome(outcome.written, [*selection.failures, *outcome.failures], selection.done_before)
+    return process(selection.jobs, [worker], reporter, compression=compression, writers=writers).after(selection)
 
 
 def thread_count(n_thread: int) -> int:
