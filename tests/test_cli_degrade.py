@@ -187,6 +187,30 @@ def test_the_gallery_is_drawn_with_a_picture_of_ones_own(capsys: pytest.CaptureF
     assert all(name in printed for name in names)
 
 
+def test_a_dry_run_names_every_file_and_writes_none(capsys: pytest.CaptureFixture[str]) -> None:
+    make("in/a.png", "in/b.png")
+    make("in/tiny.png", height=3, width=40)
+    before = made(".")
+    assert main(["-i", "in", "--count", "2", "--originals", "gt", "--dry_run"]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].endswith(f"52×44 → {Path('lq/a_1.png')} … a_2.png")
+    assert printed[2] == "2 pictures, nothing written"
+    assert main(["-i", "in/a.png", "--originals", "gt", "--dry_run"]) == 0
+    assert f"→ {Path('lq/a.png')}, {Path('gt/a.png')}\n" in capsys.readouterr().out
+    assert main(["-i", "in", "--gallery", "pictures", "--ext", "jpg", "--dry_run"]) == 0
+    assert f"{Path('pictures/noise.jpg')}\n" in capsys.readouterr().out
+    assert made(".") == before
+
+
+def test_keys_that_concern_batches_of_training_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    make("in/a.png")
+    assert main(["-i", "in", "--set", "queue_size=180", "repeated_seeds=true"]) == 0
+    said = capsys.readouterr().err
+    assert "queue_size has no effect here, only in training" in said
+    assert "repeated_seeds has no effect here" in said
+    assert "shared_gray_noise" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -201,6 +225,21 @@ def test_the_gallery_is_drawn_with_a_picture_of_ones_own(capsys: pytest.CaptureF
         (["--recipe", "nowhere.yml"], "nowhere.yml"),
         (["--replay", "nowhere.jsonl"], "nowhere.jsonl"),
         (["--only", "3"], "--replay"),
+        *(
+            (["--replay", "nowhere.jsonl", *drawing], f"{drawing[0]}: does not go with --replay")
+            for drawing in (
+                ["--seed", "1"],
+                ["--first_number", "1"],
+                ["--count", "2"],
+                ["--suffix", "x"],
+                ["--ext", "jpg"],
+                ["--recipe", "r.yml"],
+                ["--set", "scale=2"],
+                ["--scale", "2"],
+                ["--classical"],
+            )
+        ),
+        (["--gallery", "pictures", "--quality", "0"], "--quality 0"),
         (["-g", "toaster"], "-g toaster"),
         (["-i", "nowhere"], "-i nowhere"),
         (["-o", "in"], "would be overwritten"),
