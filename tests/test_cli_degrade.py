@@ -216,6 +216,8 @@ def test_keys_that_concern_batches_of_training_are_named(capsys: pytest.CaptureF
     [
         (["--set", "noise_rnge=[1,2]"], "is noise_range meant?"),
         (["--set", "noise_range"], "key=value"),
+        (["--set", "real_formats=[]"], "real_formats"),
+        (["--set", "real_format_prob=[1]"], "real_format_prob"),
         (["--scale", "0"], "scale"),
         (["--scale", "17"], "scale"),
         (["--count", "0"], "--count 0: must be a whole number from 1"),
