@@ -12,6 +12,7 @@ COMMANDS = {
     "image": "restore pictures (the same as inference_realesrgan.py)",
     "video": "restore videos (the same as inference_realesrgan_video.py)",
     "degrade": "make pictures as bad as real ones are: see, use and replay the degradation model",
+    "calibrate": "measure bad pictures, and propose the recipe that makes such ones",
     "evaluate": "measure results against their originals",
     "weights": "list, fetch and check the models' weights",
 }
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"realesrgan {__version__}")
         return 0
     wants_help = bool(argv) and argv[0] in ("-h", "--help")
-    lines = [f"  {name:8} {what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:9} {what}" for name, what in COMMANDS.items()]
     usage = "\n".join(["usage: realesrgan COMMAND [options]", "", *lines, "", "realesrgan COMMAND --help tells more."])
     print(usage, file=sys.stdout if wants_help else sys.stderr)
     return 0 if wants_help else 2
