@@ -40,8 +40,9 @@ class Measurement:
 
 
 def measure(pixels: Array, tables: Tables | None = None) -> Measurement:
-    """Measure (H, W), (H, W, 3) BGR or (H, W, 4) BGRA pixels of 8 or 16 bits; `tables` are those of its JPEG file.
+    """Measure (H, W), (H, W, 3) BGR or (H, W, 4) BGRA pixels of 8 or 16 bits, at least LEAST_SIDE a side.
 
+    `tables` are those of its JPEG file.
     At most `sample.MOST_PIXELS` are looked at, always the same.
     """
     patches = sample.patches(pixels)
@@ -85,7 +86,8 @@ def _noise_in_words(found: Noise | None) -> str:
     if found.luma == 0:
         return f"no noise above {found.hidden:.1f}" if found.hidden >= 1 else "no noise"
     kind = {True: "colour ", False: "gray ", None: ""}[found.colour]
-    return f"{kind}noise {found.strength:.1f}" + " that grows with brightness" * bool(found.grows)
+    grown = f" that grows with brightness (Poisson, scale {found.poisson_scale:.2f})" if found.grows else ""
+    return f"{kind}noise {found.strength:.1f}{grown}"
 
 
 def _sharpness_in_words(found: Measurement) -> tuple[str, ...]:

@@ -30,6 +30,10 @@ CHROMA_BANDS = (blocks.FREQUENCY >= 4, (blocks.FREQUENCY >= 2) & (blocks.FREQUEN
 LEAST_SHARE = 0.15  # of the picture that must not be so dark or bright; the rest of a starry sky, say, is all stars
 # Noise that is the same in all colours has none in chroma; independent noise has 0.95 times that of luma.
 COLOUR_RATIO = 0.4
+SEEN_RATIO = 0.8  # of σ in luma, that must not be hidden in chroma if there is none
+LEAST_IN_HALVED = (
+    4.0  # σ in luma; where JPEG halved chroma, what a picture itself has there could pass for weaker noise
+)
 # Independent noise of 1 level in R, G and B is this much in luma.
 LUMA_OF_COLOUR = math.sqrt(sum(weight**2 for weight in LUMA))
 # Flat blocks by brightness, to see whether the noise grows with it: so wide, and so far apart at least.
@@ -178,6 +182,8 @@ def _is_coloured(patches: Sequence[Patch], sigma: float, tables: Tables | None) 
     if not coloured:
         return None
     halved = tables is not None and tables.halved
+    if tables is not None and sigma < LEAST_BEHIND_JPEG:
+        return None
     planes = []
     for patch in coloured:
         assert patch.chroma is not None
@@ -190,7 +196,7 @@ def _is_coloured(patches: Sequence[Patch], sigma: float, tables: Tables | None) 
         return None
     scale = 2 if halved else 1  # the mean of four pixels has half their noise
     found = _sigma(flat, steps, CHROMA_BANDS) * scale
-    if found == 0 and _hidden(steps, CHROMA_BANDS[1]) * scale > COLOUR_RATIO * sigma:
+    if found == 0 and _hidden(steps, CHROMA_BANDS[1]) * scale > SEEN_RATIO * sigma:
         return None
     return found > COLOUR_RATIO * sigma
 
