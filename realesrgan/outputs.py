@@ -25,15 +25,16 @@ def refuse_overwrites(work: Iterable[tuple[Path, Sequence[Path]]]) -> None:
     work = list(work)
     sources = {place_of(source) for source, _ in work}
     makers: dict[str, Path] = {}
+    places = Places()
     for source, targets in work:
         for target in targets:
-            place = place_of(target)
+            place = places.of(target)
             if place in sources:
                 raise UsageError(f"{target} is an input and would be overwritten: choose another `output` or `suffix`")
             if place in makers:
                 raise UsageError(
                     f"{makers[place]} and {source} would both be written to {target}: "
-                    "rename one of them, or restore them into different folders"
+                    "rename one of them, or write them into different folders"
                 )
             makers[place] = source
 
@@ -48,6 +49,20 @@ def place_of(path: Path) -> str:
     except (OSError, RuntimeError):  # RuntimeError: a circle of links, before Python 3.13
         path = path.absolute()
     return os.path.normcase(path)
+
+
+class Places:
+    """`place_of` for thousands of files in a few folders, each of which is resolved only once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, str] = {}
+
+    def of(self, path: Path) -> str:
+        if os.path.islink(path):
+            return place_of(path)
+        if path.parent not in self._folders:
+            self._folders[path.parent] = place_of(path.parent)
+        return os.path.join(self._folders[path.parent], os.path.normcase(path.name))
 
 
 def make_folder(folder: Path, option: str) -> None:

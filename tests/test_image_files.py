@@ -309,6 +309,38 @@ def test_a_file_cut_short_is_refused_by_name(tmp_path: Path, extension: str, sha
     assert "\n" not in str(caught.value)
 
 
+def test_a_jpeg_with_a_damaged_scan_is_read_only_by_the_tolerant(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    files.write(path, Picture(picture(64, 64)))
+    content = path.read_bytes()
+    scan = content.index(b"\xff\xda") + 20
+    path.write_bytes(content[:scan] + b"\xff\xd0" * 20 + content[scan + 40 :])
+    assert "its data is damaged" in files.read(path).warnings[0]
+    with pytest.raises(ImageFileError, match=r"a.jpg: damaged"):
+        files.read(path, tolerant=False)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_compression_makes_a_png_smaller_and_changes_no_pixel(tmp_path: Path, depth: Any) -> None:
+    pixels = picture(96, 96, 3, depth)
+    sizes = []
+    for compression in (0, 1, 9):
+        files.write(tmp_path / "a.png", Picture(pixels), compression=compression)
+        sizes.append((tmp_path / "a.png").stat().st_size)
+        assert np.array_equal(files.read(tmp_path / "a.png").pixels, pixels)
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1)])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_single_pixel_and_a_single_line_keep_their_shape(
+    tmp_path: Path, size: tuple[int, int], channels: int
+) -> None:
+    pixels = picture(*size, channels)
+    files.write(tmp_path / "a.png", Picture(pixels))
+    assert np.array_equal(files.read(tmp_path / "a.png").pixels, pixels)
+
+
 def test_a_damaged_picture_makes_no_noise_of_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for extension in ("png", "jpg", "tiff", "bmp"):
         path = tmp_path / f"half.{extension}"

@@ -394,6 +394,23 @@ def test_an_empty_name_does_not_stand_for_the_folder_one_is_in() -> None:
         plan("")
 
 
+@pytest.mark.parametrize("skip_existing", [False, True])
+def test_a_picture_of_which_nothing_is_to_be_made_is_neither_a_job_nor_done(skip_existing: bool) -> None:
+    class OnlyGray:
+        folder = Path("results")
+
+        def targets(self, relative: Path, header: files.Header) -> tuple[Path, ...]:
+            return (self.folder / relative,) if header.channels == 1 else ()
+
+    make("pics/colour.png")
+    make("pics/gray.png", channels=1)
+    planned = jobs.select(["pics"], OnlyGray(), skip_existing=skip_existing)
+    assert sources(planned) == ["pics/gray.png"]
+    assert [job.source.as_posix() for job in planned.without_target] == ["pics/colour.png"]
+    assert planned.done_before == 0
+    assert not planned.failures
+
+
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
 def test_a_name_that_is_not_utf_8_is_a_name(tmp_path: Path) -> None:
     make("pics/a.png", "pics/b.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,15 @@ def test_the_beginning_is_rewritten_however_the_file_comes_in_pieces(tmp_path: P
     (tmp_path / "b.png").write_bytes(b"".join(written))
     assert kinds_of(tmp_path / "b.png") == [b"IHDR", b"tEXt", b"gAMA", b"IDAT", b"IEND"]
     assert np.array_equal(files.read(tmp_path / "b.png").pixels, gradient())
+
+
+def test_a_part_of_a_picture_keeps_only_what_says_how_its_colours_are_meant(tmp_path: Path) -> None:
+    said = files.read(png(tmp_path / "a.png", *ALL, xres=PIXELS_PER_MM[0], yres=PIXELS_PER_MM[1])).metadata
+    blob = pyvips.GValue.blob_type
+    said = replace(said, fields={"icc-profile-data": (blob, a_profile()), "xmp-data": (blob, b"<x/>")}, gray_alpha=True)
+    assert said.pixels_per_mm is not None
+    kept = said.colours_only()
+    assert list(kept.fields) == ["icc-profile-data"]
+    assert kept.png_chunks == (CICP, GAMMA, PRIMARIES)
+    assert kept.pixels_per_mm is None
+    assert kept.gray_alpha

@@ -394,7 +394,7 @@ def test_a_result_that_fits_is_written_though_another_filled_the_disk_beside_it(
     attempts: list[str] = []
     write = files.write
 
-    def write_to_tiny_disk(path: Path, image: Picture, quality: int = files.DEFAULT_QUALITY) -> tuple[str, ...]:
+    def write_to_tiny_disk(path: Path, image: Picture, *how: int) -> tuple[str, ...]:
         attempts.append(path.name)
         if path == too_large:
             filling.set()
@@ -404,7 +404,7 @@ def test_a_result_that_fits_is_written_though_another_filled_the_disk_beside_it(
         if not refused.is_set():
             refused.set()
             raise disk_full(path)
-        return write(path, image, quality)
+        return write(path, image, *how)
 
     def disk_full(path: Path) -> ImageFileError:
         error = ImageFileError(f"{path}: cannot be written")
@@ -458,10 +458,10 @@ def test_reading_restoring_and_writing_overlap(tmp_path: Path, log: Log, monkeyp
             second_is_restored.set()
         return twice(frame, listener)
 
-    def writing(path: Path, result: Picture, quality: int) -> tuple[str, ...]:
+    def writing(path: Path, result: Picture, *how: int) -> tuple[str, ...]:
         if path == jobs[0].target:
             assert second_is_restored.wait(PATIENCE_S), "the second is not restored while the first is written"
-        return write(path, result, quality)
+        return write(path, result, *how)
 
     monkeypatch.setattr(files, "read", reading)
     monkeypatch.setattr(files, "write", writing)
@@ -497,10 +497,10 @@ def test_memory_holds_a_handful_of_pictures_however_slow_what_follows_is(
             hold()
         return twice(frame, listener)
 
-    def writing(path: Path, result: Picture, quality: int) -> tuple[str, ...]:
+    def writing(path: Path, result: Picture, *how: int) -> tuple[str, ...]:
         if stuck == "writing":
             hold()
-        return write(path.with_name(f"{threading.get_ident()}.png"), result, quality)
+        return write(path.with_name(f"{threading.get_ident()}.png"), result, *how)
 
     monkeypatch.setattr(files, "read", reading)
     monkeypatch.setattr(files, "write", writing)
@@ -694,3 +694,57 @@ def test_any_size_can_be_compared_and_fits_a_jpeg(tmp_path: Path, height: int, w
     both = compare.side_by_side(np.zeros((1, 1, 3), np.uint8), np.zeros((height, width, 3), np.uint8), "name")
     assert max(both.shape) <= compare.LONGEST_SIDE + compare.LABEL_HEIGHT
     files.write(tmp_path / "a.jpg", Picture(both))
+
+
+def test_as_many_files_are_written_side_by_side_as_there_are_writers(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = make_jobs(tmp_path, 6)
+    all_here = threading.Barrier(6)
+    levels = []
+
+    def writing(path: Path, result: Picture, quality: int, compression: int) -> tuple[str, ...]:
+        all_here.wait(PATIENCE_S)
+        levels.append(compression)
+        return ()
+
+    monkeypatch.setattr(files, "write", writing)
+
+    def copied(job: PictureJob, picture: Picture, progressed: Callable[[float], None]) -> pipeline.Made:
+        return pipeline.Made([(job.target, picture)])
+
+    pipeline.process(jobs, [copied], log, compression=7, writers=6)
+    assert levels == [7] * 6
+    assert len(log.done) == 6
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_stops_between_two_files_of_one_picture(tmp_path: Path, log: Log) -> None:
+    (job,) = make_jobs(tmp_path, 1)
+    written: list[Path] = []
+
+    def files_of(picture: Picture) -> Iterator[tuple[Path, Picture]]:
+        for number in range(1000):
+            if number == 3:
+                _thread.interrupt_main()
+            path = tmp_path / f"{number}.png"
+            yield path, picture
+            written.append(path)
+
+    def many(job: PictureJob, picture: Picture, progressed: Callable[[float], None]) -> pipeline.Made:
+        return pipeline.Made(files_of(picture))
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.process([job], [many], log)
+    assert 3 <= len(written) < 1000
+    assert log.done == []
+    assert all(np.array_equal(files.read(path).pixels, files.read(job.source).pixels) for path in written)
+
+
+@pytest.mark.parametrize(("timed", "facts"), [(True, "a copy, 0.0 s"), (False, "a copy")])
+def test_the_time_is_said_unless_it_means_nothing(tmp_path: Path, log: Log, timed: bool, facts: str) -> None:
+    def copied(job: PictureJob, picture: Picture, progressed: Callable[[float], None]) -> pipeline.Made:
+        return pipeline.Made([(job.target, picture)], ("a copy",), timed=timed)
+
+    pipeline.process(make_jobs(tmp_path, 1), [copied], log)
+    assert log.facts["in0.png"] == facts

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from realesrgan import outputs
-from realesrgan.outputs import part_of, place_of, remove_stale_parts
+from realesrgan.outputs import Places, part_of, place_of, remove_stale_parts
 
 
 def dead_process() -> int:
@@ -70,6 +70,19 @@ def test_a_place_is_the_same_through_links_and_different_for_circles(tmp_path: P
         (tmp_path / name).symlink_to(name)
     assert place_of(tmp_path / "link" / "a") == place_of(tmp_path / "folder" / "." / "a")
     assert place_of(tmp_path / "me") != place_of(tmp_path / "you")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_places_of_many_are_those_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("link").symlink_to("folder")
+    Path("folder/a").touch()
+    Path("folder/b").symlink_to("../c")
+    Path("me").symlink_to("me")
+    places = Places()
+    names = ["a", "folder/a", "folder/b", "folder/none", "link/a", "link/b", "./link/../c", "me", "me/a", "x/y/z"]
+    assert [places.of(Path(name)) for name in names] == [place_of(Path(name)) for name in names]
 
 
 def test_the_pattern_of_parts_knows_the_parts() -> None:

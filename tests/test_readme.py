@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import pytest
 from faces import face, fake_networks
 
 from realesrgan import GFPGANer, RealESRGANer, load_upsampler
-from realesrgan.cli import degrade, image, weights
-from realesrgan.cli.options import DegradeOptions, EvaluateOptions, ImageOptions, VideoOptions, WeightsOptions, parse
+from realesrgan.cli import degrade, image, options, preparation_options, weights
+from realesrgan.cli.options import DegradeOptions, EvaluateOptions, VideoOptions, parse
 from realesrgan.model_zoo import MODELS
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -96,9 +96,9 @@ def test_the_python_example_of_faces_runs(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(PROJECT).as_posix())
 def test_every_flag_that_a_document_names_exists(document: Path) -> None:
     known = set(OTHER_PROGRAMS)
-    for options in (ImageOptions, VideoOptions, DegradeOptions, EvaluateOptions, WeightsOptions):
-        for field in fields(options):
-            known.update(field.metadata["flags"] or (f"--{field.name}",))
+    for kind in filter(is_dataclass, (vars(options) | vars(preparation_options)).values()):
+        for field in fields(kind):
+            known.update(field.metadata.get("flags") or (f"--{field.name}",))
     for benchmark in PROJECT.glob("benchmarks/*.py"):
         known.update(re.findall(r'"(--\w+)"', benchmark.read_text(encoding="utf-8")))
     assert set(re.findall(FLAG, document.read_text(encoding="utf-8"))) - known == set()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..errors import spell
 from ..words import count, duration
 from . import console
 
@@ -27,8 +28,11 @@ def say_what_was_found(selection: Selection) -> None:
         console.say(f"failed: {line}")
 
 
-def carry_out(selection: Selection, output: Path, done: str, prepare: Prepare) -> int:
-    """Do the work on a selection, report it, and return the exit code; `done` says in a word what a picture now is."""
+def carry_out(selection: Selection, output: Path, done: str | Callable[[Outcome], str], prepare: Prepare) -> int:
+    """Do the work on a selection, report it, and return the exit code.
+
+    `done` says in a word what a picture now is, or all that was done.
+    """
     from ..image.pipeline import Outcome
     from ..outputs import make_folder
     from .reporting import PictureReporter
@@ -51,15 +55,17 @@ def carry_out(selection: Selection, output: Path, done: str, prepare: Prepare) -
                 )
                 return console.INTERRUPTED
             seconds = time.monotonic() - began
-    console.print_result(_summary(outcome, reporter, output, done, seconds))
+    if not (outcome.written or outcome.failures or outcome.done_before or selection.without_target):
+        console.print_result("no pictures found")
+        return console.DONE
+    said = f"{len(outcome.written)} {done}" if isinstance(done, str) else spell(done(outcome), console.flag)
+    console.print_result(_summary(outcome, reporter, output, said, seconds))
     return console.SOME_FAILED if outcome.failures else console.DONE
 
 
-def _summary(outcome: Outcome, reporter: PictureReporter, output: Path, done: str, seconds: float) -> str:
+def _summary(outcome: Outcome, reporter: PictureReporter, output: Path, said: str, seconds: float) -> str:
     written, failed = len(outcome.written), len(outcome.failures)
-    if not (written or failed or outcome.done_before):
-        return "no pictures found"
-    parts = [f"{written} {done}"]
+    parts = [said]
     parts += [count(reporter.faces, "face")] if reporter.faces is not None else []
     parts += [f"{failed} failed"] if failed else []
     parts += [f"{outcome.done_before} done before"] if outcome.done_before else []

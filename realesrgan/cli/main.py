@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from . import interrupts
 
@@ -15,6 +16,10 @@ COMMANDS = {
     "calibrate": "measure bad pictures, and propose the recipe that makes such ones",
     "evaluate": "measure results against their originals",
     "weights": "list, fetch and check the models' weights",
+    "multiscale": "make smaller copies of pictures, to train on (generate_multiscale_DF2K.py)",
+    "subimages": "cut pictures into pieces, to train on (extract_subimages.py)",
+    "lists": "list pictures to train on (generate_meta_info.py)",
+    "pairs": "list pairs of pictures to train on (generate_meta_info_pairdata.py)",
 }
 
 
@@ -26,6 +31,11 @@ def image() -> int:
 def video() -> int:
     """Run the video command as inference_realesrgan_video.py does."""
     return _run("video", sys.argv[1:], "inference_realesrgan_video.py")
+
+
+def script(command: str) -> int:
+    """Run a command as the script of its published name, which is the process's, does."""
+    return _run(command, sys.argv[1:], Path(sys.argv[0]).name)
 
 
 def _run(name: str, argv: Sequence[str], prog: str) -> int:
@@ -46,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"realesrgan {__version__}")
         return 0
     wants_help = bool(argv) and argv[0] in ("-h", "--help")
-    lines = [f"  {name:9} {what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:10} {what}" for name, what in COMMANDS.items()]
     usage = "\n".join(["usage: realesrgan COMMAND [options]", "", *lines, "", "realesrgan COMMAND --help tells more."])
     print(usage, file=sys.stdout if wants_help else sys.stderr)
     return 0 if wants_help else 2

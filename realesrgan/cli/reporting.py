@@ -155,3 +155,22 @@ class VideoReporter(ConsoleReporter):
     def close(self) -> None:
         super().close()
         self._bar.close()
+
+
+class CheckingReporter(ConsoleReporter):
+    """A bar of pictures that are checked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar = console.progress_bar(0, "picture")
+
+    def started(self, source: Path, total: int, done: int = 0) -> None:
+        self._bar.close()
+        self._bar = console.progress_bar(total, "picture", "checking")
+
+    def progressed(self, source: Path, done: float) -> None:
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        super().close()
+        self._bar.close()

@@ -168,6 +168,7 @@ def choose_devices(gpu_id: str | int | None, pictures: int) -> list[torch.device
     Raises:
         UsageError, DeviceError: `gpu_id` names no device, or one that this machine lacks.
     """
+    import cv2
     import torch
 
     from ..engine.device import parse_devices, prepare_cpu
@@ -176,7 +177,10 @@ def choose_devices(gpu_id: str | int | None, pictures: int) -> list[torch.device
     if gpu_id is None and devices[0].type == "cpu":
         prepare_cpu()
         devices *= max(1, min(torch.get_num_threads(), MOST_WORKERS_ON_CPU, pictures))
-    prepare_cpu(sum(device.type == "cpu" for device in devices))
+    on_cpu = sum(device.type == "cpu" for device in devices)
+    prepare_cpu(on_cpu)
+    if on_cpu > 1:
+        cv2.setNumThreads(1)
     return devices
 
 

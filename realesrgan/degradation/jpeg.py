@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..arrays import Array
+from .steps import JpegTables
 
-Tables = Literal["published", "standard"]
 BLOCK = 8  # pixels a side
 UNIT = 2 * BLOCK  # pixels a side that share a block of chroma
 # ITU-T T.81, Annex K.1: steps for luma and chroma at quality 50, rows are vertical frequencies.
@@ -41,7 +40,7 @@ SMALLEST_STEP = 1e-6
 
 
 def compress(
-    pictures: Tensor, quality: Tensor, *, tables: Tables = "published", differentiable: bool = False
+    pictures: Tensor, quality: Tensor, *, tables: JpegTables = "published", differentiable: bool = False
 ) -> Tensor:
     """Give (B, 3, H, W) RGB what JPEG of a `quality` does to them; the result lies in [0, 1] and is not rounded.
 
@@ -101,7 +100,7 @@ def _halved(planes: Tensor) -> Tensor:
     return (rows[..., ::2] + rows[..., 1::2]) / 4
 
 
-def _steps(quality: float, tables: Tables) -> Array:
+def _steps(quality: float, tables: JpegTables) -> Array:
     """The steps of luma and chroma frequencies, (2, 64), row by row; fp64."""
     if not 0 < quality <= 100:
         raise ValueError(f"a JPEG quality lies above 0 and up to 100, not at {quality:g}")

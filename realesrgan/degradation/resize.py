@@ -6,19 +6,19 @@ torch's own bilinear gives other bytes with one thread than with two; coordinate
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..arrays import Array
+from .steps import ResizeMode
 
-Mode = Literal["area", "bilinear", "bicubic"]
 CUBIC = -0.75  # the steepness of Keys' kernel in torch and OpenCV
 
 
-def resize(pictures: Tensor, height: int, width: int, mode: Mode, factor: float | None = None) -> Tensor:
+def resize(pictures: Tensor, height: int, width: int, mode: ResizeMode, factor: float | None = None) -> Tensor:
     """Resize (B, C, H, W) to (B, C, height, width); corners are not aligned.
 
     Args:
@@ -50,7 +50,9 @@ def _mixed(planes: Tensor, indices: Array, weights: Array) -> Tensor:
     return mixed
 
 
-def _taps(side: int, new_side: int, mode: Mode, factor: float | None, precision: type[Any]) -> tuple[Array, Array]:
+def _taps(
+    side: int, new_side: int, mode: ResizeMode, factor: float | None, precision: type[Any]
+) -> tuple[Array, Array]:
     """For each of `new_side` pixels, which of `side` it is made of, (new_side, taps), and with which weights."""
     if mode == "area":
         return _area_taps(side, new_side, precision)

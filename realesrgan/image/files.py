@@ -20,7 +20,16 @@ from ..errors import ImageFileError
 from ..outputs import part_of
 from . import extras, metadata, png_chunks, tiff_exif, vips
 from .beginning import Beginning, jfif
-from .formats import DEFAULT_QUALITY, LOSSY, PICTURE_EXTENSIONS, SAVERS, SIXTEEN_BIT, format_of, too_large_for
+from .formats import (
+    DEFAULT_COMPRESSION,
+    DEFAULT_QUALITY,
+    LOSSY,
+    PICTURE_EXTENSIONS,
+    SAVERS,
+    SIXTEEN_BIT,
+    format_of,
+    too_large_for,
+)
 from .formats import writable_formats as writable_formats
 from .metadata import Metadata as Metadata
 
@@ -82,10 +91,11 @@ def read_header(path: Path) -> Header | None:
     return Header(width, height, channels, 8 * image.dtype.itemsize, channels == 4)
 
 
-def read(path: Path) -> Picture:
+def read(path: Path, *, tolerant: bool = True) -> Picture:
     """Read a picture, set upright by its EXIF orientation; CMYK and Lab become sRGB, palettes their colours.
 
-    Of animations and files of several pages this is the first; `remarks` say so.
+    Of animations and files of several pages this is the first; `remarks` say so. If `tolerant`, a JPEG with a damaged
+    scan is read with a warning.
 
     Raises:
         ImageFileError: the file cannot be opened, is not a picture, is damaged or cut short, or has samples that are
@@ -94,7 +104,7 @@ def read(path: Path) -> Picture:
     try:
         return _read(path)
     except _Damaged as damaged:
-        if not damaged.is_jpeg:
+        if not (damaged.is_jpeg and tolerant):
             raise
     # A JPEG with a damaged scan is still a picture, if it has its end: what is missing is gray, or what went before.
     picture = _read(path, tolerant=True)
@@ -185,11 +195,14 @@ def _decode(image: pyvips.Image, path: Path, loader: str) -> Picture:
     return Picture(vips.to_array(image), said, warnings, extras.remarks(path, loader, pages))
 
 
-def write(path: Path, picture: Picture, quality: int = DEFAULT_QUALITY) -> tuple[str, ...]:
+def write(
+    path: Path, picture: Picture, quality: int = DEFAULT_QUALITY, compression: int = DEFAULT_COMPRESSION
+) -> tuple[str, ...]:
     """Write a picture in the format of the extension of `path`; the file appears whole or not at all.
 
-    16 bits stay 16 where the format has them, else they are rounded to 8. `quality` 1 to 100 is for the lossy formats.
-    Returns a line for each thing that the picture says and the file does not.
+    16 bits stay 16 where the format has them, else they are rounded to 8. `quality` 1 to 100 is for the lossy formats,
+    `compression` 0 (fast) to 9 (small) for PNG. Returns a line for each thing that the picture says and the file does
+    not.
 
     Raises:
         ImageFileError: the format is not known or cannot hold a picture of this size, or the disk refuses.
@@ -204,11 +217,11 @@ def write(path: Path, picture: Picture, quality: int = DEFAULT_QUALITY) -> tuple
     lost: tuple[str, ...] = ()
     try:
         try:
-            _encode(part, picture, format_name, quality)
+            _encode(part, picture, format_name, quality, compression)
         except vips.ERRORS:  # most likely metadata that a library behind libvips takes exception to
             lost = ("its metadata (colour profile, EXIF and the like) cannot be written and is lost",)
             plain = replace(picture, metadata=replace(picture.metadata, fields={}))
-            _encode(part, plain, format_name, quality)
+            _encode(part, plain, format_name, quality, compression)
         part.replace(path)
     except (*vips.ERRORS, OSError, cv2.error) as error:
         raise ImageFileError(f"{path}: cannot be written{vips.detail(error)}") from error
@@ -218,7 +231,7 @@ def write(path: Path, picture: Picture, quality: int = DEFAULT_QUALITY) -> tuple
     return lost or (() if format_name == "png" else picture.metadata.lost_without_png())
 
 
-def _encode(part: Path, picture: Picture, format_name: str, quality: int) -> None:
+def _encode(part: Path, picture: Picture, format_name: str, quality: int, compression: int) -> None:
     pixels, said = picture.pixels, picture.metadata
     if pixels.dtype == np.uint16 and format_name not in SIXTEEN_BIT:
         pixels = np.rint(pixels / np.float32(257)).astype(np.uint8)
@@ -226,7 +239,7 @@ def _encode(part: Path, picture: Picture, format_name: str, quality: int) -> Non
         if format_name == "bmp":
             _write_all(file, cv2.imencode(".bmp", pixels)[1].tobytes())
         else:
-            _encode_by_vips(file, pixels, said, format_name, quality)
+            _encode_by_vips(file, pixels, said, format_name, _options(format_name, quality, compression))
     if format_name == "tiff":
         exif = said.fields.get("exif-data")
         tiff_exif.complete(
@@ -238,9 +251,15 @@ def _encode(part: Path, picture: Picture, format_name: str, quality: int) -> Non
         )
 
 
-def _encode_by_vips(file: Any, pixels: Array, said: Metadata, format_name: str, quality: int) -> None:
+def _options(format_name: str, quality: int, compression: int) -> dict[str, int]:
+    if format_name in LOSSY:
+        return {"Q": quality}
+    return {"compression": compression} if format_name == "png" else {}
+
+
+def _encode_by_vips(file: Any, pixels: Array, said: Metadata, format_name: str, own: dict[str, int]) -> None:
     saver, options = SAVERS[format_name]
-    options = options | {"keep": said.keep} | ({"Q": quality} if format_name in LOSSY else {})
+    options = options | {"keep": said.keep} | own
     image = metadata.with_metadata(vips.from_array(pixels, gray_alpha=said.gray_alpha), said)
     sink = partial(_write_all, file)
     beginning = None

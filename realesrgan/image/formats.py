@@ -8,10 +8,11 @@ from typing import Any
 import pyvips
 
 DEFAULT_QUALITY = 95  # of the lossy formats, 1 to 100
+DEFAULT_COMPRESSION = 3  # of PNG, 0 to 9
 
 # What to give libvips for each extension. PNG: level 3 with the Sub filter is smaller and faster than OpenCV's default.
 SAVERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "png": ("pngsave", {"compression": 3, "filter": "sub"}),
+    "png": ("pngsave", {"compression": DEFAULT_COMPRESSION, "filter": "sub"}),
     "jpg": ("jpegsave", {"optimize_coding": True}),
     "webp": ("webpsave", {}),
     "tiff": ("tiffsave", {"compression": "deflate", "predictor": "horizontal"}),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import ImageFileError, UsageError
-from ..outputs import place_of, refuse_overwrites
+from ..outputs import Places, place_of, refuse_overwrites
 from . import files, formats
 
 LONGEST_NAME = 255  # bytes, on Linux's file systems
@@ -52,9 +52,13 @@ class Notes:
 
 @dataclass
 class Selection(Notes):
-    """What `inputs` come to: jobs, and what becomes of the other files."""
+    """What `inputs` come to: jobs, and what becomes of the other files.
+
+    `without_target` are pictures of which nothing is to be made.
+    """
 
     jobs: list[PictureJob] = field(default_factory=list)
+    without_target: list[PictureJob] = field(default_factory=list)
     done_before: int = 0
 
 
@@ -65,7 +69,7 @@ class Names(Protocol):
     def folder(self) -> Path: ...
 
     def targets(self, relative: Path, header: files.Header) -> tuple[Path, ...]:
-        """The files to be made of the picture at `relative`, a path below the folder it was found through."""
+        """The files to be made of the picture at `relative`, a path below the folder it was found through; or none."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,9 @@ def select(
         if header is None:
             continue
         job = PictureJob(path, header, naming.targets(relative, header), relative)
-        if reason := _too_long(job.targets) or refuse(header, job.target):
+        if not job.targets:
+            selection.without_target.append(job)
+        elif reason := _too_long(job.targets) or refuse(header, job.target):
             selection.failures.append(f"{path}: {reason}")
         else:
             selection.jobs.append(job)
@@ -132,9 +138,9 @@ def select(
     selection.jobs = [replace(job, number=number) for number, job in enumerate(selection.jobs)]
     refuse_overwrites((job.source, job.targets) for job in selection.jobs)
     if skip_existing:
-        done = [job for job in selection.jobs if all(map(_is_there, job.targets))]
-        selection.done_before = len(done)
-        selection.jobs = [job for job in selection.jobs if job not in done]
+        missing = [job for job in selection.jobs if not all(map(_is_there, job.targets))]
+        selection.done_before = len(selection.jobs) - len(missing)
+        selection.jobs = missing
     return selection
 
 
@@ -153,7 +159,8 @@ def _is_there(path: Path) -> bool:
 
 def _leave_out_results(selection: Selection) -> None:
     """Results of an earlier run that lie among the inputs are not restored again."""
-    makers = {place_of(target): job.source for job in selection.jobs for target in job.targets}
+    places = Places()
+    makers = {places.of(target): job.source for job in selection.jobs for target in job.targets}
     for job in list(selection.jobs):
         if maker := makers.get(place_of(job.source)):
             selection.jobs.remove(job)

@@ -13,7 +13,7 @@ from typing import Any
 import pyvips
 
 from . import vips
-from .png_chunks import Chunk
+from .png_chunks import COLOUR, Chunk
 
 _BLOBS = ("exif-data", "xmp-data", "icc-profile-data", "iptc-data")
 _KEEP = {"exif-data": 1, "xmp-data": 2, "iptc-data": 4, "icc-profile-data": 8}  # libvips's VipsForeignKeep
@@ -42,6 +42,12 @@ class Metadata:
     def keep(self) -> int:
         """libvips's flags of what to write. EXIF only if there is any, or libvips makes up a block of its own."""
         return sum(flag for name, flag in _KEEP.items() if name in self.fields)
+
+    def colours_only(self) -> Metadata:
+        """What says how colours are meant; the rest is true of the whole picture, not of a part or a smaller copy."""
+        profile = {name: value for name, value in self.fields.items() if name == "icc-profile-data"}
+        chunks = tuple(chunk for chunk in self.png_chunks if chunk.kind in COLOUR)
+        return Metadata(profile, None, self.gray_alpha, chunks)
 
     def lost_without_png(self) -> tuple[str, ...]:
         """A line if the colours are defined by PNG chunks, which other formats do not have."""

@@ -25,7 +25,7 @@ from ..threads import Channel, Crew
 from ..words import duration
 from . import files
 from .files import Picture
-from .formats import DEFAULT_QUALITY
+from .formats import DEFAULT_COMPRESSION, DEFAULT_QUALITY
 from .jobs import PictureJob
 
 MAX_WRITERS = 4  # compressing a PNG takes about as long as restoring it on a fast GPU
@@ -39,10 +39,12 @@ class Made:
         files: each file to write, with its picture. A writing thread goes through them and may be given a generator,
             which then does its work there.
         facts: said when the files are written, before the time the worker took.
+        timed: whether to say that time; of little meaning where the work is done while writing.
     """
 
     files: Iterable[tuple[Path, Picture]]
     facts: tuple[str, ...] = ()
+    timed: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,17 @@ Worker: TypeAlias = "Callable[[PictureJob, Picture, Callable[[float], None]], Ma
 
 
 def process(
-    jobs: Sequence[PictureJob], workers: Sequence[Worker], reporter: Reporter, *, quality: int = DEFAULT_QUALITY
+    jobs: Sequence[PictureJob],
+    workers: Sequence[Worker],
+    reporter: Reporter,
+    *,
+    quality: int = DEFAULT_QUALITY,
+    compression: int = DEFAULT_COMPRESSION,
+    writers: int | None = None,
 ) -> Outcome:
     """Read, work on and write every job; each worker runs in a thread of its own and takes the next picture.
 
+    `quality` and `compression` are those of `files.write`, `writers` the number of threads that write (None: a few).
     `reporter` knows each picture by the path of its source. A picture that fails is reported and the rest goes on.
     Anything else, Ctrl-C included, stops all threads and is raised here; what is being written then is finished first,
     so no half file is left.
@@ -70,8 +79,12 @@ def process(
     Raises:
         Cancelled: raised by `reporter.check`.
     """
+
+    def write(path: Path, picture: Picture) -> tuple[str, ...]:
+        return files.write(path, picture, quality, compression)
+
     remove_stale_parts(target.parent for job in jobs for target in job.targets)
-    return _Batch(jobs, workers, reporter, quality).run()
+    return _Batch(jobs, workers, reporter, write, writers or min(MAX_WRITERS, os.cpu_count() or 1)).run()
 
 
 @dataclass(frozen=True)
@@ -86,14 +99,21 @@ class _Result:
 class _Batch:
     """One call of `process`: three kinds of threads, and what they share."""
 
-    def __init__(self, jobs: Sequence[PictureJob], workers: Sequence[Worker], reporter: Reporter, quality: int) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[PictureJob],
+        workers: Sequence[Worker],
+        reporter: Reporter,
+        write: Callable[[Path, Picture], tuple[str, ...]],
+        writers: int,
+    ) -> None:
         self._jobs = jobs
         self._workers = workers
         self._reporter = reporter
-        self._quality = quality
+        self._write_file = write
         self._outcome = Outcome()
         self._crew = Crew()
-        self._writers = min(MAX_WRITERS, os.cpu_count() or 1)
+        self._writers = writers
         self._disk = _Disk(self._writers)
         self._to_do: Channel[tuple[PictureJob, Picture]] = self._crew.channel(len(workers) + 1)
         self._to_write: Channel[_Result] = self._crew.channel(len(workers) + 1, producers=len(workers))
@@ -140,13 +160,14 @@ class _Batch:
         for result in self._to_write:
             with self._failing(result.job):
                 for path, picture in result.made.files:
+                    self._crew.check()
                     self._reporter.check()
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    for line in self._disk.write(partial(files.write, path, picture, self._quality)):
+                    for line in self._disk.write(partial(self._write_file, path, picture)):
                         self._reporter.warn(f"{result.job.source}: {line}")
-                facts = ", ".join((*result.made.facts, duration(result.seconds)))
+                facts = (*result.made.facts, *([duration(result.seconds)] if result.made.timed else []))
                 self._outcome.written.append(result.job.target)
-                self._reporter.finished(result.job.source, result.job.target, facts)
+                self._reporter.finished(result.job.source, result.job.target, ", ".join(facts))
 
     @contextmanager
     def _failing(self, job: PictureJob) -> Iterator[None]:

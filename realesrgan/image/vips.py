@@ -99,9 +99,10 @@ def to_rgb_or_gray(image: pyvips.Image) -> pyvips.Image:
 
 def to_array(image: pyvips.Image) -> Array:
     """Decode to (H, W), (H, W, 3) BGR or (H, W, 4) BGRA; gray with alpha becomes BGRA."""
-    array: Array = image.numpy()
-    if array.ndim == 2 or array.shape[2] == 1:
-        return np.ascontiguousarray(array.reshape(array.shape[:2]))
+    # Shaped here: of a single gray pixel, pyvips makes an array without dimensions.
+    array: Array = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
+    if array.shape[2] == 1:
+        return np.ascontiguousarray(array[..., 0])
     if array.shape[2] == 2:
         return np.ascontiguousarray(array[..., (0, 0, 0, 1)])
     order = (2, 1, 0) if array.shape[2] == 3 else (2, 1, 0, 3)

@@ -13,7 +13,7 @@ from ...image import files, formats, jobs
 from ...image.jobs import PictureJob, Selection
 from ...image.pipeline import Made, process
 from ...outputs import make_folder, part_of, place_of
-from ...restorer import Relay, Reporter
+from ...restorer import Reporter
 from ...values import check_whole_number
 from . import comparison
 from .measuring import LEAST_SIDE, Measurement, measure, read_tables
@@ -118,10 +118,9 @@ def calibrate(request: Request, found: Found, reporter: Reporter) -> Result:
     pictures = found.selection.jobs
     pairs = min(comparison.PAIRS, len(pictures)) if request.sheet is not None else 0
     worker = _Worker({at * len(pictures) // pairs for at in range(pairs)})  # evenly spread
-    noted = _Noted(reporter)
     workers = max(1, min(MOST_WORKERS, os.cpu_count() or 1, len(pictures)))
-    process(pictures, [worker] * workers, noted)
-    result = Result(None, [*found.selection.failures, *noted.failures])
+    outcome = process(pictures, [worker] * workers, reporter)
+    result = Result(None, [*found.selection.failures, *outcome.failures])
     if worker.measured:
         measured = Summary(tuple(worker.measured[number] for number in sorted(worker.measured)))
         reporter.remark("trying recipes until one's results measure the same")
@@ -173,15 +172,3 @@ class _Worker:
             return measure(pixels, read_tables(source))
         except OSError as error:
             raise ImageFileError(f"{source}: cannot be read ({error.strerror})") from error
-
-
-class _Noted(Relay):
-    """Keeps a line for each failure, and passes everything on."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        super().__init__(reporter)
-        self.failures: list[str] = []
-
-    def failed(self, source: Path, reason: str) -> None:
-        self.failures.append(reason if str(source) in reason else f"{source}: {reason}")
-        super().failed(source, reason)
