@@ -1,4 +1,4 @@
-"""What calibration reads of a picture: planted JPEG, noise, blur and cut-off come back, within the errors of the docs."""
+"""What calibration reads of a picture: planted JPEG, noise, blur and cut-off come back, as exactly as the docs say."""
 
 from __future__ import annotations
 

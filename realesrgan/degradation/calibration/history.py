@@ -15,7 +15,7 @@ from ...arrays import Array
 from . import blocks, jpeg_tables
 from .sample import Patch
 
-QUALITIES = np.arange(5, 96)  # above, steps are as small as the rounding to whole levels
+QUALITIES = np.arange(5, 94)  # above, steps are hardly larger than the rounding to whole levels
 # 1 if all coefficients are multiples of the steps, about 0 if there are no steps.
 LEAST_SCORE = 0.4
 FEWEST_COEFFICIENTS = 200  # that are not rounded to 0

@@ -25,15 +25,13 @@ DARKEST, BRIGHTEST = 10.0, 245.0  # means of blocks; beyond them, noise is clipp
 BANDS = (blocks.FREQUENCY >= 7, (blocks.FREQUENCY >= 4) & (blocks.FREQUENCY < 7))
 MOST_CUTOFF = 0.8 * math.pi  # above, enough is left of the upper band
 FEWEST_FREQUENCIES = 4
-# Of chroma JPEG keeps only these, and in flat places pictures have little of their own there.
+# JPEG keeps little but the second of chroma, and flat places have little of their own there.
 CHROMA_BANDS = (blocks.FREQUENCY >= 4, (blocks.FREQUENCY >= 2) & (blocks.FREQUENCY < 4))
 LEAST_SHARE = 0.15  # of the picture that must not be so dark or bright; the rest of a starry sky, say, is all stars
 # Noise that is the same in all colours has none in chroma; independent noise has 0.95 times that of luma.
 COLOUR_RATIO = 0.4
 SEEN_RATIO = 0.8  # of σ in luma, that must not be hidden in chroma if there is none
-LEAST_IN_HALVED = (
-    4.0  # σ in luma; where JPEG halved chroma, what a picture itself has there could pass for weaker noise
-)
+LEAST_BEHIND_JPEG = 4.0  # σ in luma; what pictures themselves have in chroma could pass for weaker noise
 # Independent noise of 1 level in R, G and B is this much in luma.
 LUMA_OF_COLOUR = math.sqrt(sum(weight**2 for weight in LUMA))
 # Flat blocks by brightness, to see whether the noise grows with it: so wide, and so far apart at least.

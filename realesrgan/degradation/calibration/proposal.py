@@ -94,7 +94,7 @@ def _sizes(found: Summary, scale: int) -> _Section:
     cutoffs = spread([cutoff / math.pi for cutoff in found.cutoffs])
     if cutoffs is None:
         return _Section("cut-off: cannot be told", {})
-    smallest = min(max(cutoffs.low / RESIZE_TAIL, SMALLEST_RESIZE), 1.0)
+    smallest = 1.0 if cutoffs.low >= 1 else max(cutoffs.low / RESIZE_TAIL, SMALLEST_RESIZE)
     first = min(1.0, max(PUBLISHED.resize_range[0], smallest / scale))
     keys = {
         "resize_range": (first, PUBLISHED.resize_range[1]),
