@@ -73,7 +73,7 @@ def _synthesised(name: str, source: Array, recipe: Recipe, number: int) -> Cell:
     source = pixels.cut_to_multiple(_middle(source, (CROP + 2 * MARGIN) * recipe.scale), recipe.scale)
     if min(source.shape[:2]) < LEAST_SIDE * recipe.scale:
         blank = np.full((CROP * ENLARGED, CROP * ENLARGED, 3), 224, np.uint8)
-        return Cell(_label(name, ("too small to be degraded:", "give larger sharp pictures")), blank)
+        return Cell(_label(name, ("too small to degrade", "name sharp pictures")), blank)
     original = pixels.from_pixels(np.ascontiguousarray(source), torch.device("cpu"))
     result = pixels.to_pixels(apply(original, [draw_degradation(0, number, recipe)]))
     return _cell(name, _middle(result, CROP), measure(result))

@@ -56,11 +56,11 @@ class Strengths:
 def match(wanted: Summary, recipe: Recipe, progressed: Callable[[float], None], *, rounds: int = ROUNDS) -> Recipe:
     """Set the ranges of noise and blur, and the last filter, so that the results of `recipe` measure as `wanted`.
 
-    The ends of a range stand to each other as those that were measured; the middle is what is made to agree.
+    The ends of a range stand to each other as those that were measured; the mean is what is made to agree.
     `progressed` is called with the share that is done, and may raise, to cancel.
     """
     noise, blur = spread(wanted.strengths), spread(wanted.blurs)
-    tried = _Tried(noise.middle if noise else 0.0, PUBLISHED.blur_sigma2[1] / 2, PUBLISHED.final_sinc_prob)
+    tried = _Tried(noise.mean if noise else 0.0, PUBLISHED.blur_sigma2[1] / 2, PUBLISHED.final_sinc_prob)
     for number in range(rounds):
         done = number / rounds
         found = synthesise(
@@ -77,7 +77,7 @@ def match(wanted: Summary, recipe: Recipe, progressed: Callable[[float], None], 
 
 @dataclass(frozen=True)
 class _Tried:
-    """The middles of the second order's ranges of noise and blur, and the probability of the filter at the end."""
+    """What the second order's ranges of noise and blur lie around, and the probability of the filter at the end."""
 
     noise: float
     blur: float
@@ -85,7 +85,7 @@ class _Tried:
 
 
 def _strengths(tried: _Tried, noise: Spread | None, blur: Spread | None) -> Strengths:
-    """Ranges around these middles, as wide as the readings', or as published where there are none."""
+    """Ranges around these, that lie as the readings do around their mean, or as published where there are none."""
     return Strengths(
         PUBLISHED.noise_range2 if noise is None else _around(tried.noise, noise, NOISE_OFFSET, (0.0, MOST_NOISE)),
         PUBLISHED.blur_sigma2 if blur is None else _around(tried.blur, blur, BLUR_OFFSET, (LEAST_BLUR, MOST_BLUR)),
@@ -93,8 +93,8 @@ def _strengths(tried: _Tried, noise: Spread | None, blur: Spread | None) -> Stre
     )
 
 
-def _around(middle: float, read: Spread, offset: float, limits: tuple[float, float]) -> tuple[float, float]:
-    scale = (middle + offset) / (read.middle + offset)
+def _around(mean: float, read: Spread, offset: float, limits: tuple[float, float]) -> tuple[float, float]:
+    scale = (mean + offset) / (read.mean + offset)
     low, high = (min(max((end + offset) * scale - offset, limits[0]), limits[1]) for end in (read.low, read.high))
     return low, high
 
@@ -114,10 +114,10 @@ def _times(pair: tuple[float, float], factor: float) -> tuple[float, float]:
 
 
 def _corrected(tried: float, wanted: Spread | None, found: Spread | None, offset: float, most: float) -> float:
-    """The next middle to try."""
+    """The next mean to try."""
     if wanted is None or found is None:
         return tried
-    return min(max(_moved(tried, wanted.middle, found.middle, offset), 0.0), most)
+    return min(max(_moved(tried, wanted.mean, found.mean, offset), 0.0), most)
 
 
 def _corrected_share(tried: float, wanted: float | None, found: float | None) -> float:

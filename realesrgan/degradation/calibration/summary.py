@@ -25,11 +25,12 @@ Question: TypeAlias = Callable[[Noise], "bool | None"]
 
 @dataclass(frozen=True)
 class Spread:
-    """A range of values, without the outermost; `count` is of how many pictures."""
+    """A range of values, without the outermost, and the mean of all; `count` is of how many pictures."""
 
     low: float
     middle: float
     high: float
+    mean: float
     count: int
 
 
@@ -38,7 +39,7 @@ def spread(values: Sequence[float]) -> Spread | None:
     if not values:
         return None
     low, middle, high = (float(value) for value in np.percentile(values, (LOW_PERCENT, 50, HIGH_PERCENT)))
-    return Spread(low, middle, high, len(values))
+    return Spread(low, middle, high, float(np.mean(values)), len(values))
 
 
 @dataclass(frozen=True)
