@@ -16,6 +16,7 @@ import pytest
 from tiny import picture
 
 from realesrgan.cli.degrade import main
+from realesrgan.degradation import batch
 from realesrgan.degradation.records import FILE_NAME, read
 from realesrgan.image import files
 from realesrgan.image.files import Picture
@@ -137,6 +138,35 @@ def test_replay_refuses_another_file_under_the_name_and_names_what_is_missing(
     )
 
 
+def test_a_resumed_replay_still_names_what_is_missing_and_a_damaged_picture_only_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make("in/a.png", "in/b.png", "in/c.png")
+    again = ["-i", "in", "-o", "again", "--replay", f"lq/{FILE_NAME}", "--skip_existing"]
+    assert main(["-i", "in", "-o", "lq"]) == 0
+    assert main([*again, "--only", "0"]) == 0
+    Path("in/b.png").write_bytes(b"damaged")
+    Path("in/c.png").unlink()
+    capsys.readouterr()
+    assert main(again) == 1
+    said = capsys.readouterr().err
+    assert said.count("c.png: not among the inputs") == 1
+    assert "b.png: not among" not in said
+    assert said.count("b.png") == 1
+
+
+def test_a_picture_that_memory_cannot_hold_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make("in/a.png")
+    make("in/large.png", height=80, width=100)
+    needed = 80 * 100 * 3 * 4 * batch.COPIES_HELD
+    monkeypatch.setattr(batch, "free_memory_bytes", lambda: 0.9 * needed / batch.HELD_SHARE)
+    assert main(["-i", "in"]) == 1
+    assert "large.png: too large: degrading 100×80 pixels takes 768.0 kB" in capsys.readouterr().err
+    assert sorted(made("lq")) == ["a.png", FILE_NAME]
+
+
 def test_originals_are_cut_to_fit_their_results(capsys: pytest.CaptureFixture[str]) -> None:
     make("a.png", height=47, width=53)
     assert main(["-i", "a.png"]) == 0
@@ -226,6 +256,7 @@ def test_keys_that_concern_batches_of_training_are_named(capsys: pytest.CaptureF
         (["--suffix", "a/b"], "--suffix"),
         (["--recipe", "nowhere.yml"], "nowhere.yml"),
         (["--replay", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--replay", os.devnull], "holds no records"),
         (["--only", "3"], "--replay"),
         *(
             (["--replay", "nowhere.jsonl", *drawing], f"{drawing[0]}: does not go with --replay")

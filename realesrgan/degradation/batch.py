@@ -154,12 +154,14 @@ def _replay(batch: Batch, path: Path, folders: Folders) -> Plan:
     if not by_source:
         raise UsageError(f"`replay` {path}: holds no records")
     scale = max(record.degradation.scale for records in by_source.values() for record in records)
-    selection = _select(
-        batch, RecordedNames(folders, by_source), scale, lambda relative: relative.as_posix() in by_source
-    )
-    there = {job.relative.as_posix() for job in selection.jobs}
-    if not selection.done_before:
-        selection.failures += [f"{name}: not among the inputs" for name in by_source if name not in there]
+    seen: set[str] = set()
+
+    def is_recorded(relative: Path) -> bool:
+        seen.add(relative.as_posix())
+        return relative.as_posix() in by_source
+
+    selection = _select(batch, RecordedNames(folders, by_source), scale, is_recorded)
+    selection.failures += [f"{name}: not among the inputs" for name in by_source if name not in seen]
     return Plan(selection, partial(_recorded, by_source))
 
 
