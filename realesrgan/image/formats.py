@@ -51,6 +51,13 @@ def check_writable(extension: str) -> None:
         raise UsageError(f"`ext` {extension}: not in this installation; it has {', '.join(writable_formats())}")
 
 
+def check_name(path: Path, option: str) -> None:
+    """Raise UsageError unless `path`, given as `option`, is the name of a picture that can be written."""
+    if format_of(path) is None:
+        names = ", ".join(writable_formats())
+        raise UsageError(f"`{option}` {path}: name a picture to write, with one of these extensions: {names}")
+
+
 def too_large_for(path: Path, width: int, height: int) -> str | None:
     """Why the format of `path` cannot hold a picture of this size, or None if it can."""
     longest = _LONGEST_SIDE.get(format_of(path) or "")

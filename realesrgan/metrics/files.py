@@ -27,9 +27,8 @@ class Kept:
         """Raise UsageError if the options cannot be meant, or no file could be written there."""
         if self.per_frame and not (self.csv or self.json):
             raise UsageError("`per_frame`: goes with `csv` or `json`")
-        if self.sheet is not None and formats.format_of(self.sheet) is None:
-            names = ", ".join(formats.writable_formats())
-            raise UsageError(f"`sheet` {self.sheet}: name a picture to write, with one of these extensions: {names}")
+        if self.sheet is not None:
+            formats.check_name(self.sheet, "sheet")
         places = [place_of(path) for _, path in self._wanted()]
         for option, path in self._wanted():
             if places.count(place_of(path)) > 1:

@@ -86,9 +86,9 @@ def _cell(name: str, picture: Array, measured: Measurement) -> Cell:
 
 
 def _label(name: str, facts: Sequence[str]) -> str:
-    """ASCII lines: the name, and two facts a line."""
+    """Lines: the name, and two facts a line."""
     pairs = [", ".join(facts[at : at + 2]) for at in range(0, len(facts), 2)]
-    return "\n".join([name.encode("ascii", "replace").decode(), *pairs])
+    return "\n".join([name, *pairs])
 
 
 def _middle(picture: Array, side: int) -> Array:

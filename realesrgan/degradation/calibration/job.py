@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...arrays import Array
+from ...engine.cgroups import processor_count
 from ...errors import ImageFileError, UsageError
 from ...image import files, formats, jobs
 from ...image.jobs import PictureJob, Selection
 from ...image.pipeline import Made, process
-from ...outputs import make_folder, part_of, place_of
+from ...outputs import make_folder, place_of, write_whole
 from ...restorer import Reporter
 from ...values import check_whole_number
 from . import comparison
@@ -69,9 +69,8 @@ def select(request: Request) -> Found:
         raise UsageError(f"`scale` {request.scale}: must be at most 16")
     if request.sharp and request.sheet is None:
         raise UsageError("`sharp`: goes with `sheet`")
-    if request.sheet is not None and formats.format_of(request.sheet) is None:
-        names = ", ".join(formats.writable_formats())
-        raise UsageError(f"`sheet` {request.sheet}: name a picture to write, with one of these extensions: {names}")
+    if request.sheet is not None:
+        formats.check_name(request.sheet, "sheet")
     selection, sharp = _pictures(request.input, "input", request.recursive), Selection()
     if request.sharp:
         sharp = _pictures(request.sharp, "sharp", request.recursive)
@@ -118,7 +117,7 @@ def calibrate(request: Request, found: Found, reporter: Reporter) -> Result:
     pictures = found.selection.jobs
     pairs = min(comparison.PAIRS, len(pictures)) if request.sheet is not None else 0
     worker = _Worker({at * len(pictures) // pairs for at in range(pairs)})  # evenly spread
-    workers = max(1, min(MOST_WORKERS, os.cpu_count() or 1, len(pictures)))
+    workers = max(1, min(MOST_WORKERS, processor_count(), len(pictures)))
     outcome = process(pictures, [worker] * workers, reporter)
     result = Result(None, [*found.selection.failures, *outcome.failures])
     if worker.measured:
@@ -131,20 +130,11 @@ def calibrate(request: Request, found: Found, reporter: Reporter) -> Result:
 
 def _write(request: Request, found: Found, worker: _Worker, proposal: Proposal, reporter: Reporter) -> None:
     if request.output is not None:
-        _write_text(request.output, proposal.text)
+        write_whole(request.output, proposal.text.encode(), "output")
     if request.sheet is not None:
         sources = [worker.shown[number] for number in sorted(worker.shown)]
         pixels = comparison.draw(sources, found.sharp, proposal.recipe, reporter)
         files.write(request.sheet, files.Picture(pixels))
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = part_of(path)
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
-    except OSError as error:
-        raise UsageError(f"`output` {path}: cannot be written ({error.strerror})") from error
 
 
 class _Worker:
