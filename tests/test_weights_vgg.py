@@ -283,6 +283,23 @@ def test_from_a_server_without_ranges_the_whole_file_is_fetched_checked_and_not_
         obtain()
 
 
+def test_what_was_made_in_a_folder_is_not_made_there_again(server, tmp_path, monkeypatch):
+    content = pytorchs(tmp_path)
+    server.files[publish(monkeypatch, content).name] = content
+    path = obtain(folder=tmp_path / "stick")
+    server.files.clear()
+    assert obtain(folder=tmp_path / "stick") == path
+
+
+def test_a_whole_file_that_was_there_before_stays(server, tmp_path, monkeypatch):
+    content = pytorchs(tmp_path)
+    name = publish(monkeypatch, content).name
+    server.files[name], server.ranges = content, False
+    own = put(tmp_path / "stick" / name, content)
+    assert_convolutions(obtain(folder=tmp_path / "stick"))
+    assert own.read_bytes() == content
+
+
 @pytest.mark.parametrize(("shift", "excess"), [(4, 0), (0, 4)])
 def test_from_a_server_that_serves_other_ranges_than_asked_for_the_whole_file_is_fetched(
     shift, excess, server, tmp_path, monkeypatch

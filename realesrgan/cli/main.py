@@ -13,6 +13,7 @@ COMMANDS = {
     "image": "restore pictures (the same as inference_realesrgan.py)",
     "video": "restore videos (the same as inference_realesrgan_video.py)",
     "degrade": "make pictures as bad as real ones are: see, use and replay the degradation model",
+    "calibrate": "measure bad pictures, and propose the recipe that makes such ones",
     "evaluate": "measure results against their originals",
     "train": "train a network by a recipe (the same as realesrgan/train.py)",
     "finetune": "adapt a model to pictures of your own, in half an hour",
