@@ -10,7 +10,7 @@ import pytest
 
 from realesrgan.degradation.draw import draw
 from realesrgan.degradation.recipe import PUBLISHED
-from realesrgan.degradation.records import FILE_NAME, Record, Recorder, hash_of, read
+from realesrgan.degradation.records import FILE_NAME, Record, Recorder, read
 from realesrgan.errors import UsageError
 
 
@@ -71,8 +71,3 @@ def test_a_line_that_is_no_record_is_refused_by_its_number(tmp_path: Path, chang
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         list(read(tmp_path / "a.jsonl"))
-
-
-def test_the_hash_is_sha256_of_the_content(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    assert hash_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

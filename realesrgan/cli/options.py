@@ -363,3 +363,30 @@ class DegradeOptions:
         help="0, cuda:1, mps, cpu, or several as in cpu,cpu to share the pictures out (default: the best there is; a "
         "CPU works on as many pictures at a time as it has cores)",
     )
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """Options of `realesrgan calibrate`."""
+
+    input: tuple[str, ...] = _input("inputs", "the bad pictures: files, folders or patterns")
+    recursive: bool = option(False, "-r", "--recursive", topic=WHAT, help="go into sub-folders")
+    output: str | None = option(
+        None, "-o", "--output", topic=WHAT, metavar="FILE", help="also write the recipe here, say recipe.yml"
+    )
+    sheet: str | None = option(
+        None,
+        topic=WHAT,
+        metavar="FILE",
+        help="draw some of the pictures beside sharp ones after the recipe, labelled, into this picture",
+    )
+    sharp: tuple[str, ...] = option(
+        (),
+        topic=WHAT,
+        nargs="+",
+        metavar="PATH",
+        help="the sharp ones: files, folders or patterns (default: the pictures themselves, half as large)",
+    )
+    scale: int = option(
+        4, "-s", "--scale", topic=CHANCE, metavar="X", help="the recipe makes pictures X times smaller (default: 4)"
+    )

@@ -35,8 +35,8 @@ class PictureJob:
 
     @property
     def target(self) -> Path:
-        """The result; further targets come with it."""
-        return self.targets[0]
+        """The result; further targets come with it. Where nothing is made of a picture, itself."""
+        return self.targets[0] if self.targets else self.source
 
 
 @dataclass
