@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import signal
 import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -31,6 +32,7 @@ from ..restorer import Reporter
 from .datasets import Batch, Sample, stack
 
 BATCHES_AHEAD = 2  # for each process
+_ENDED = re.compile(r"DataLoader worker .*(exited unexpectedly|is killed by signal)")  # torch's words for it
 
 
 class Samples(Protocol):
@@ -207,17 +209,19 @@ def _flushes_denormal() -> bool:
 def _next(iterator: Iterator[_Loaded]) -> _Loaded | None:
     try:
         return next(iterator, None)
-    except RuntimeError as error:
-        if "DataLoader worker" in str(error) and ("exited unexpectedly" in str(error) or "killed" in str(error)):
-            raise DeviceError(
-                "a process that prepares pictures was ended from outside, most likely because memory ran out "
-                "(in a container perhaps shared memory, /dev/shm); try a smaller `num_worker_per_gpu`"
-            ) from error
-        raise
+    except (RuntimeError, EOFError, ConnectionError, FileNotFoundError) as error:
+        # The latter ones come where a process ends while a batch of it is being fetched.
+        if type(error) is RuntimeError and not _ENDED.search(str(error)):
+            raise
+        raise DeviceError(
+            "a process that prepares pictures was ended from outside, most likely because memory ran out "
+            "(in a container perhaps shared memory, /dev/shm); try a smaller `num_worker_per_gpu`"
+        ) from error
 
 
 def _end(iterator: Iterator[_Loaded]) -> None:
     # By name, because the traceback of an exception may keep the iterator, and with it the processes.
     shut_down = getattr(iterator, "_shutdown_workers", None)
     if shut_down is not None:
-        shut_down()
+        with suppress(RuntimeError):  # the death of a process, which torch may report once more here
+            shut_down()
