@@ -16,7 +16,8 @@ from realesrgan.arrays import Array
 from realesrgan.cli import calibrate as command
 from realesrgan.cli import degrade
 from realesrgan.cli import main as realesrgan
-from realesrgan.cli.options import CalibrateOptions, parse
+from realesrgan.cli.data_options import CalibrateOptions
+from realesrgan.cli.options import parse
 from realesrgan.degradation import recipe_file
 from realesrgan.degradation.calibration import job, proposal
 from realesrgan.image import files

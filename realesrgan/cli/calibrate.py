@@ -9,7 +9,8 @@ from pathlib import Path
 from ..loading import prepare_process
 from . import console
 from .batches import say_what_was_found
-from .options import CalibrateOptions, made_from, parse
+from .data_options import CalibrateOptions
+from .options import made_from, parse
 
 DESCRIPTION = "Measure JPEG, noise, blur and cut-off of bad pictures, and propose the recipe that makes such ones."
 EPILOG = """\

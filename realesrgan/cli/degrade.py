@@ -11,7 +11,8 @@ from ..loading import prepare_process
 from ..words import count
 from . import console
 from .batches import carry_out, print_plan, say_what_was_found
-from .options import DegradeOptions, made_from, parse
+from .data_options import DegradeOptions
+from .options import made_from, parse
 
 if TYPE_CHECKING:
     from ..degradation.batch import Batch
