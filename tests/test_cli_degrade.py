@@ -94,7 +94,9 @@ def test_a_picture_keeps_its_result_when_others_are_done_before() -> None:
     assert main(["-i", "in", "-o", "resumed"]) == 0
     for name in ("b.png", "d.png"):
         Path("resumed", name).unlink()
+    written = Path("resumed/a.png").stat().st_mtime_ns
     assert main(["-i", "in", "-o", "resumed", "--skip_existing"]) == 0
+    assert Path("resumed/a.png").stat().st_mtime_ns == written
     assert made("resumed") == made("whole")
 
 
@@ -212,9 +214,28 @@ def test_the_gallery_is_drawn_with_a_picture_of_ones_own(capsys: pytest.CaptureF
     assert main(["-i", "in", "--gallery", "pictures"]) == 0
     names = {"jpeg.png", "kernels.png", "noise.png", "resize.png", "sharpening.png"}
     assert set(made("pictures")) == names
+    assert main(["-i", "in", "--gallery", "other", "--seed", "1", "--ext", "jpg"]) == 0
+    assert set(made("other")) == {name.replace("png", "jpg") for name in names}
     assert not Path("lq").exists()
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)
+
+
+def test_quality_reaches_lossy_results_and_a_replay_with_the_same_makes_the_same() -> None:
+    make("in/a.png", height=120, width=160)
+    for quality in ("20", "90"):
+        assert main(["-i", "in", "-o", quality, "--ext", "jpg", "--quality", quality]) == 0
+    assert len(made("20")["a.jpg"]) < len(made("90")["a.jpg"])
+    assert main(["-i", "in", "-o", "again", "--quality", "20", "--replay", f"20/{FILE_NAME}"]) == 0
+    assert made("again") == made("20")
+
+
+def test_a_folder_that_cannot_be_written_is_refused_by_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    make("in/a.png")
+    Path("file").touch()
+    for option in ("--originals", "--sheet"):
+        assert f"{option} file" in refused(["-i", "in", option, "file"], capsys)
+    assert not list(Path("lq").glob("*"))
 
 
 def test_a_dry_run_names_every_file_and_writes_none(capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,10 +253,12 @@ def test_a_dry_run_names_every_file_and_writes_none(capsys: pytest.CaptureFixtur
     assert made(".") == before
 
 
-def test_keys_that_concern_batches_of_training_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_without_effect_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     make("in/a.png")
-    assert main(["-i", "in", "--set", "queue_size=180", "repeated_seeds=true"]) == 0
+    Path("r.yml").write_text("queue_size: 180\nblur_kernel_size: 21\n")
+    assert main(["-i", "in", "--recipe", "r.yml", "--set", "repeated_seeds=true"]) == 0
     said = capsys.readouterr().err
+    assert "blur_kernel_size has no effect" in said
     assert "queue_size has no effect here, only in training" in said
     assert "repeated_seeds has no effect here" in said
     assert "shared_gray_noise" not in said
@@ -296,7 +319,8 @@ def test_a_picture_that_fails_does_not_stop_the_others(capsys: pytest.CaptureFix
     Path("in/b.png").write_bytes(content[: len(content) // 2])
     assert main(["-i", "in"]) == 1
     assert sorted(made("lq")) == ["a.png", "c.png", FILE_NAME]
-    said = capsys.readouterr().err
+    out, said = capsys.readouterr()
+    assert "2 degraded, 2 failed" in out + said
     assert "b.png" in said
     assert "tiny.png: 40×3 pixels are too few to become 4 times smaller" in said
     assert [record.output for record in read(Path("lq", FILE_NAME))] == ["a.png", "c.png"]
