@@ -16,6 +16,8 @@ from .strict_keys import KeyPath, KnownKeys, dotted
 
 Model = TypeVar("Model", bound=BaseModel)
 
+MOST_VALUES = 100_000  # in a file; recipes have a hundred
+
 
 @dataclass(frozen=True)
 class Document:
@@ -91,22 +93,41 @@ def parse(text: str, name: str) -> Document:
     Raises:
         UsageError: it is not YAML, or has a key twice.
     """
-    loader = yaml.SafeLoader(text)
     try:
-        root = loader.get_single_node()
-        content = {} if root is None else loader.construct_document(root)
+        content, root = _load(text)
+        lines = dict(_lines(root))
+        twice = list(_given_twice(root))
     except yaml.YAMLError as error:
         raise UsageError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
     except (ValueError, RecursionError) as error:  # "!!float x", an alias within itself
         raise UsageError(f"{name}: not valid YAML: {error}") from error
-    finally:
-        loader.dispose()
     if not isinstance(content, dict):
         raise UsageError(f"{name}: must hold keys with values, one `key: value` a line")
-    document = Document(name, content, dict(_lines(root)))
-    twice = [f"{document.place(path)}{path[-1]}: is given twice" for path in _given_twice(root)]
-    fail(document, twice)
+    document = Document(name, content, lines)
+    fail(document, [f"{document.place(path)}{path[-1]}: is given twice" for path in twice])
     return document
+
+
+def _load(text: str) -> tuple[Any, yaml.Node | None]:
+    """
+    Raises:
+        YAMLError, ValueError, RecursionError: it is not YAML, or a few lines of aliases stand for millions of values.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is not None and _size(root, {}) > MOST_VALUES:
+            raise ValueError(f"with all aliases, it holds more than {MOST_VALUES} values")
+        return {} if root is None else loader.construct_document(root), root
+    finally:
+        loader.dispose()
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many nodes there are from `node` downwards, those behind aliases counted each time."""
+    if id(node) not in known:
+        known[id(node)] = 1 + sum(_size(value, known) for _, _, value in _children(node))
+    return known[id(node)]
 
 
 def _children(node: yaml.Node) -> Iterator[tuple[str | int, int, yaml.Node]]:

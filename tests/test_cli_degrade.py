@@ -16,7 +16,9 @@ import pytest
 from tiny import picture
 
 from realesrgan.cli.degrade import main
-from realesrgan.degradation import batch
+from realesrgan.degradation import batch, memory
+from realesrgan.degradation.draw import draw
+from realesrgan.degradation.recipe import PUBLISHED
 from realesrgan.degradation.records import FILE_NAME, read
 from realesrgan.image import files
 from realesrgan.image.files import Picture
@@ -100,6 +102,26 @@ def test_a_picture_keeps_its_result_when_others_are_done_before() -> None:
     assert made("resumed") == made("whole")
 
 
+def test_a_result_whose_record_a_kill_prevented_is_not_taken_for_done() -> None:
+    make(*(f"in/{letter}.png" for letter in "abc"))
+    assert main(["-i", "in", "-o", "whole"]) == 0
+    assert main(["-i", "in", "-o", "killed"]) == 0
+    path = Path("killed", FILE_NAME)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    assert main(["-i", "in", "-o", "killed", "--skip_existing"]) == 0
+    assert made("killed") == made("whole")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_not_utf_8_can_be_recorded_and_replayed() -> None:
+    make("in/a.png", "in/b.png")
+    os.rename(b"in/a.png", b"in/\xff.png")
+    assert main(["-i", "in", "-o", "lq"]) == 0
+    assert main(["-i", "in", "-o", "again", "--replay", f"lq/{FILE_NAME}"]) == 0
+    assert made("again") == made("lq")
+    assert len(made("lq")) == 3
+
+
 def test_variants_differ_and_are_recorded_one_by_one() -> None:
     make("in/a.png", "in/b.png")
     assert main(["-i", "in", "-o", "lq", "--count", "3", "--suffix", "x", "--originals", "gt"]) == 0
@@ -162,10 +184,10 @@ def test_a_picture_that_memory_cannot_hold_is_refused_before_it_is_read(
 ) -> None:
     make("in/a.png")
     make("in/large.png", height=80, width=100)
-    needed = 80 * 100 * 3 * 4 * batch.COPIES_HELD
-    monkeypatch.setattr(batch, "free_memory_bytes", lambda: 0.9 * needed / batch.HELD_SHARE)
+    needed = memory.held_bytes(80, 100, [draw(0, 1, PUBLISHED)], sheets=False)
+    monkeypatch.setattr(batch, "free_memory_bytes", lambda: 0.99 * needed / batch.HELD_SHARE)
     assert main(["-i", "in"]) == 1
-    assert "large.png: too large: degrading 100×80 pixels takes 768.0 kB" in capsys.readouterr().err
+    assert "large.png: too large: degrading 100×80 pixels takes" in capsys.readouterr().err
     assert sorted(made("lq")) == ["a.png", FILE_NAME]
 
 

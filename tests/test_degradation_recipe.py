@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
+from realesrgan.degradation.draw import draw
+from realesrgan.degradation.process import apply
 from realesrgan.degradation.recipe import PUBLISHED, Recipe
 from realesrgan.degradation.recipe_file import read
 from realesrgan.errors import UsageError
@@ -126,11 +129,37 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest(tmp_path: Path)
         ("queue_size", -1),
         ("real_formats", ["gif"]),
         ("real_crf_range", [30, 20]),
+        ("scale", True),
+        ("sinc_prob", True),
+        ("noise_range", [True, 30]),
+        ("noise_range", [1, 1e300]),
+        ("blur_sigma", [1e-300, 1]),
+        ("kernel_prob", [1e308] * 6),
+        ("kernel_prob", [5e-324, 0, 0, 0, 0, 0]),
+        ("jpeg_range", [1e-300, 50]),
+        ("datasets", {"trian": {"sinc_prob": 0.2}}),
+        ("datasets", {"train": 5}),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_its_key(tmp_path: Path, key: str, value: Any) -> None:
     with pytest.raises(UsageError, match=key):
         read(write(tmp_path / "a.yml", {key: value}))
+
+
+def test_the_most_extreme_values_allowed_still_make_pictures() -> None:
+    picture = torch.rand(1, 3, 12, 12)
+    extremes: list[dict[str, Any]] = [
+        {"blur_sigma": (1e-3, 1e-3)},
+        {"blur_sigma": (1e3, 1e3)},
+        {"noise_range": (1e6, 1e6), "poisson_scale_range": (1e6, 1e6)},
+        {"jpeg_range": (0.01, 0.01), "jpeg_range2": (100, 100)},
+        {"resize_range": (1e-3, 64.0)},
+        {"betag_range": (1e-3, 64.0), "betap_range": (1e-3, 64.0)},
+    ]
+    for changes in extremes:
+        for number in range(6):
+            result = apply(picture, [draw(0, number, Recipe(**changes))])
+            assert 0 <= result.min() <= result.max() <= 1, changes
 
 
 def test_overrides_change_what_the_file_says(tmp_path: Path) -> None:
@@ -140,7 +169,9 @@ def test_overrides_change_what_the_file_says(tmp_path: Path) -> None:
     assert read(None, ["scale=2"])[0] == PUBLISHED.model_copy(update={"scale": 2})
 
 
-@pytest.mark.parametrize("override", ["noise_range", "noise_rage=[1, 2]", "noise_range=", "noise_range=[2", "a b"])
+@pytest.mark.parametrize(
+    "override", ["noise_range", "noise_rage=[1, 2]", "noise_range=", "noise_range=[2", "a b", "#=3"]
+)
 def test_an_override_that_makes_no_sense_is_refused(override: str) -> None:
     with pytest.raises(UsageError, match="`?set`?"):
         read(None, [override])

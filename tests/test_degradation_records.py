@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from realesrgan.degradation.draw import draw
 from realesrgan.degradation.recipe import PUBLISHED
-from realesrgan.degradation.records import FILE_NAME, Record, Recorder, read
+from realesrgan.degradation.records import FILE_NAME, Record, Recorder, outputs, read
 from realesrgan.errors import UsageError
 
 
@@ -78,3 +79,55 @@ def test_a_line_that_is_no_record_is_refused_by_its_number(tmp_path: Path, chang
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         list(read(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize("output", ["/tmp/a.png", "../a.png", "b/../../a.png", "", ".", "a\0.png", "\ud800.png"])
+def test_a_record_cannot_name_a_result_outside_of_the_folder(tmp_path: Path, output: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({**json.loads(record(0).line), "output": output}))
+    with pytest.raises(UsageError, match=r"line 1: no record of a degradation \(output: "):
+        list(read(path))
+
+
+def test_a_name_that_is_not_utf_8_comes_back_as_it_was(tmp_path: Path) -> None:
+    odd = record(0).model_copy(update={"output": "\udcff.png", "source": "ü\udcff.jpg"})
+    with Recorder(tmp_path) as recorder:
+        recorder.add([odd])
+    (tmp_path / FILE_NAME).read_text(encoding="utf-8")
+    assert list(read(tmp_path / FILE_NAME)) == [odd]
+    assert outputs(tmp_path) == {"\udcff.png"}
+
+
+def test_two_processes_at_once_lose_no_record(tmp_path: Path) -> None:
+    first, second = Recorder(tmp_path), Recorder(tmp_path)
+    with second:
+        with first:
+            first.add([record(3)])
+            second.add([record(2)])
+        second.add([record(1)])  # after the first has put the file in order, which makes a new one
+    assert [one.degradation.number for one in read(tmp_path / FILE_NAME)] == [1, 2, 3]
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sets a limit to the size of files")
+def test_a_record_that_the_disk_has_no_room_for_leaves_the_others_whole(tmp_path: Path) -> None:
+    import resource
+
+    with Recorder(tmp_path) as recorder:
+        recorder.add([record(0)])
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / FILE_NAME).stat().st_size + 50, before[1]))
+        try:
+            with pytest.raises(OSError, match="large"):
+                recorder.add([record(1)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert list(read(tmp_path / FILE_NAME)) == [record(0)]
+        recorder.add([record(2)])
+    assert list(read(tmp_path / FILE_NAME)) == [record(0), record(2)]
+
+
+def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    with pytest.raises(UsageError, match="cannot be written"), Recorder(tmp_path):
+        pass

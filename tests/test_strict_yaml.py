@@ -73,6 +73,8 @@ def test_one_fault_is_one_line() -> None:
         ("a: !!python/object/apply:os.getcwd []", "not valid YAML"),
         ("a: !!float x", "not valid YAML"),
         ("a: 1\n--- \nb: 2", "not valid YAML"),
+        ("a: &a [*a]", "not valid YAML"),
+        ("a: 1\x07", "not valid YAML"),
     ],
 )
 def test_what_is_no_mapping_or_has_a_key_twice_is_refused_with_the_reason(text: str, reason: str) -> None:
@@ -136,3 +138,11 @@ def test_faults_are_said_in_the_order_of_the_file() -> None:
     document = parse("a: 1\nb: 1\nc: 1", "a.yml")
     faults = [Fault((key,), key, "is wrong") for key in "cab"]
     assert lines(document, faults) == [f"line {n}: {key}: is wrong" for n, key in enumerate("abc", 1)]
+
+
+def test_a_few_lines_of_aliases_that_stand_for_millions_of_values_are_refused() -> None:
+    lines = [
+        "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]",
+        *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)),
+    ]
+    assert "aliases" in refusal("\n".join(lines))

@@ -74,7 +74,7 @@ def _degrade(options: DegradeOptions) -> int:
         return print_plan(plan.selection, count(len(plan.selection.jobs), "picture"))
 
     def prepare(reporter: PictureReporter) -> Callable[[], Outcome]:
-        devices = degradations.choose_devices(options.gpu_id, len(plan.selection.jobs))
+        devices = degradations.choose_devices(options.gpu_id, plan)
         return lambda: degradations.degrade(batch, plan, devices, reporter)
 
     return carry_out(plan.selection, batch.output, "degraded", prepare)

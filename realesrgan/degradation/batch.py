@@ -20,16 +20,16 @@ from ..outputs import make_folder
 from ..restorer import Reporter
 from ..values import check_range, check_whole_number
 from ..words import size
+from . import memory
 from .draw import draw
 from .naming import DrawnNames, Folders, RecordedNames
 from .recipe import PUBLISHED, Recipe
-from .records import Record, Recorder, read
+from .records import Record, Recorder, outputs, read
 
 if TYPE_CHECKING:
     import torch
 
 HELD_SHARE = 0.8  # of the free memory, for a picture and what is computed of it
-COPIES_HELD = 8  # of the picture as fp32 RGB, at once, while it is sharpened
 MOST_WORKERS_ON_CPU = 8  # more would wait for the disk
 
 
@@ -65,10 +65,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be degraded, and how: a function from a job and its file's hash to a record for each result."""
+    """What is to be degraded, and how: a function from a job and its file's hash to a record for each result.
+
+    `held_bytes` is the most memory that one of the pictures takes.
+    """
 
     selection: Selection
     records: Callable[[PictureJob, str], list[Record]]
+    held_bytes: int = 0
 
 
 def check(batch: Batch) -> None:
@@ -103,36 +107,72 @@ def select(batch: Batch) -> Plan:
     if batch.replay is not None:
         return _replay(batch, batch.replay, folders)
     naming = DrawnNames(folders, batch.suffix, batch.ext, batch.count)
-    found = _select(batch, naming, batch.recipe.scale, lambda relative: True)
-    return Plan(found, partial(_draw, batch))
+    found = _select(batch, naming, batch.recipe.scale, lambda job: batch.count)
+    return _planned(batch, found, partial(_draw, batch))
 
 
-def _select(batch: Batch, naming: jobs.Names, scale: int, wanted: Callable[[Path], bool]) -> Selection:
+def _planned(batch: Batch, found: Selection, records: Callable[[PictureJob, str], list[Record]]) -> Plan:
+    """The plan for what was found, without the pictures that do not fit into memory."""
+    free = HELD_SHARE * free_memory_bytes()
+    sheets, most = batch.sheet is not None, 0
+    for job in list(found.jobs):
+        size_of = (job.header.height, job.header.width)
+        needed = memory.most_bytes(*size_of, batch.recipe, batch.count, sheets=sheets)
+        if needed > free or batch.replay is not None:  # what is drawn may be less than what may be drawn
+            degradations = [record.degradation for record in records(job, "")]
+            needed = memory.held_bytes(*size_of, degradations, sheets=sheets)
+        if needed > free:
+            found.jobs.remove(job)
+            found.failures.append(
+                f"{job.source}: too large: degrading {size_of[1]}×{size_of[0]} pixels takes {size(needed)}, "
+                f"{size(free)} are free"
+            )
+        else:
+            most = max(most, needed)
+    return Plan(found, records, most)
+
+
+def _select(
+    batch: Batch,
+    naming: jobs.Names,
+    scale: int,
+    results: Callable[[PictureJob], int],
+    wanted: Callable[[Path], bool] = lambda relative: True,
+) -> Selection:
+    """`results` says how many of a job's targets are results."""
+    recorded = outputs(batch.output) if batch.skip_existing else set()
+
+    def is_recorded(job: PictureJob) -> bool:  # if not, a run was killed before it could be
+        return all(_name_of(target, batch) in recorded for target in job.targets[: results(job)])
+
     return jobs.select(
         batch.input,
         naming,
         recursive=batch.recursive,
         skip_existing=batch.skip_existing,
         wanted=wanted,
-        refuse=partial(_refusal, scale, HELD_SHARE * free_memory_bytes()),
+        refuse=partial(_refusal, scale),
+        is_done=is_recorded,
     )
 
 
-def _refusal(scale: int, free: float, header: Header, target: Path) -> str | None:
-    """Why a picture cannot be degraded, or None."""
+def _refusal(scale: int, header: Header, target: Path) -> str | None:
+    """Why a picture cannot be degraded, whatever happens to it, or None."""
     if min(header.height, header.width) < scale:
         return f"{header.width}×{header.height} pixels are too few to become {scale} times smaller"
-    needed = header.area * 3 * 4 * COPIES_HELD
-    if needed > free:
-        return f"too large: degrading {header.width}×{header.height} pixels takes {size(needed)}, {size(free)} are free"
     return None
+
+
+def _name_of(result: Path, batch: Batch) -> str:
+    """How records name a result."""
+    return result.relative_to(batch.output).as_posix()
 
 
 def _draw(batch: Batch, job: PictureJob, sha256: str) -> list[Record]:
     first = batch.first_number + job.number * batch.count
     return [
         Record(
-            output=target.relative_to(batch.output).as_posix(),
+            output=_name_of(target, batch),
             source=job.relative.as_posix(),
             sha256=sha256,
             degradation=draw(batch.seed, first + variant, batch.recipe),
@@ -154,30 +194,34 @@ def _replay(batch: Batch, path: Path, folders: Folders) -> Plan:
     if not by_source:
         raise UsageError(f"`replay` {path}: holds no records")
     scale = max(record.degradation.scale for records in by_source.values() for record in records)
-    seen: set[str] = set()
+    there: set[str] = set()
 
-    def is_recorded(relative: Path) -> bool:
-        seen.add(relative.as_posix())
+    def wanted(relative: Path) -> bool:
+        there.add(relative.as_posix())
         return relative.as_posix() in by_source
 
-    selection = _select(batch, RecordedNames(folders, by_source), scale, is_recorded)
-    selection.failures += [f"{name}: not among the inputs" for name in by_source if name not in seen]
-    return Plan(selection, partial(_recorded, by_source))
+    def results(job: PictureJob) -> int:
+        return len(by_source[job.relative.as_posix()])
+
+    selection = _select(batch, RecordedNames(folders, by_source), scale, results, wanted)
+    selection.failures += [f"{name}: not among the inputs" for name in by_source if name not in there]
+    return _planned(batch, selection, partial(_recorded, by_source))
 
 
 def _recorded(by_source: Mapping[str, list[Record]], job: PictureJob, sha256: str) -> list[Record]:
-    """
+    """The records of a file; without its hash, whatever is in it.
+
     Raises:
         ImageFileError: the file is not the one that was degraded.
     """
     records = by_source[job.relative.as_posix()]
-    if any(record.sha256 != sha256 for record in records):
+    if sha256 and any(record.sha256 != sha256 for record in records):
         raise ImageFileError(f"{job.source}: not the file that was degraded: its SHA-256 is another")
     return records
 
 
-def choose_devices(gpu_id: str | int | None, pictures: int) -> list[torch.device]:
-    """A device for each worker: those named; else the best there is, a CPU as often as it has processors.
+def choose_devices(gpu_id: str | int | None, plan: Plan) -> list[torch.device]:
+    """A device for each worker: those named; else the best there is, a CPU as often as it has processors and memory.
 
     Raises:
         UsageError, DeviceError: `gpu_id` names no device, or one that this machine lacks.
@@ -190,7 +234,8 @@ def choose_devices(gpu_id: str | int | None, pictures: int) -> list[torch.device
     devices = parse_devices(gpu_id)
     if gpu_id is None and devices[0].type == "cpu":
         prepare_cpu()
-        devices *= max(1, min(torch.get_num_threads(), MOST_WORKERS_ON_CPU, pictures))
+        fitting = int(HELD_SHARE * free_memory_bytes() / max(1, plan.held_bytes))
+        devices *= max(1, min(torch.get_num_threads(), MOST_WORKERS_ON_CPU, len(plan.selection.jobs), fitting))
     on_cpu = sum(device.type == "cpu" for device in devices)
     prepare_cpu(on_cpu)
     if on_cpu > 1:

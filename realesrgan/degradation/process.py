@@ -137,11 +137,8 @@ def _blur(pictures: Tensor, wanted: Sequence[Kernel]) -> Tensor:
 
 
 def _resize(pictures: Tensor, step: Resize, original: tuple[int, int], scale: int) -> Tensor:
-    if step.of == "final":
-        height, width = (max(1, int(side / scale * step.factor)) for side in original)
-        return resize(pictures, height, width, step.mode)
-    height, width = (max(1, int(side * step.factor)) for side in pictures.shape[2:])
-    return resize(pictures, height, width, step.mode, step.factor)
+    height, width = step.size_after((pictures.shape[2], pictures.shape[3]), original, scale)
+    return resize(pictures, height, width, step.mode, step.factor if step.of == "current" else None)
 
 
 def _add_noise(pictures: Tensor, steps: Sequence[Noise]) -> Tensor:

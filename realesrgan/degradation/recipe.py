@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from .steps import REAL_FORMATS, FileFormat, JpegTables, KernelKind, VideoCodec
+from .steps import REAL_FORMATS, JpegQuality, JpegTables, KernelKind, RealFormat, Sigma, Strength
+
+LEAST_SUM = 1e-9  # of weights; far below it, products of them and chance would round to 0
 
 
 def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
@@ -17,24 +19,29 @@ def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
 
 
 def _some(weights: tuple[float, ...]) -> tuple[float, ...]:
-    if sum(weights) <= 0:
+    if sum(weights) < LEAST_SUM:
         raise ValueError("at least one must be above 0")
     return weights
 
 
+def _no_switch(value: object) -> object:
+    """Refuse true and false where numbers are wanted; pydantic would take them for 1 and 0."""
+    if isinstance(value, bool) or (isinstance(value, (list, tuple)) and any(isinstance(one, bool) for one in value)):
+        raise ValueError("true and false are no numbers")
+    return value
+
+
 _Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-_NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
-_Positive: TypeAlias = Annotated[float, Field(gt=0)]
-_Quality: TypeAlias = Annotated[float, Field(gt=0, le=100)]
-_Weights: TypeAlias = Annotated[tuple[_NotNegative, ...], AfterValidator(_some)]
-_ThreeWeights: TypeAlias = Annotated[tuple[_NotNegative, _NotNegative, _NotNegative], AfterValidator(_some)]
-_Range: TypeAlias = Annotated[tuple[_NotNegative, _NotNegative], AfterValidator(_in_order)]
-_PositiveRange: TypeAlias = Annotated[tuple[_Positive, _Positive], AfterValidator(_in_order)]
-_QualityRange: TypeAlias = Annotated[tuple[_Quality, _Quality], AfterValidator(_in_order)]
+_Weight: TypeAlias = Annotated[float, Field(ge=0, le=1e6)]
+_Weights: TypeAlias = Annotated[tuple[_Weight, ...], AfterValidator(_some)]
+_ThreeWeights: TypeAlias = Annotated[tuple[_Weight, _Weight, _Weight], AfterValidator(_some)]
+_StrengthRange: TypeAlias = Annotated[tuple[Strength, Strength], AfterValidator(_in_order)]
+_SigmaRange: TypeAlias = Annotated[tuple[Sigma, Sigma], AfterValidator(_in_order)]
+_QualityRange: TypeAlias = Annotated[tuple[JpegQuality, JpegQuality], AfterValidator(_in_order)]
 _FileQuality: TypeAlias = Annotated[int, Field(ge=1, le=100)]
 _Crf: TypeAlias = Annotated[int, Field(ge=0, le=51)]
 # Drawn from below 1 or from above 1, so 1 lies within.
-_AroundOne: TypeAlias = tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1, le=64)]]
+_AroundOne: TypeAlias = tuple[Annotated[float, Field(ge=1e-3, le=1)], Annotated[float, Field(ge=1, le=64)]]
 
 _KINDS: tuple[KernelKind, ...] = (
     "iso",
@@ -45,6 +52,7 @@ _KINDS: tuple[KernelKind, ...] = (
     "plateau_aniso",
 )
 _KIND_WEIGHTS = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)
+_SWITCHES = ("sharpen", "shared_gray_noise", "repeated_seeds")
 
 
 class Order(NamedTuple):
@@ -108,14 +116,14 @@ class Recipe(BaseModel):
     kernel_list: tuple[KernelKind, ...] = _KINDS
     kernel_prob: _Weights = _KIND_WEIGHTS
     sinc_prob: _Probability = 0.1
-    blur_sigma: _PositiveRange = (0.2, 3.0)
+    blur_sigma: _SigmaRange = (0.2, 3.0)
     betag_range: _AroundOne = (0.5, 4.0)
     betap_range: _AroundOne = (1.0, 2.0)
     resize_prob: _ThreeWeights = (0.2, 0.7, 0.1)
     resize_range: _AroundOne = (0.15, 1.5)
     gaussian_noise_prob: _Probability = 0.5
-    noise_range: _Range = (1.0, 30.0)
-    poisson_scale_range: _Range = (0.05, 3.0)
+    noise_range: _StrengthRange = (1.0, 30.0)
+    poisson_scale_range: _StrengthRange = (0.05, 3.0)
     gray_noise_prob: _Probability = 0.4
     jpeg_range: _QualityRange = (30.0, 95.0)
 
@@ -123,14 +131,14 @@ class Recipe(BaseModel):
     kernel_list2: tuple[KernelKind, ...] = _KINDS
     kernel_prob2: _Weights = _KIND_WEIGHTS
     sinc_prob2: _Probability = 0.1
-    blur_sigma2: _PositiveRange = (0.2, 1.5)
+    blur_sigma2: _SigmaRange = (0.2, 1.5)
     betag_range2: _AroundOne = (0.5, 4.0)
     betap_range2: _AroundOne = (1.0, 2.0)
     resize_prob2: _ThreeWeights = (0.3, 0.4, 0.3)
     resize_range2: _AroundOne = (0.3, 1.2)
     gaussian_noise_prob2: _Probability = 0.5
-    noise_range2: _Range = (1.0, 25.0)
-    poisson_scale_range2: _Range = (0.05, 2.5)
+    noise_range2: _StrengthRange = (1.0, 25.0)
+    poisson_scale_range2: _StrengthRange = (0.05, 2.5)
     gray_noise_prob2: _Probability = 0.4
     jpeg_range2: _QualityRange = (30.0, 95.0)
     final_sinc_prob: _Probability = 0.8
@@ -141,10 +149,15 @@ class Recipe(BaseModel):
     repeated_seeds: bool = False
 
     real_prob: _Probability = 0.0
-    real_formats: tuple[FileFormat | VideoCodec, ...] = REAL_FORMATS
+    real_formats: tuple[RealFormat, ...] = REAL_FORMATS
     real_format_prob: _Weights | None = None
     real_quality_range: Annotated[tuple[_FileQuality, _FileQuality], AfterValidator(_in_order)] = (30, 95)
     real_crf_range: Annotated[tuple[_Crf, _Crf], AfterValidator(_in_order)] = (18, 35)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_no_switches(cls, value: object, info: ValidationInfo) -> object:
+        return value if info.field_name in _SWITCHES else _no_switch(value)
 
     @model_validator(mode="after")
     def _as_many_weights_as_choices(self) -> Recipe:

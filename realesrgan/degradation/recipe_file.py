@@ -16,6 +16,7 @@ from .recipe import Recipe
 # Accepted as published, and named: the published code never reads them.
 WITHOUT_EFFECT = ("blur_kernel_size", "blur_kernel_size2")
 TRAIN_SET: KeyPath = ("datasets", "train")
+SETS = ("train", "val", "test")  # how the names of data sets begin: val_2 is one more for validation
 # Keys of a training recipe that say nothing about degradations, at the top and below datasets.train: those of
 # training/recipe.py, which lies further right. `gt_usm` does: it is `sharpen` under its published name.
 OF_TRAINING = frozenset(
@@ -66,7 +67,7 @@ def read(path: Path | None, overrides: Sequence[str] = ()) -> tuple[Recipe, list
     ]
     content = {key: value for key, value in keys.items() if key not in WITHOUT_EFFECT}
     recipe, faults = strict_yaml.attempt(Recipe, Document(document.name, content, document.lines), paths)
-    strict_yaml.fail(document, strict_yaml.lines(document, [*found.faults, *faults]))
+    strict_yaml.fail(document, strict_yaml.lines(document, [*found.faults, *faults, *_datasets(document.content)]))
     assert recipe is not None  # there are faults otherwise
     if not overrides:
         return recipe, idle
@@ -117,6 +118,21 @@ def _with_unknown_ones(found: Split) -> tuple[dict[str, Any], dict[str, KeyPath]
     return keys, paths
 
 
+def _datasets(content: dict[str, Any]) -> list[Fault]:
+    """Faults of the section `datasets`: sets for validation and tests may say what they like."""
+    datasets = content.get("datasets") or {}
+    if not isinstance(datasets, dict):
+        return [Fault(("datasets",), "datasets", "must hold keys with values")]
+    faults = [
+        Fault(("datasets", str(key)), f"datasets.{key}", f"there is no such set; there are {', '.join(SETS)}")
+        for key in datasets
+        if not str(key).startswith(SETS)
+    ]
+    if not isinstance(datasets.get("train") or {}, dict):
+        faults.append(Fault(TRAIN_SET, "datasets.train", "must hold keys with values"))
+    return faults
+
+
 def _parse(overrides: Iterable[str]) -> dict[str, Any]:
     """["jpeg_range=[10, 60]", …] → {"jpeg_range": [10, 60]}."""
     values: dict[str, Any] = {}
@@ -124,5 +140,8 @@ def _parse(overrides: Iterable[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"`set` {text}: write key=value, as in jpeg_range=[10,60]")
-        values |= strict_yaml.parse(f"{key.strip()}: {value.strip()}", f"`set` {text}").content
+        content = strict_yaml.parse(f"value: {value.strip()}", f"`set` {text}").content
+        if len(content) > 1:
+            raise UsageError(f"`set` {text}: one key at a time")
+        values[key.strip()] = content["value"]
     return values

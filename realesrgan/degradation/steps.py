@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 ResizeMode: TypeAlias = Literal["area", "bilinear", "bicubic"]
 KernelKind: TypeAlias = Literal["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"]
 JpegTables: TypeAlias = Literal["published", "standard"]
 FileFormat: TypeAlias = Literal["jpg", "webp", "avif"]
 VideoCodec: TypeAlias = Literal["h264", "hevc"]
-REAL_FORMATS: tuple[FileFormat | VideoCodec, ...] = ("jpg", "webp", "avif", "h264", "hevc")
+RealFormat: TypeAlias = Literal["jpg", "webp", "avif", "h264", "hevc"]
+REAL_FORMATS: tuple[RealFormat, ...] = ("jpg", "webp", "avif", "h264", "hevc")
+
+
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError(f"a kernel has an odd number of pixels a side, not {size}")
+    return size
+
+
+# Far beyond all that makes sense, and near enough that no arithmetic overflows.
+Sigma: TypeAlias = Annotated[float, Field(ge=1e-3, le=1e3)]
+Shape: TypeAlias = Annotated[float, Field(ge=1e-3, le=64)]
+Strength: TypeAlias = Annotated[float, Field(ge=0, le=1e6)]
+JpegQuality: TypeAlias = Annotated[float, Field(ge=0.01, le=100)]
+_KernelSize: TypeAlias = Annotated[int, Field(ge=1, le=99), AfterValidator(_odd)]
+_Cutoff: TypeAlias = Annotated[float, Field(ge=1e-3, le=100)]
 
 
 class _Data(BaseModel):
@@ -25,19 +41,19 @@ class BellKernel(_Data):
     """
 
     kind: KernelKind
-    size: int = Field(ge=1, le=99)
-    sigma_x: float = Field(gt=0)
-    sigma_y: float = Field(gt=0)
+    size: _KernelSize
+    sigma_x: Sigma
+    sigma_y: Sigma
     rotation: float = 0.0
-    beta: float | None = Field(default=None, gt=0)
+    beta: Shape | None = None
 
 
 class SincKernel(_Data):
     """A sinc kernel: what is above `cutoff` (radians a pixel) is cut off, which leaves ringing."""
 
     kind: Literal["sinc"] = "sinc"
-    size: int = Field(ge=1, le=99)
-    cutoff: float = Field(gt=0)
+    size: _KernelSize
+    cutoff: _Cutoff
 
 
 class PulseKernel(_Data):
@@ -70,6 +86,14 @@ class Resize(_Data):
     factor: float = Field(gt=0, le=64)
     of: Literal["current", "final"]
 
+    def size_after(self, current: tuple[int, int], original: tuple[int, int], scale: int) -> tuple[int, int]:
+        """The height and width of the result, as published rounded down, and at least 1."""
+        if self.of == "final":
+            height, width = (max(1, int(side / scale * self.factor)) for side in original)
+        else:
+            height, width = (max(1, int(side * self.factor)) for side in current)
+        return height, width
+
 
 class Noise(_Data):
     """Add noise.
@@ -80,7 +104,7 @@ class Noise(_Data):
 
     step: Literal["noise"] = "noise"
     kind: Literal["gaussian", "poisson"]
-    strength: float = Field(ge=0)
+    strength: Strength
     gray: bool
     field: tuple[int, int, str]
 
@@ -89,7 +113,7 @@ class Jpeg(_Data):
     """Compress as JPEG does, with a quality that need not be whole; the result is not rounded."""
 
     step: Literal["jpeg"] = "jpeg"
-    quality: float = Field(gt=0, le=100)
+    quality: JpegQuality
     tables: JpegTables = "published"
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 from ..arrays import Array
+from ..engine.device import is_out_of_memory
+from ..errors import ImageFileError
 from ..image.files import Picture
 from ..image.jobs import PictureJob
 from ..image.pipeline import Made
@@ -29,7 +31,14 @@ class Bookkeeper(Relay):
         self.pending: dict[Path, list[Record]] = {}
 
     def finished(self, source: Path, target: Path, facts: str) -> None:
-        self._recorder.add(self.pending.pop(source))
+        """
+        Raises:
+            ImageFileError: the records cannot be written, so the picture is not finished.
+        """
+        try:
+            self._recorder.add(self.pending.pop(source))
+        except OSError as error:
+            raise ImageFileError(f"{target}: its record cannot be written ({error.strerror})") from error
         super().finished(source, target, facts)
 
 
@@ -58,10 +67,15 @@ class Worker:
         records = self._records(job, sha256_of(job.source))
         self._bookkeeper.pending[job.source] = records
         self._remark(job, picture.pixels, records[0].degradation.scale)
-        made = [
-            self._degrade(picture.pixels, record, device, lambda share, n=n: progressed((n + share) / len(records)))  # type: ignore[misc]
-            for n, record in enumerate(records)
-        ]
+        try:
+            made = [
+                self._degrade(picture.pixels, record, device, lambda share, n=n: progressed((n + share) / len(records)))  # type: ignore[misc]
+                for n, record in enumerate(records)
+            ]
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise MemoryError from error
         files = [Picture(pixels) for kind in zip(*made, strict=True) for pixels in kind]
         height, width = made[0][0].shape[:2]
         facts = (f"{width}×{height}", *([count(len(records), "variant")] if len(records) > 1 else []))

@@ -107,6 +107,7 @@ def select(
     skip_existing: bool = False,
     wanted: Callable[[Path], bool] = lambda relative: True,
     refuse: Callable[[files.Header, Path], str | None] = lambda header, target: None,
+    is_done: Callable[[PictureJob], bool] = lambda job: True,
 ) -> Selection:
     """Find the pictures that `inputs` (files, folders, patterns) name.
 
@@ -138,7 +139,7 @@ def select(
     selection.jobs = [replace(job, number=number) for number, job in enumerate(selection.jobs)]
     refuse_overwrites((job.source, job.targets) for job in selection.jobs)
     if skip_existing:
-        missing = [job for job in selection.jobs if not all(map(_is_there, job.targets))]
+        missing = [job for job in selection.jobs if not (all(map(_is_there, job.targets)) and is_done(job))]
         selection.done_before = len(selection.jobs) - len(missing)
         selection.jobs = missing
     return selection

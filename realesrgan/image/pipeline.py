@@ -170,8 +170,8 @@ class _Batch:
                     for line in self._disk.write(partial(self._write_file, path, picture)):
                         self._reporter.warn(f"{result.job.source}: {line}")
                 facts = (*result.made.facts, *([duration(result.seconds)] if result.made.timed else []))
-                self._outcome.written.append(result.job.target)
                 self._reporter.finished(result.job.source, result.job.target, ", ".join(facts))
+                self._outcome.written.append(result.job.target)
 
     @contextmanager
     def _failing(self, job: PictureJob) -> Iterator[None]:
