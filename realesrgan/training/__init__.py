@@ -1,1 +1,1 @@
-"""Training: how Real-ESRNet and Real-ESRGAN learn, from recipes and pictures to weights."""
+"""Training of Real-ESRNet and Real-ESRGAN: from a folder of pictures to weights."""
