@@ -54,6 +54,8 @@ class KnownKeys:
     def no_such_key(self, path: KeyPath, looking: Iterable[type[BaseModel]]) -> str:
         """Say that there is no key of that name, and where it belongs or which one may be meant."""
         homes = self.homes(str(path[-1]))
+        if dotted(path[:-1]) in homes:  # a union's other choice has it
+            return "there is no such key for this type"
         if 0 < len(homes) <= MOST_HOMES:
             return f"there is no such key here; it belongs {' or '.join(map(_below, homes))}"
         near = difflib.get_close_matches(str(path[-1]), sorted(self.at(path, looking)), n=1)

@@ -106,7 +106,7 @@ FAULTS_AT_EVERY_LEVEL = [
     (
         "num_block: 1",
         "num_conv: 1",
-        "network_g.num_conv: there is no such key here; it belongs below network_g",
+        "line 12: network_g.num_conv: there is no such key for this type",
     ),
     ("lr: 1e-4", "lr: 1e-4, beta: [0, 0]", "line 16: train.optim_g.beta: there is no such key; is betas meant?"),
     ("type: L1Loss", "type: L1Loss, weight: 2", "line 18: train.pixel_opt.weight: there is no such key"),
@@ -158,8 +158,13 @@ DO_NOT_GO_TOGETHER = [
     (STAGE_1, "  pixel_opt: {type: L1Loss}\n", "", "there is nothing to learn from"),
     (STAGE_1, "scale: 4", "scale: 2", "network_g.scale: is 4 unless given, but scale at the top is 2"),
     (STAGE_1, "num_block: 1", "scale: 2", "line 12: network_g.scale: 2, but scale at the top is 4"),
-    (STAGE_1, "gt_size: 64", "gt_size: 66", "line 4: gt_size: 66 will not do: the generator takes multiples of 4; the"),
-    (STAGE_2, "gt_size: 64", "gt_size: 68", "gt_size: 68 will not do: the discriminator takes multiples of 8; the nea"),
+    (
+        STAGE_1,
+        "gt_size: 64",
+        "gt_size: 66",
+        "66 will not do: the generator takes multiples of 4; the nearest is 64",
+    ),
+    (STAGE_2, "gt_size: 64", "gt_size: 68", "the discriminator takes multiples of 8; the nearest is 64"),
     (STAGE_1, "gt_size: 64", "gt_size: 404", "404 is more than the 400 pixels"),
     (STAGE_2, "gt_size: 64", "gt_size: 8", "gt_size: 8 is too small for perceptual_opt"),
     (STAGE_1, "gt_size: 64", "queue_size: 181", "181 must be a multiple of batch_size_per_gpu, 4; the nearest is 180"),
@@ -214,6 +219,31 @@ def test_what_does_not_go_together_is_said_in_words(file: Path, text: str, right
     assert words in line
 
 
+def test_crops_suit_what_the_generator_folds_and_what_the_discriminator_halves(file: Path) -> None:
+    folding = STAGE_1.replace("scale: 4", "scale: 2").replace("num_block: 1", "scale: 2")
+    (line,) = refusal(file, folding.replace("gt_size: 64", "gt_size: 66"))
+    assert "the generator takes multiples of 4; the nearest is 64" in line
+    thirds = STAGE_2.replace("scale: 4", "scale: 3").replace("RRDBNet\n  num_block: 1", "SRVGGNetCompact\n  upscale: 3")
+    (line,) = refusal(file, thirds)
+    assert line.endswith("64 will not do: the generator takes multiples of 3; the nearest is 72")
+
+
+def test_what_two_readers_look_at_is_refused_once(file: Path) -> None:
+    for right, wrong in (("scale: 4", "scale: four"), ("gt_size: 64", "gt_usm: often")):
+        assert len(refusal(file, STAGE_1.replace(right, wrong))) == 1
+
+
+def test_numbers_may_be_written_with_an_exponent(file: Path) -> None:
+    recipe, _ = parse(file, STAGE_1.replace("total_iter: 100", "total_iter: 4e5\n  warmup_iter: !!float 1e1"))
+    assert (recipe.train.total_iter, recipe.train.warmup_iter) == (400_000, 10)
+    (line,) = refusal(file, STAGE_1.replace("total_iter: 100", "total_iter: 1e-5"))
+    assert "line 17: train.total_iter: input should be a valid integer" in line
+
+
+def test_pairs_need_no_pool_so_its_size_may_be_any(file: Path) -> None:
+    assert parse(file, PAIRS + "queue_size: 7\n")[0].paired
+
+
 def test_all_faults_are_said_at_once_in_the_order_of_the_file(file: Path) -> None:
     text = STAGE_2.replace("gt_size: 64", "gt_sise: 64\nqueue_size: 7").replace("lr: 1e-4}\n  total", "lr: x}\n  total")
     lines = refusal(file, text.replace("optim_g: {type: Adam, lr: x}", "optim_g: {lr: 1, wieght_decay: 0}"))
@@ -259,6 +289,7 @@ def test_a_change_that_makes_no_sense_is_refused_by_its_own_name(file: Path, ove
 def test_debug_validates_and_saves_often_under_a_name_of_its_own(file: Path) -> None:
     recipe, _ = parse(file, STAGE_1 + "jpeg_range: [10, 20]\n", debug=True)
     assert (recipe.name, recipe.val.val_freq) == ("debug_tiny", 8)
+    assert parse(file, STAGE_1.replace("tiny", "debug_tiny"), debug=True)[0].name == "debug_tiny"
     assert (recipe.logger.print_freq, recipe.logger.save_checkpoint_freq, recipe.logger.use_tb_logger) == (1, 8, False)
     assert recipe.degradation.jpeg_range == (10, 20)
 
@@ -286,6 +317,7 @@ def test_gt_usm_false_leaves_the_degraded_picture_unsharpened_too(file: Path) ->
 @pytest.mark.parametrize("text", [STAGE_1, STAGE_2, PAIRS, STAGE_1 + "queue_size: 8\njpeg_range: [3, 4]\n"])
 def test_a_recipe_written_and_read_again_is_the_same(file: Path, text: str) -> None:
     recipe, _ = parse(file, text)
+    assert "ema_decay" not in to_yaml(recipe)  # keys that say nothing new would only be in the way
     assert parse(file, to_yaml(recipe))[0] == recipe
 
 
