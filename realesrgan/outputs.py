@@ -30,7 +30,7 @@ def refuse_overwrites(work: Iterable[tuple[Path, Sequence[Path]]]) -> None:
         for target in targets:
             place = places.of(target)
             if place in sources:
-                raise UsageError(f"{target} is an input and would be overwritten: choose another `output` or `suffix`")
+                raise UsageError(f"{target} is an input and would be overwritten: choose another `output`")
             if place in makers:
                 raise UsageError(
                     f"{makers[place]} and {source} would both be written to {target}: "
@@ -86,6 +86,23 @@ def part_of(target: Path) -> Path:
     """
     digest = hashlib.blake2s(os.fsencode(target.name), digest_size=4).hexdigest()
     return target.with_name(f".realesrgan-{digest}-{_machine()}-{os.getpid()}.part{target.suffix}")
+
+
+def write_whole(path: Path, content: bytes, option: str) -> None:
+    """Write a small file, which appears whole or not at all; `option` is where a user named it.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    part = part_of(path)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"`{option}` {path}: cannot be written ({error.strerror})") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def remove_stale_parts(folders: Iterable[Path]) -> None:

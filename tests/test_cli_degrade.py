@@ -16,6 +16,7 @@ import pytest
 from tiny import picture
 
 from realesrgan.cli.degrade import main
+from realesrgan.degradation import batch
 from realesrgan.degradation.records import FILE_NAME, read
 from realesrgan.image import files
 from realesrgan.image.files import Picture
@@ -137,6 +138,35 @@ def test_replay_refuses_another_file_under_the_name_and_names_what_is_missing(
     )
 
 
+def test_a_resumed_replay_still_names_what_is_missing_and_a_damaged_picture_only_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make("in/a.png", "in/b.png", "in/c.png")
+    again = ["-i", "in", "-o", "again", "--replay", f"lq/{FILE_NAME}", "--skip_existing"]
+    assert main(["-i", "in", "-o", "lq"]) == 0
+    assert main([*again, "--only", "0"]) == 0
+    Path("in/b.png").write_bytes(b"damaged")
+    Path("in/c.png").unlink()
+    capsys.readouterr()
+    assert main(again) == 1
+    said = capsys.readouterr().err
+    assert said.count("c.png: not among the inputs") == 1
+    assert "b.png: not among" not in said
+    assert said.count("b.png") == 1
+
+
+def test_a_picture_that_memory_cannot_hold_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make("in/a.png")
+    make("in/large.png", height=80, width=100)
+    needed = 80 * 100 * 3 * 4 * batch.COPIES_HELD
+    monkeypatch.setattr(batch, "free_memory_bytes", lambda: 0.9 * needed / batch.HELD_SHARE)
+    assert main(["-i", "in"]) == 1
+    assert "large.png: too large: degrading 100×80 pixels takes 768.0 kB" in capsys.readouterr().err
+    assert sorted(made("lq")) == ["a.png", FILE_NAME]
+
+
 def test_originals_are_cut_to_fit_their_results(capsys: pytest.CaptureFixture[str]) -> None:
     make("a.png", height=47, width=53)
     assert main(["-i", "a.png"]) == 0
@@ -187,11 +217,37 @@ def test_the_gallery_is_drawn_with_a_picture_of_ones_own(capsys: pytest.CaptureF
     assert all(name in printed for name in names)
 
 
+def test_a_dry_run_names_every_file_and_writes_none(capsys: pytest.CaptureFixture[str]) -> None:
+    make("in/a.png", "in/b.png")
+    make("in/tiny.png", height=3, width=40)
+    before = made(".")
+    assert main(["-i", "in", "--count", "2", "--originals", "gt", "--dry_run"]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].endswith(f"52×44 → {Path('lq/a_1.png')} … a_2.png")
+    assert printed[2] == "2 pictures, nothing written"
+    assert main(["-i", "in/a.png", "--originals", "gt", "--dry_run"]) == 0
+    assert f"→ {Path('lq/a.png')}, {Path('gt/a.png')}\n" in capsys.readouterr().out
+    assert main(["-i", "in", "--gallery", "pictures", "--ext", "jpg", "--dry_run"]) == 0
+    assert f"{Path('pictures/noise.jpg')}\n" in capsys.readouterr().out
+    assert made(".") == before
+
+
+def test_keys_that_concern_batches_of_training_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    make("in/a.png")
+    assert main(["-i", "in", "--set", "queue_size=180", "repeated_seeds=true"]) == 0
+    said = capsys.readouterr().err
+    assert "queue_size has no effect here, only in training" in said
+    assert "repeated_seeds has no effect here" in said
+    assert "shared_gray_noise" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["--set", "noise_rnge=[1,2]"], "is noise_range meant?"),
         (["--set", "noise_range"], "key=value"),
+        (["--set", "real_formats=[]"], "real_formats"),
+        (["--set", "real_format_prob=[1]"], "real_format_prob"),
         (["--scale", "0"], "scale"),
         (["--scale", "17"], "scale"),
         (["--count", "0"], "--count 0: must be a whole number from 1"),
@@ -200,7 +256,23 @@ def test_the_gallery_is_drawn_with_a_picture_of_ones_own(capsys: pytest.CaptureF
         (["--suffix", "a/b"], "--suffix"),
         (["--recipe", "nowhere.yml"], "nowhere.yml"),
         (["--replay", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--replay", os.devnull], "holds no records"),
         (["--only", "3"], "--replay"),
+        *(
+            (["--replay", "nowhere.jsonl", *drawing], f"{drawing[0]}: does not go with --replay")
+            for drawing in (
+                ["--seed", "1"],
+                ["--first_number", "1"],
+                ["--count", "2"],
+                ["--suffix", "x"],
+                ["--ext", "jpg"],
+                ["--recipe", "r.yml"],
+                ["--set", "scale=2"],
+                ["--scale", "2"],
+                ["--classical"],
+            )
+        ),
+        (["--gallery", "pictures", "--quality", "0"], "--quality 0"),
         (["-g", "toaster"], "-g toaster"),
         (["-i", "nowhere"], "-i nowhere"),
         (["-o", "in"], "would be overwritten"),

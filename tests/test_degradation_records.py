@@ -10,7 +10,7 @@ import pytest
 
 from realesrgan.degradation.draw import draw
 from realesrgan.degradation.recipe import PUBLISHED
-from realesrgan.degradation.records import FILE_NAME, Record, Recorder, hash_of, read
+from realesrgan.degradation.records import FILE_NAME, Record, Recorder, read
 from realesrgan.errors import UsageError
 
 
@@ -25,6 +25,13 @@ def test_records_come_back_as_they_were_in_the_order_of_numbers(tmp_path: Path) 
             recorder.add(map(record, numbers))
     assert list(read(tmp_path / FILE_NAME)) == [record(number) for number in (0, 1, 2, 3, 4, 10)]
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_a_line_holds_no_empty_fields_and_empty_lines_mean_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    assert all("null" not in record(number).line for number in range(20))
+    path.write_text(f"\n{record(0).line}\n\n{record(1).line}\n")
+    assert list(read(path)) == [record(0), record(1)]
 
 
 def test_a_later_run_adds_its_records_and_replaces_those_of_pictures_made_anew(tmp_path: Path) -> None:
@@ -71,8 +78,3 @@ def test_a_line_that_is_no_record_is_refused_by_its_number(tmp_path: Path, chang
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         list(read(tmp_path / "a.jsonl"))
-
-
-def test_the_hash_is_sha256_of_the_content(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    assert hash_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

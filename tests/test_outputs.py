@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from realesrgan import outputs
-from realesrgan.outputs import Places, part_of, place_of, remove_stale_parts
+from realesrgan.errors import UsageError
+from realesrgan.outputs import Places, part_of, place_of, remove_stale_parts, write_whole
 
 
 def dead_process() -> int:
@@ -88,3 +89,16 @@ def test_places_of_many_are_those_of_each(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_pattern_of_parts_knows_the_parts() -> None:
     for name in ("a.png", "noextension", "b.tar.gz"):
         assert outputs._PART.fullmatch(part_of(Path(name)).name)
+
+
+def test_a_small_file_appears_whole_or_leaves_what_was_there_and_the_option_is_named(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_whole(target, b"first", "csv")
+    write_whole(target, b"second", "csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert target.read_bytes() == b"second"
+    (tmp_path / "folder").mkdir()
+    for impossible in (tmp_path / "folder", tmp_path / "missing" / "a.txt"):
+        with pytest.raises(UsageError, match=r"`?csv`? .*cannot be written"):
+            write_whole(impossible, b"third", "csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "folder"]

@@ -14,13 +14,14 @@ from faces import face, fake_networks
 
 from realesrgan import GFPGANer, RealESRGANer, load_upsampler
 from realesrgan.cli import degrade, image, options, preparation_options, weights
-from realesrgan.cli.options import DegradeOptions, EvaluateOptions, VideoOptions, parse
+from realesrgan.cli.options import CalibrateOptions, DegradeOptions, EvaluateOptions, VideoOptions, parse
 from realesrgan.model_zoo import MODELS
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 VIDEO_GUIDE = (PROJECT / "docs" / "video.md").read_text(encoding="utf-8")
 EVALUATION_GUIDE = (PROJECT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+CALIBRATION_GUIDE = (PROJECT / "docs" / "calibration.md").read_text(encoding="utf-8")
 FACE_GUIDE = (PROJECT / "docs" / "faces.md").read_text(encoding="utf-8")
 DEGRADATION_GUIDE = (PROJECT / "docs" / "degradation.md").read_text(encoding="utf-8")
 DOCUMENTS = [*PROJECT.glob("*.md"), *PROJECT.glob("[!.]*/*.md")]
@@ -133,6 +134,11 @@ def test_every_evaluate_command_is_understood(argv: list[str]) -> None:
     options = parse(EvaluateOptions, argv, "evaluate", "")
     assert options.results in (("results",), ("mine.png",), ("clip_out.mp4",))
     assert options.originals in (("originals",), ("sharp.png",), ("clip.mp4",), ("frames",))
+
+
+@pytest.mark.parametrize("argv", commands("realesrgan calibrate", README + CALIBRATION_GUIDE), ids=" ".join)
+def test_every_calibrate_command_is_understood(argv: list[str]) -> None:
+    assert parse(CalibrateOptions, argv, "calibrate", "").input in (("scans",), ("inputs",))
 
 
 def test_the_weights_commands_are_understood(capsys: pytest.CaptureFixture[str]) -> None:

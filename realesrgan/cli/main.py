@@ -13,6 +13,7 @@ COMMANDS = {
     "image": "restore pictures (the same as inference_realesrgan.py)",
     "video": "restore videos (the same as inference_realesrgan_video.py)",
     "degrade": "make pictures as bad as real ones are: see, use and replay the degradation model",
+    "calibrate": "measure bad pictures, and propose the recipe that makes such ones",
     "evaluate": "measure results against their originals",
     "weights": "list, fetch and check the models' weights",
     "multiscale": "make smaller copies of pictures, to train on (generate_multiscale_DF2K.py)",

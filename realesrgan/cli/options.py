@@ -313,7 +313,7 @@ class DegradeOptions:
         None,
         topic=WHAT,
         metavar="DIR",
-        help="also write the originals here, cut to a multiple of the scale, under the names of the results",
+        help="also write the originals here as PNG, cut to a multiple of the scale, under the names of the results",
     )
     suffix: str = option("", topic=WHAT, help="results are named {stem}_{suffix} (default: none, {stem})")
     recursive: bool = option(False, "-r", "--recursive", topic=WHAT, help="go into sub-folders and keep the tree")
@@ -336,7 +336,13 @@ class DegradeOptions:
         help="YAML with the degradation keys of the published recipes, or such a recipe whole (default: as published)",
     )
     scale: int | None = option(
-        None, "-s", "--scale", topic=CHANCE, type=int, metavar="X", help="results are X times smaller (default: 4)"
+        None,
+        "-s",
+        "--scale",
+        topic=CHANCE,
+        type=int,
+        metavar="X",
+        help="results are X times smaller (default: the recipe's, 4)",
     )
     classical: bool = option(False, topic=CHANCE, help="first order only: blur, resize, noise, JPEG")
     set: tuple[str, ...] | None = option(
@@ -347,7 +353,10 @@ class DegradeOptions:
         0, topic=CHANCE, metavar="N", help="number of the first picture; chance is that of seed and number (default: 0)"
     )
     replay: str | None = option(
-        None, topic=CHANCE, metavar="FILE", help="make the results of a degradations.jsonl again, to the byte"
+        None,
+        topic=CHANCE,
+        metavar="FILE",
+        help="make the results of a degradations.jsonl again, to the byte; of lossy formats with the same --quality",
     )
     only: tuple[int, ...] = option(
         (), topic=CHANCE, nargs="+", type=int, metavar="N", help="with --replay: the pictures of these numbers"
@@ -362,4 +371,31 @@ class DegradeOptions:
         metavar="DEVICE",
         help="0, cuda:1, mps, cpu, or several as in cpu,cpu to share the pictures out (default: the best there is; a "
         "CPU works on as many pictures at a time as it has cores)",
+    )
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """Options of `realesrgan calibrate`."""
+
+    input: tuple[str, ...] = _input("inputs", "the bad pictures: files, folders or patterns")
+    recursive: bool = option(False, "-r", "--recursive", topic=WHAT, help="go into sub-folders")
+    output: str | None = option(
+        None, "-o", "--output", topic=WHAT, metavar="FILE", help="also write the recipe here, say recipe.yml"
+    )
+    sheet: str | None = option(
+        None,
+        topic=WHAT,
+        metavar="FILE",
+        help="draw some of the pictures beside sharp ones after the recipe, labelled, into this picture",
+    )
+    sharp: tuple[str, ...] = option(
+        (),
+        topic=WHAT,
+        nargs="+",
+        metavar="PATH",
+        help="the sharp ones: files, folders or patterns (default: the pictures themselves, half as large)",
+    )
+    scale: int = option(
+        4, "-s", "--scale", topic=CHANCE, metavar="X", help="the recipe makes pictures X times smaller (default: 4)"
     )

@@ -71,6 +71,26 @@ class Plan:
     records: Callable[[PictureJob, str], list[Record]]
 
 
+def check(batch: Batch) -> None:
+    """Raise UsageError if an option is invalid, or two do not go together; looks at no file."""
+    check_range("quality", batch.quality, 1, 100)
+    check_suffix(batch.suffix)
+    check_whole_number("count", batch.count, 1)
+    check_whole_number("seed", batch.seed, 0)
+    check_whole_number("first_number", batch.first_number, 0)
+    formats.check_writable(batch.ext)
+    if batch.only and batch.replay is None:
+        raise UsageError("`only`: goes with `replay`; for pictures by themselves there is `first_number`")
+    if batch.replay is not None:
+        for option in ("recipe", "seed", "first_number", "count", "suffix", "ext"):
+            if getattr(batch, option) != getattr(Batch, option):
+                raise not_with_replay(option)
+
+
+def not_with_replay(option: str) -> UsageError:
+    return UsageError(f"`{option}`: does not go with `replay`, which makes what is recorded, under the recorded names")
+
+
 def select(batch: Batch) -> Plan:
     """Validate all options and read the header of every picture; writes nothing.
 
@@ -78,15 +98,7 @@ def select(batch: Batch) -> Plan:
         UsageError: an option is invalid, an input does not exist, a file would be overwritten, or the records cannot
             be read.
     """
-    check_range("quality", batch.quality, 1, 100)
-    check_suffix(batch.suffix)
-    check_whole_number("count", batch.count, 1)
-    check_whole_number("seed", batch.seed, 0)
-    check_whole_number("first_number", batch.first_number, 0)
-    if batch.ext not in formats.writable_formats():
-        raise UsageError(f"`ext` {batch.ext}: not in this installation; it has {', '.join(formats.writable_formats())}")
-    if batch.only and batch.replay is None:
-        raise UsageError("`only`: goes with `replay`; for pictures by themselves there is `first_number`")
+    check(batch)
     folders = Folders(batch.output, batch.originals, batch.sheet)
     if batch.replay is not None:
         return _replay(batch, batch.replay, folders)
@@ -142,12 +154,14 @@ def _replay(batch: Batch, path: Path, folders: Folders) -> Plan:
     if not by_source:
         raise UsageError(f"`replay` {path}: holds no records")
     scale = max(record.degradation.scale for records in by_source.values() for record in records)
-    selection = _select(
-        batch, RecordedNames(folders, by_source), scale, lambda relative: relative.as_posix() in by_source
-    )
-    there = {job.relative.as_posix() for job in selection.jobs}
-    if not selection.done_before:
-        selection.failures += [f"{name}: not among the inputs" for name in by_source if name not in there]
+    seen: set[str] = set()
+
+    def is_recorded(relative: Path) -> bool:
+        seen.add(relative.as_posix())
+        return relative.as_posix() in by_source
+
+    selection = _select(batch, RecordedNames(folders, by_source), scale, is_recorded)
+    selection.failures += [f"{name}: not among the inputs" for name in by_source if name not in seen]
     return Plan(selection, partial(_recorded, by_source))
 
 
@@ -204,4 +218,4 @@ def degrade(batch: Batch, plan: Plan, devices: Sequence[torch.device], reporter:
         worker = Worker(plan.records, bookkeeper, originals=batch.originals is not None, sheets=batch.sheet is not None)
         workers = [partial(worker, device) for device in devices]
         outcome = process(plan.selection.jobs, workers, bookkeeper, quality=batch.quality)
-    return Outcome(outcome.written, [*plan.selection.failures, *outcome.failures], plan.selection.done_before)
+    return outcome.after(plan.selection)

@@ -16,7 +16,6 @@ from ..outputs import part_of
 from .steps import Degradation
 
 FILE_NAME = "degradations.jsonl"
-_CHUNK_BYTES = 1 << 20
 
 
 class Record(BaseModel):
@@ -39,15 +38,6 @@ class Record(BaseModel):
     @property
     def line(self) -> str:
         return self.model_dump_json(exclude_none=True)
-
-
-def hash_of(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def read(path: Path) -> Iterator[Record]:

@@ -12,10 +12,11 @@ from ..image.files import Picture
 from ..image.jobs import PictureJob
 from ..image.pipeline import Made
 from ..restorer import Relay, Reporter
+from ..weights.check import sha256_of
 from ..words import count
 from .pixels import cut_to_multiple, from_pixels, to_colour, to_pixels
 from .process import stages
-from .records import Record, Recorder, hash_of
+from .records import Record, Recorder
 from .sheets import StageSheet
 
 
@@ -54,7 +55,7 @@ class Worker:
     def __call__(
         self, device: torch.device, job: PictureJob, picture: Picture, progressed: Callable[[float], None]
     ) -> Made:
-        records = self._records(job, hash_of(job.source))
+        records = self._records(job, sha256_of(job.source))
         self._bookkeeper.pending[job.source] = records
         self._remark(job, picture.pixels, records[0].degradation.scale)
         made = [

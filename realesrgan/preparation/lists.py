@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import ImageFileError, UsageError
 from ..image import files, jobs
 from ..image.files import Header
-from ..outputs import make_folder, part_of, place_of
+from ..outputs import make_folder, place_of, write_whole
 from ..restorer import Reporter
 from ..values import check_whole_number
 from .work import DEFAULT_THREADS, thread_count
@@ -189,11 +189,4 @@ def save(path: Path, lines: Sequence[str], sources: Sequence[Path]) -> None:
     if any(source.name.lower() == path.name.lower() and place_of(source) == place_of(path) for source in sources):
         raise UsageError(f"`meta_info` {path}: is one of the pictures")
     make_folder(path.parent, "meta_info")
-    part = part_of(path)
-    try:
-        part.write_bytes(b"".join(os.fsencode(line) + b"\n" for line in lines))
-        part.replace(path)
-    except OSError as error:
-        raise UsageError(f"`meta_info` {path}: cannot be written ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, b"".join(os.fsencode(line) + b"\n" for line in lines), "meta_info")
