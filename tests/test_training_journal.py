@@ -101,6 +101,15 @@ def test_a_killed_and_resumed_run_has_the_lines_of_one_that_was_not(
     assert killed.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.parametrize("checkpoint", range(9))
+def test_what_lies_after_the_checkpoint_is_forgotten(tmp_path: Path, checkpoint: int) -> None:
+    write(tmp_path, story(8))
+    with Journal(tmp_path, iteration=checkpoint) as journal:
+        kept = [*journal.logged, *journal.validated]
+    assert {line.iteration for line in kept} == {line.iteration for line in story(checkpoint)}
+    assert len((tmp_path / FILE_NAME).read_text().splitlines()) == len(kept) == len(story(checkpoint))
+
+
 def test_what_is_measured_again_after_a_resume_is_written_once(tmp_path: Path) -> None:
     write(tmp_path, story(8))
     write(tmp_path, story(12, first=8), iteration=8)

@@ -129,6 +129,22 @@ def test_a_page_says_where_the_training_stands(tmp_path: Path) -> None:
     assert "2026-01-02 12:00:00 +0000" in words
 
 
+def test_a_page_has_the_curves_of_what_was_logged_and_measured(tmp_path: Path) -> None:
+    parsed, text = page(tmp_path)
+    titles = [words for words in parsed.texts if words in {"PSNR", "SSIM", "Sharpness"} or "loss" in words.lower()]
+    assert list(dict.fromkeys(titles)) == [
+        "PSNR",
+        "SSIM",
+        "Sharpness",
+        "Pixel loss (L1)",
+        "Discriminator's losses",
+    ]
+    held_out = pictures("cat.png", "dog.png")
+    for label, found in (("", measured(held_out, 8, 4)), ("bicubic ", bicubic(held_out))):
+        assert f"{label}{found.line.validation.psnr:.2f} dB" in parsed.texts
+    assert text.count('opacity=".25"') == 3  # losses are drawn smoothed, over what they are made from
+
+
 def test_a_page_reloads_itself_only_while_training_runs(tmp_path: Path) -> None:
     for condition in ("running", "stopped", "finished"):
         parsed, _ = page(tmp_path / condition, condition)
@@ -225,9 +241,9 @@ def test_pictures_are_encoded_anew_only_when_there_are_new_ones(monkeypatch: pyt
     held_out = pictures("cat")
     now, later = measured(held_out, 1, 3), measured(held_out, 2, 1)
     first = page_samples.draw(held_out, now=now, limit_bytes=10**7)
-    monkeypatch.setattr(page_samples, "_address", lambda pixels, quality: "data:new")
+    monkeypatch.setattr(page_samples, "_address", lambda pixels, **options: "data:new")
     assert page_samples.draw(held_out, now=now, limit_bytes=10**7) == first
-    assert page_samples.draw(held_out, now=later, limit_bytes=10**7).count("data:new") == 3
+    assert page_samples.draw(held_out, now=later, limit_bytes=10**7).count("data:new") == 1
 
 
 def test_a_page_is_there_before_anything_is_measured(tmp_path: Path) -> None:

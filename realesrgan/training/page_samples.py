@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -20,14 +20,13 @@ ZOOMS, _ZOOM = (1, 2, 4, 8), 2
 
 @dataclass(frozen=True)
 class _Version:
-    """One way a picture looks: for each of the held-out ones its pixels and, where it was measured, how near it is."""
+    """One way the held-out pictures look, and where they were measured, how near each is."""
 
     label: str
-    pictures: Sequence[Array]
+    shown: HeldOut | Measurement
     values: Sequence[Values] | None = None
 
 
-@lru_cache(maxsize=1)  # a page is written more often than pictures are measured
 def draw(
     held_out: HeldOut,
     *,
@@ -57,11 +56,11 @@ def draw(
 def _versions(
     held_out: HeldOut, bicubic: Measurement | None, start: Measurement | None, now: Measurement | None
 ) -> list[_Version]:
-    versions = [_Version("Input", [sample.low for sample in held_out.samples])]
+    versions = [_Version("Input", held_out)]
     for label, measured in (("Bicubic", bicubic), ("Start", start), ("Now", now)):
         if measured is not None:
-            versions.append(_Version(label, measured.results, measured.values))
-    return [*versions, _Version("Target", [sample.target for sample in held_out.samples])]
+            versions.append(_Version(label, measured, measured.values))
+    return [*versions, _Version("Target", held_out)]
 
 
 def _sample(number: int, held_out: HeldOut, versions: Sequence[_Version], quality: int) -> str:
@@ -91,26 +90,38 @@ def _radio(group: str, identity: str, label: str, kind: str, *, checked: bool = 
 
 
 def _cell(number: int, order: int, version: _Version, button: str, name: str, quality: int) -> str:
-    pixels = version.pictures[number]
-    # A small picture is sent as it is and enlarged by the browser; without loss, because each pixel is seen.
-    address = _address(pixels, quality if order else None)
-    figures = ""
+    if order == 0:
+        assert isinstance(version.shown, HeldOut)
+        addresses, pixels = _inputs(version.shown), version.shown.samples[number].low
+        figures = f"{pixels.shape[1]}×{pixels.shape[0]}"
+    else:
+        addresses, figures = _pictures(version.shown, quality), ""
     if version.values is not None:
         values = version.values[number]
         figures = f"{values.psnr:.2f} dB · {values.ssim:.3f}"
-    elif order == 0:
-        figures = f"{pixels.shape[1]}×{pixels.shape[0]}"
     return (
-        f'<figure class="cell c{order}"><figcaption><b>{version.label}</b> {figures}</figcaption>'
-        f'<label for="{button}"><img src="{address}" alt="{name}, {version.label.lower()}"></label></figure>'
+        f'<figure class="cell c{order}"><figcaption><b>{version.label}</b> {figures}</figcaption><label for="{button}">'
+        f'<img src="{addresses[number]}" alt="{name}, {version.label.lower()}"></label></figure>'
     )
 
 
-def _address(pixels: Array, quality: int | None) -> str:
-    """A data: address of (H, W, 3) BGR of uint8; lossless without a quality."""
-    image = from_array(pixels, gray_alpha=False)
-    encode: Callable[..., bytes] = image.webpsave_buffer
-    content = encode(lossless=True) if quality is None else encode(Q=quality, smart_subsample=True)
+# Kept, because of all the pictures on a page only those of now change from one to the next.
+@lru_cache(maxsize=2)
+def _inputs(held_out: HeldOut) -> list[str]:
+    """Small, so without loss; the browser enlarges them, and each pixel is seen."""
+    return [_address(sample.low, lossless=True) for sample in held_out.samples]
+
+
+@lru_cache(maxsize=5 * len(QUALITIES))
+def _pictures(shown: HeldOut | Measurement, quality: int) -> list[str]:
+    """Targets or results."""
+    pictures = shown.results if isinstance(shown, Measurement) else [sample.target for sample in shown.samples]
+    return [_address(pixels, Q=quality, smart_subsample=True, effort=2) for pixels in pictures]
+
+
+def _address(pixels: Array, **options: int) -> str:
+    """A data: address of (H, W, 3) BGR of uint8, as WebP."""
+    content: bytes = from_array(pixels, gray_alpha=False).webpsave_buffer(**options)
     return "data:image/webp;base64," + b64encode(content).decode("ascii")
 
 

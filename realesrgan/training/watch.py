@@ -87,7 +87,7 @@ def tint_of(values: Values) -> str:
     if abs(common) >= abs(shifts[largest] - common):
         return "brighter" if common > 0 else "darker"
     more, less = ("redder", "greener", "bluer"), ("less red", "less green", "less blue")
-    return more[largest] if shifts[largest] > common else less[largest]
+    return more[largest] if shifts[largest] > 0 else less[largest]
 
 
 def _collapse(validated: Sequence[Validated], adversarial: bool) -> Finding | None:
