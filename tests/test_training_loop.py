@@ -118,6 +118,8 @@ def test_a_training_stopped_and_resumed_ends_with_the_same_bits(
         "finished", 6, None, tmp_path / "parts" / "report.html"
     )
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    logged = [[line for line in journal(tmp_path / name) if "losses" in line] for name in ("whole", "parts")]
+    assert logged[0] == logged[1]
 
 
 class Killed(BaseException):

@@ -93,7 +93,7 @@ class _Loop:
         self.chronicle: Chronicle | None = None
         self.waiting = Waiting()
         self.unread: list[Sums] = []  # of the last iterations: reading would wait for a GPU
-        self.read: list[dict[str, float]] = []  # of those before, since the last log
+        self.read: list[dict[str, float]] = list(training.state.facts.get("since_log", ()))  # of those before
 
     def run(self) -> Ended:
         report = None
@@ -262,6 +262,7 @@ class _Loop:
         if self.machine.leads:
             pictures = self.state.iteration * self.training.global_batch
             best = (self.state.facts.get("best") or {}).get("iteration")
+            self.state.facts["since_log"] = self.read
             self.checkpoints.save(self.state.checkpoint(self.machine, pictures), best=best)
 
 
