@@ -68,6 +68,7 @@ class TrainOptions(LearningOptions):
         False, topic=WHAT, help="go on from the latest state, if there is one, as if never interrupted"
     )
     check: bool = _check("the recipe, its files and pictures")
+    minutes: float | None = option(None, topic=WHAT, type=float, metavar="M", help="stop after so many minutes")
     debug: bool = option(
         False, topic=WHAT, help="a trial under the name debug_…: validates and saves every 8 iterations, prints each"
     )
