@@ -13,7 +13,7 @@ import pytest
 from faces import face, fake_networks
 
 from realesrgan import GFPGANer, RealESRGANer, load_upsampler
-from realesrgan.cli import degrade, image, options, preparation_options, training_options, weights
+from realesrgan.cli import data_options, degrade, image, options, preparation_options, training_options, weights
 from realesrgan.cli.data_options import CalibrateOptions, DegradeOptions, EvaluateOptions
 from realesrgan.cli.options import VideoOptions, parse
 from realesrgan.model_zoo import MODELS
@@ -98,9 +98,9 @@ def test_the_python_example_of_faces_runs(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(PROJECT).as_posix())
 def test_every_flag_that_a_document_names_exists(document: Path) -> None:
     known = set(OTHER_PROGRAMS)
-    for kind in filter(
-        is_dataclass, (vars(options) | vars(data_options) | vars(preparation_options) | vars(training_options)).values()
-    ):
+    modules = (options, data_options, preparation_options, training_options)
+    kinds = (kind for module in modules for kind in vars(module).values() if is_dataclass(kind))
+    for kind in kinds:
         for field in fields(kind):
             known.update(field.metadata.get("flags") or (f"--{field.name}",))
     for benchmark in PROJECT.glob("benchmarks/*.py"):
