@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,11 @@ from pydantic import ValidationError
 from realesrgan.degradation import recipe_file as degradation_file
 from realesrgan.degradation.recipe import PUBLISHED, Recipe
 from realesrgan.errors import UsageError
-from realesrgan.model_zoo import MODELS
 from realesrgan.training.recipe import TrainingRecipe, TrainSet
-from realesrgan.training.recipe_checks import nearest_multiple
+from realesrgan.training.recipe_checks import DEGRADED_SIZE, nearest_multiple
 from realesrgan.training.recipe_file import read, to_yaml
 from realesrgan.training.recipe_parts import CosineOptions, MultiStepOptions, OptimizerOptions, TrainOptions
-from realesrgan.training.recipes import default_recipe, without_perceptual
-from realesrgan.training.start_files import DISCRIMINATORS, published
+from realesrgan.training.recipes import default_recipe
 
 STAGE_1 = """\
 name: tiny
@@ -307,6 +304,25 @@ def test_keys_without_effect_are_accepted_and_named_with_their_lines(file: Path)
     ]
 
 
+def test_what_the_published_program_read_and_this_one_does_not_is_named(file: Path) -> None:
+    text = STAGE_1.replace("pretrain_network_g: null", "resume_state: a.state").replace(
+        "    batch", "    prefetch_mode: cuda\n    pin_memory: true\n    dataset_enlarge_ratio: 100\n    batch"
+    )
+    _, (remark,) = parse(file, text + "val: {val_freq: 5, save_img: true}\nlogger: {wandb: {project: mine}}\n")
+    assert {name for _, name in re.findall(r"line (\d+): ([\w.]+) \(", remark)} == {
+        *(f"datasets.train.{key}" for key in ("prefetch_mode", "pin_memory", "dataset_enlarge_ratio")),
+        "path.resume_state",
+        "val.save_img",
+        "logger.wandb",
+    }
+
+
+def test_as_much_is_degraded_as_recipes_are_told() -> None:
+    from realesrgan.training.datasets import CROP
+
+    assert CROP == DEGRADED_SIZE
+
+
 def test_gt_usm_false_leaves_the_degraded_picture_unsharpened_too(file: Path) -> None:
     recipe, _ = parse(file, STAGE_1 + "gt_usm: false\n")
     assert not recipe.degradation.sharpen
@@ -362,43 +378,6 @@ def test_the_rate_rises_from_nothing_while_warming_up() -> None:
 @pytest.mark.parametrize(("number", "of", "near"), [(180, 16, 176), (7, 4, 8), (6, 4, 4), (1, 8, 8), (181, 12, 180)])
 def test_the_nearest_multiple_is_never_nothing(number: int, of: int, near: int) -> None:
     assert nearest_multiple(number, of) == near
-
-
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("gan", [False, True])
-@pytest.mark.parametrize("gpu", [False, True])
-def test_every_released_model_can_be_tuned_without_a_file(name: str, gan: bool, gpu: bool, file: Path) -> None:
-    recipe = default_recipe(name, Path("pictures"), Path("out"), gan=gan, gpu=gpu)
-    model = MODELS[name]
-    assert recipe.network_g.model_dump(exclude={"type"}) == asdict(model.network)  # type: ignore[call-overload]
-    assert published(recipe.path.pretrain_network_g or "") == model.weights
-    assert recipe.stage == (2 if gan else 1)
-    if gan and name in DISCRIMINATORS:
-        assert published(recipe.path.pretrain_network_d or "") == DISCRIMINATORS[name]
-    elif gan:
-        assert recipe.train.net_d_init_iters > 0
-    assert parse(file, to_yaml(recipe))[0] == recipe
-
-
-def test_a_fine_tune_on_pairs_takes_them_as_they_are() -> None:
-    recipe = default_recipe("RealESRGAN_x4plus", Path("sharp"), low_quality=Path("low"), start="mine.pth", seed=3)
-    assert (recipe.paired, recipe.gt_usm, recipe.gt_size, recipe.manual_seed) == (True, False, 128, 3)
-    assert recipe.datasets.train.dataroot_lq == Path("low")
-    assert recipe.path.pretrain_network_g == "mine.pth"
-
-
-def test_a_fine_tune_degrades_as_it_is_told() -> None:
-    degradation = Recipe(jpeg_range=(5, 15), scale=2, sharpen=False)
-    recipe = default_recipe("realesr-general-x4v3", Path("sharp"), degradation=degradation)
-    assert recipe.degradation == degradation.model_copy(update={"scale": 4})
-
-
-def test_without_the_perceptual_loss_something_must_be_left_to_learn_from(file: Path) -> None:
-    recipe, _ = parse(file, STAGE_2)
-    assert without_perceptual(recipe).train.perceptual_opt is None
-    alone, _ = parse(file, STAGE_2.replace("  pixel_opt: {type: L1Loss}\n", ""))
-    with pytest.raises(UsageError, match="nothing to learn from"):
-        without_perceptual(alone)
 
 
 def test_this_file_plants_its_faults_in_recipes_that_are_right(file: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..model_zoo import DEFAULT_IMAGE_MODEL
-from .options import CHANCE, MACHINE, MODEL, RESULT, WHAT, option
+from .options import CHANCE, MACHINE, MODEL, RESULT, UNUSED, WHAT, option
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -82,18 +82,11 @@ class TrainOptions(LearningOptions):
     )
     launcher: str = option(
         "none",
-        topic=MACHINE,
+        topic=UNUSED,
         choices=("none", "pytorch", "slurm"),
-        help="what started this process as one of several: torchrun (pytorch) or srun (slurm); none: nothing did",
+        help="torchrun and srun are recognised anyway",
     )
-    local_rank: int = option(
-        0,
-        "--local_rank",
-        "--local-rank",
-        topic=MACHINE,
-        metavar="N",
-        help="number of this process on its machine; older launchers give it",
-    )
+    local_rank: int = option(0, "--local_rank", "--local-rank", topic=UNUSED, metavar="N", help="the same")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import lcm
 
 from ..degradation.recipe import Recipe
-from ..degradation.recipe_file import TRAIN_SET
+from ..degradation.recipe_file import TRAIN_SET, WITHOUT_EFFECT
 from ..strict_keys import KeyPath, dotted
 from ..strict_yaml import Fault
 from .recipe import TrainingRecipe
@@ -91,8 +91,9 @@ def _pool(recipe: TrainingRecipe) -> Iterator[Fault]:
 
 def _pictures(recipe: TrainingRecipe) -> Iterator[Fault]:
     train, kind = recipe.datasets.train, (*TRAIN_SET, "type")
-    if recipe.paired and train.dataroot_lq is None and train.meta_info is None:
-        yield _fault((*TRAIN_SET, "dataroot_lq"), f"is missing; {train.type} takes pairs from it", kind)
+    if recipe.paired and train.dataroot_lq is None:
+        words = f"is missing; {train.type} takes the degraded pictures from it"
+        yield _fault((*TRAIN_SET, "dataroot_lq"), words, kind)
     if not recipe.paired and train.dataroot_lq is not None:
         words = "pictures are degraded on the fly; for pairs that exist, type: RealESRGANPairedDataset"
         yield _fault((*TRAIN_SET, "dataroot_lq"), words, kind)
@@ -150,20 +151,35 @@ _OF_STAGE_2: tuple[KeyPath, ...] = (
 
 
 def _always_idle(recipe: TrainingRecipe) -> Iterator[Idle]:
-    train = recipe.datasets.train
     for place in ((), TRAIN_SET):
-        for key in ("blur_kernel_size", "blur_kernel_size2"):
+        for key in WITHOUT_EFFECT:
             yield (*place, key), "kernels have 7 to 21 pixels a side"
+    yield from _idle_of_the_train_set(recipe)
+    if recipe.path.resume_state is not None:
+        yield ("path", "resume_state"), "`auto_resume` goes on from the latest checkpoint"
+    if recipe.path.ignore_resume_networks:
+        yield ("path", "ignore_resume_networks"), "a training goes on with all its networks"
+    for key in ("metrics", "save_img", "suffix", "pbar"):
+        yield ("val", key), "every measurement is on the report page, with its pictures"
+    if recipe.logger.wandb.project is not None:
+        yield ("logger", "wandb"), "metrics.jsonl and TensorBoard have the log"
+    yield ("find_unused_parameters",), "networks are not wrapped"
+    yield ("dist_params",), "how processes meet is the launcher's business"
+
+
+def _idle_of_the_train_set(recipe: TrainingRecipe) -> Iterator[Idle]:
+    train = recipe.datasets.train
     if recipe.high_order_degradation:
         yield (*TRAIN_SET, "gt_size"), f"{DEGRADED_SIZE} pixels are degraded; gt_size at the top is cut out of them"
     elif train.gt_size is not None:
         yield ("gt_size",), "that of datasets.train counts"
     yield (*TRAIN_SET, "use_shuffle"), "every epoch is shuffled"
     if train.dataset_enlarge_ratio != 1:
-        yield (*TRAIN_SET, "dataset_enlarge_ratio"), "an epoch's length changes nothing"
-    for key in ("prefetch_mode", "num_prefetch_queue", "pin_memory", "persistent_workers"):
-        if key != "prefetch_mode" or train.prefetch_mode is not None:
-            yield (*TRAIN_SET, key), "the loader knows best"
-    if recipe.logger.wandb.project is not None:
-        yield ("logger", "wandb"), "metrics.jsonl and TensorBoard have the log"
-    yield ("dist_params",), "only `launcher` slurm reads it"
+        yield (*TRAIN_SET, "dataset_enlarge_ratio"), "pictures are counted, not epochs"
+    if train.prefetch_mode is not None:
+        yield (*TRAIN_SET, "prefetch_mode"), _LOADER
+    for key in ("num_prefetch_queue", "pin_memory", "persistent_workers"):
+        yield (*TRAIN_SET, key), _LOADER
+
+
+_LOADER = "the loader always prepares ahead"

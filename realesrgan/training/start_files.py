@@ -6,31 +6,16 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from ..model_zoo import MODELS, WeightFile
+from ..model_zoo import MODELS, TRAINING_MODELS, WeightFile
 
 if TYPE_CHECKING:
     from .recipe import TrainingRecipe
 
-_RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
-
-# Where the published recipes look for them, below the working directory.
-PUBLISHED_FOLDER = "experiments/pretrained_models"
-
-ESRGAN = WeightFile(
-    "ESRGAN_SRx4_DF2KOST_official-ff704c30.pth",
-    f"{_RELEASES}/v0.1.1/ESRGAN_SRx4_DF2KOST_official-ff704c30.pth",
-    sha256="ff704c30ff560305e48ed1f4db895e525ab6bc81a46fafe80c0094a271c806d9",
-)
-# Of discriminators neither size nor hash is public, so a download of one cannot be checked.
-DISCRIMINATORS = {
-    "RealESRGAN_x4plus": WeightFile("RealESRGAN_x4plus_netD.pth", f"{_RELEASES}/v0.2.2.3/RealESRGAN_x4plus_netD.pth"),
-    "RealESRGAN_x2plus": WeightFile("RealESRGAN_x2plus_netD.pth", f"{_RELEASES}/v0.2.2.3/RealESRGAN_x2plus_netD.pth"),
-    "RealESRGAN_x4plus_anime_6B": WeightFile(
-        "RealESRGAN_x4plus_anime_6B_netD.pth", f"{_RELEASES}/v0.2.2.4/RealESRGAN_x4plus_anime_6B_netD.pth"
-    ),
+# Of each model whose discriminator was released; of the small networks none was.
+DISCRIMINATORS = {name: TRAINING_MODELS[f"{name}_netD"].weights for name in MODELS if f"{name}_netD" in TRAINING_MODELS}
+START_FILES = {
+    file.name: file for models in (MODELS, TRAINING_MODELS) for model in models.values() for file in model.files
 }
-_OF_MODELS = [file for model in MODELS.values() for file in model.files]
-START_FILES = {file.name: file for file in (*_OF_MODELS, ESRGAN, *DISCRIMINATORS.values())}
 
 NEVER_RELEASED = "RealESRNet_x2plus.pth"
 
