@@ -226,7 +226,9 @@ def test_a_size_that_does_not_fit_is_refused(pictures: Pictures, size: int, mess
 def made_pairs(folder: Path) -> PicturePairs:
     """Copies whose pixels say where they are and, modulo 8, of which picture; and originals four times as large."""
     for index, size in enumerate(((8, 11), (9, 8), (20, 30))):
-        small = coordinates(*size) * 8 + index
+        small = coordinates(*size)
+        small[..., 2] = (7 * small[..., 0] + 11 * small[..., 1]) % 32  # something to sharpen
+        small = small * 8 + index
         for name, pixels in (("lq", small), ("gt", np.kron(small, np.ones((SCALE, SCALE, 1), np.uint8)))):
             (folder / name).mkdir(exist_ok=True)
             files.write(folder / name / f"{index}.png", Picture(pixels))
@@ -242,6 +244,7 @@ def test_both_sides_of_a_pair_are_cut_and_turned_alike(tmp_path: Path) -> None:
         enlarged = sample.low.repeat_interleave(SCALE, 1).repeat_interleave(SCALE, 2)
         assert torch.equal(sample.target, enlarged)
         assert torch.equal(sample.sharpened, sharpen(sample.target[None])[0])
+        assert not torch.equal(sample.sharpened, sample.target)
         seen.add(sample.low.numpy().tobytes())
     assert len(seen) > 50
 

@@ -96,6 +96,8 @@ def test_a_list_gives_its_order_and_names_with_blanks_work() -> None:
 def test_sizes_behind_names_as_in_some_published_lists_are_no_part_of_them() -> None:
     make("data/a.png", "data/b (8,8,3).png")
     assert listed("a.png (480,480,3)", "b (8,8,3).png") == ["data/a.png", "data/b (8,8,3).png"]
+    Path("data/b (8,8,3).png").rename("data/b (8,8,3)")
+    assert listed("b (8,8,3)", "b (8,8,3) (8,8,3)") == ["data/b (8,8,3)"] * 2
 
 
 def test_a_list_from_windows_is_read() -> None:
@@ -111,7 +113,7 @@ def test_what_cannot_be_read_is_named_and_left_out(log: Log) -> None:
     assert names(in_folders(["data"], log)) == ["data/a.png", "data/c.png"]
     assert [("b.png" in line, "empty.png" in line) for line in log.warnings] == [(True, False), (False, True)]
     log.warnings.clear()
-    assert listed("a.png", "b.png", "missing.png", "c.png", reporter=log) == ["data/a.png", "data/c.png"]
+    assert listed("a.png", "b.png", "missing.png", "missing.png", "c.png", reporter=log) == ["data/a.png", "data/c.png"]
     assert [("b.png" in line, "missing.png" in line) for line in log.warnings] == [(True, False), (False, True)]
 
 
@@ -190,6 +192,16 @@ def test_pictures_are_decoded_in_their_depth_and_without_transparency() -> None:
         assert decoded.shape == (6, 5, 3)
         assert decoded.dtype == depth
         assert np.array_equal(decoded, np.dstack([pixels] * 3) if channels == 1 else pixels[..., :3])
+
+
+def test_a_jpeg_with_a_damaged_scan_is_not_decoded() -> None:
+    make("a.jpg", side=64)
+    content = Path("a.jpg").read_bytes()
+    scan = content.index(b"\xff\xda") + 20
+    Path("a.jpg").write_bytes(content[:scan] + b"\xff\xd0" * 20 + content[scan + 40 :])
+    (file,) = in_folders(["a.jpg"], Reporter()).files
+    with pytest.raises(ImageFileError, match="a.jpg: damaged"):
+        decode(file)
 
 
 def test_a_picture_that_is_damaged_or_was_replaced_is_not_decoded() -> None:
