@@ -226,6 +226,18 @@ def test_another_interruption_later_ends_the_process_at_once() -> None:
     assert (process.returncode, err) == (130, "interrupted\n")
 
 
+@posix
+def test_work_that_does_not_notice_an_interruption_is_not_waited_for() -> None:
+    program = FORCED.replace("console.started_up()", "console.started_up(lambda: 'left as it is, see `skip_existing`')")
+    with run_python(program) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "working"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=PATIENCE_S / 2)
+    assert (process.returncode, err) == (143, "left as it is, see --skip_existing\n")
+    assert "in order" not in out
+
+
 FILES = """
 import os, sys
 from realesrgan.cli import console

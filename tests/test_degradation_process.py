@@ -266,3 +266,34 @@ def test_jpeg_steps_use_the_quality_of_each_picture() -> None:
     sample = pictures(1).expand(2, -1, -1, -1)
     first, second = run(sample, [one(Jpeg(quality=10)), one(Jpeg(quality=90))])
     assert (first - sample[0]).abs().mean() > 2 * (second - sample[0]).abs().mean()
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        (torch.zeros(0, 3, 8, 8), 0),
+        (torch.zeros(3, 8, 8), 1),
+        (torch.zeros(1, 1, 8, 8), 1),
+        (torch.zeros(1, 4, 8, 8), 1),
+        (torch.zeros(1, 3, 0, 8), 1),
+        (torch.zeros(1, 3, 8, 8).half(), 1),
+        (torch.zeros(1, 3, 8, 8).byte(), 1),
+        (torch.zeros(2, 3, 8, 8), 1),
+        (torch.zeros(1, 3, 8, 8), 2),
+    ],
+)
+def test_what_is_no_batch_of_pictures_is_refused_with_the_reason(given: Tensor, count: int) -> None:
+    degradations = [one(Noise(kind="gaussian", strength=1, gray=False, field=(0, 0, "")))] * count
+    with pytest.raises(ValueError, match="^(pictures|each picture)"):
+        apply(given, degradations)
+
+
+def test_gradients_and_the_layout_in_memory_change_nothing() -> None:
+    plain = pictures(1)
+    for number in range(4):
+        degradation = [draw(0, number, PUBLISHED)]
+        expected = apply(plain, degradation)
+        turned = plain.transpose(2, 3).contiguous().transpose(2, 3)
+        for other in (plain.clone().requires_grad_(), turned, plain.to(memory_format=torch.channels_last)):
+            assert torch.equal(apply(other, degradation), expected)
+        assert torch.equal(plain, pictures(1))

@@ -41,10 +41,18 @@ def print_plan(selection: Selection, said: str) -> int:
     return console.SOME_FAILED if selection.failures else console.DONE
 
 
-def carry_out(selection: Selection, output: Path, done: str | Callable[[Outcome], str], prepare: Prepare) -> int:
+def carry_out(
+    selection: Selection,
+    output: Path,
+    done: str | Callable[[Outcome], str],
+    prepare: Prepare,
+    *,
+    in_long_steps: bool = False,
+) -> int:
     """Do the work on a selection, report it, and return the exit code.
 
-    `done` says in a word what a picture now is, or all that was done.
+    `done` says in a word what a picture now is, or all that was done. `in_long_steps`: when interrupted, the work may
+    not notice for long, and the process ends without waiting for it.
     """
     from ..image.pipeline import Outcome
     from ..outputs import make_folder
@@ -56,16 +64,20 @@ def carry_out(selection: Selection, output: Path, done: str | Callable[[Outcome]
         if selection.jobs:
             make_folder(output, "output")
             work = prepare(reporter)
-            console.started_up()
+
+            def interrupted() -> str:
+                return (
+                    f"interrupted after {reporter.finished_count} of {count(len(selection.jobs), 'picture')}; "
+                    "the same command with `skip_existing` does the rest"
+                )
+
+            console.started_up(interrupted if in_long_steps else None)
             began = time.monotonic()
             try:
                 outcome = work()
             except KeyboardInterrupt:
                 reporter.close()
-                console.say(
-                    f"interrupted after {reporter.finished_count} of {count(len(selection.jobs), 'picture')}; "
-                    "the same command with `skip_existing` does the rest"
-                )
+                console.say(interrupted())
                 return console.INTERRUPTED
             seconds = time.monotonic() - began
     if not (outcome.written or outcome.failures or outcome.done_before or selection.without_target):

@@ -132,10 +132,10 @@ def _fill_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
-def started_up() -> None:
-    """Call once a command has loaded what it needs and its work begins."""
+def started_up(last_words: Callable[[], str] | None = None) -> None:
+    """Call once a command has loaded what it needs and its work begins. `last_words`: see `interrupts.working`."""
     gc.enable()
-    interrupts.working()
+    interrupts.working(None if last_words is None else lambda: spell(last_words(), flag))
 
 
 def progress_bar(total: float, unit: str, description: str = "") -> tqdm[Any]:

@@ -77,7 +77,7 @@ def _degrade(options: DegradeOptions) -> int:
         devices = degradations.choose_devices(options.gpu_id, plan)
         return lambda: degradations.degrade(batch, plan, devices, reporter)
 
-    return carry_out(plan.selection, batch.output, "degraded", prepare)
+    return carry_out(plan.selection, batch.output, "degraded", prepare, in_long_steps=True)
 
 
 def _draw_gallery(options: DegradeOptions, folder: Path) -> int:

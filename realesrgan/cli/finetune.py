@@ -37,7 +37,7 @@ def _finetune(options: FinetuneOptions) -> int:
     from ..degradation.recipe_file import read
     from ..image import vips
     from ..training.plan import Request
-    from ..training.recipes import MOST_ITERATIONS, default_recipe
+    from ..training.recipes import MOST_ITERATIONS, default_recipe, without_perceptual
     from . import training
 
     vips.prepare_process()
@@ -61,6 +61,8 @@ def _finetune(options: FinetuneOptions) -> int:
         iterations=options.iterations or MOST_ITERATIONS,
         seed=options.seed,
     )
+    if options.no_perceptual:
+        recipe = without_perceptual(recipe)
     request = made_from(Request, options, recipe=recipe, auto_resume=not options.fresh, hold_out=True)
     if options.iterations is not None:
         request = replace(request, minutes=None)

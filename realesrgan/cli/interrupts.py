@@ -14,9 +14,12 @@ from typing import Any
 INTERRUPTED, TERMINATED = 130, 143  # exit codes, as shells report them
 
 _Handler = Callable[[int, FrameType | None], Any] | int | None
-# `timeout` sends SIGTERM twice at once, which counts once. A second Ctrl-C after this long ends the process at once.
+# `timeout` sends SIGTERM twice at once, which counts once. A second Ctrl-C after this long ends the process at once,
+# and work that cannot be interrupted within its steps is waited for no longer.
 FORCE_AFTER_S = 1.0
 _terminated = threading.Event()
+_last_words: list[Callable[[], str]] = []  # if any, what is said when the work does not stop in time
+_patience: list[threading.Timer] = []
 _first_at_s: list[float] = []  # when work was first interrupted, by time.monotonic
 
 
@@ -30,16 +33,25 @@ def starting() -> Iterator[None]:
     before = [(number, _replace(number, _end)) for number in (signal.SIGINT, signal.SIGTERM)]
     _terminated.clear()
     _first_at_s.clear()
+    _last_words.clear()
     try:
         yield
     finally:
+        while _patience:
+            _patience.pop().cancel()
         for number, handler in before:
             if handler is not None:
                 signal.signal(number, handler)
 
 
-def working() -> None:
-    """Call when an interruption must leave files in order; a second one still ends the process at once."""
+def working(last_words: Callable[[], str] | None = None) -> None:
+    """Call when an interruption must leave files in order; a second one still ends the process at once.
+
+    With `last_words`, so does the first one if the work has not stopped soon after; they are then said. It is for work
+    whose steps take long and cannot be interrupted, and whose files are in order whenever it ends.
+    """
+    if last_words is not None:
+        _last_words.append(last_words)
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is _end:
             signal.signal(number, _raise)
@@ -62,9 +74,9 @@ def _replace(number: int, handler: Callable[[int, FrameType | None], None]) -> _
     return before
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end(number: int, frame: FrameType | None, last_words: Callable[[], str] = lambda: "interrupted") -> None:
     with suppress(OSError):
-        os.write(2, b"interrupted\n")
+        os.write(2, f"{last_words()}\n".encode())
     os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
 
 
@@ -73,6 +85,10 @@ def _raise(number: int, frame: FrameType | None) -> None:
         _first_at_s.append(time.monotonic())
         if number == signal.SIGTERM:
             _terminated.set()
+        if _last_words:
+            _patience.append(threading.Timer(FORCE_AFTER_S, _end, (number, None, _last_words[-1])))
+            _patience[-1].daemon = True
+            _patience[-1].start()
         raise KeyboardInterrupt
     if time.monotonic() - _first_at_s[0] > FORCE_AFTER_S:
         _end(number, frame)

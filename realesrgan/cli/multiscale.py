@@ -51,4 +51,5 @@ def _make(options: MultiscaleOptions) -> int:
         request.output,
         lambda outcome: said(preparing.done_of(selection, outcome)),
         lambda reporter: partial(make_copies, request, selection, reporter),
+        in_long_steps=True,
     )

@@ -33,6 +33,7 @@ def _train(options: TrainOptions) -> int:
     from ..image import vips
     from ..training.plan import Request
     from ..training.recipe_file import read
+    from ..training.recipes import without_perceptual
     from . import training
 
     vips.prepare_process()
@@ -41,6 +42,8 @@ def _train(options: TrainOptions) -> int:
     recipe, remarks = read(Path(options.opt), options.force_yml or (), debug=options.debug)
     for line in remarks:
         console.say(line)
+    if options.no_perceptual:
+        recipe = without_perceptual(recipe)
     request = made_from(Request, options, recipe=recipe)
     hint = "the same command with `auto_resume` goes on from here"
     return training.carry_out(request, check=options.check, resume_hint=hint)

@@ -37,13 +37,28 @@ from .steps import (
 def apply(pictures: Tensor, degradations: Sequence[Degradation]) -> Tensor:
     """Degrade pictures, each as its degradation says.
 
-    (B, 3, H, W) RGB in [0, 1] of any size → (B, 3, H // scale, W // scale), rounded to levels of 255. Where the
-    degradations differ in nothing that concerns shapes, the pictures are computed as one batch, else one by one.
+    (B, 3, H, W) fp32 or fp64 RGB in [0, 1] of any size → (B, 3, H // scale, W // scale), rounded to levels of 255, of
+    which no gradients are known. Where the degradations differ in nothing that concerns shapes, the pictures are
+    computed as one batch, else one by one.
+
+    Raises:
+        ValueError: the pictures have another shape or type, or are not as many as the degradations, or none.
     """
+    _check(pictures, degradations)
     if len({_shape_of(degradation) for degradation in degradations}) == 1:
         return round_to_levels(run(pictures, degradations))
     alone = (apply(picture[None], [one]) for picture, one in zip(pictures, degradations, strict=True))
     return torch.cat(list(alone))
+
+
+def _check(pictures: Tensor, degradations: Sequence[Degradation]) -> None:
+    shape = tuple(pictures.shape)
+    if len(shape) != 4 or shape[1] != 3 or 0 in shape:
+        raise ValueError(f"pictures have the shape (B, 3, H, W), at least 1 each, not {shape}")
+    if pictures.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"pictures are fp32 or fp64, not {pictures.dtype}")
+    if len(degradations) != shape[0]:
+        raise ValueError(f"each picture has a degradation: {shape[0]} and {len(degradations)} do not agree")
 
 
 def round_to_levels(pictures: Tensor) -> Tensor:
@@ -78,8 +93,14 @@ def run(pictures: Tensor, degradations: Sequence[Degradation]) -> Tensor:
 def stages(pictures: Tensor, degradations: Sequence[Degradation]) -> Iterator[tuple[Step, Tensor]]:
     """Yield each step, as the first picture has it, with the pictures after it, not rounded.
 
-    (B, 3, H, W) RGB in [0, 1]. The degradations must be of one shape, as those of `draw_batch` with a pool are.
+    (B, 3, H, W) fp32 or fp64 RGB in [0, 1]. The degradations must be of one shape, as those of `draw_batch` with a pool
+    are. No gradients are known of the results.
+
+    Raises:
+        ValueError: as `apply`.
     """
+    _check(pictures, degradations)
+    pictures = pictures.detach()
     original, scale = (pictures.shape[2], pictures.shape[3]), degradations[0].scale
     for steps in zip(*(degradation.steps for degradation in degradations), strict=True):
         pictures = _take(steps, pictures, original, scale)

@@ -47,7 +47,6 @@ class Request:
             has fewer processors.
         minutes: end after so long.
         auto_resume: go on from the last checkpoint of `folder`.
-        no_perceptual: leave the perceptual loss out, and so VGG19's 80 MB.
         hold_out: if the recipe names no pictures to measure on, take some of those to learn from.
         keep: how many of the last checkpoints stay, besides the best.
         channels_last: the memory order that convolutions are fastest in.
@@ -62,7 +61,6 @@ class Request:
     num_worker: int | None = None
     minutes: float | None = None
     auto_resume: bool = False
-    no_perceptual: bool = False
     hold_out: bool = False
     keep: int = 3
     nodes: int = 1
@@ -99,7 +97,7 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
     if request.compile:
         compile_generator(recipe, state, machine, reporter)
     vgg = None
-    if not request.no_perceptual and (wanted := recipe.train.perceptual_opt):
+    if wanted := recipe.train.perceptual_opt:
         vgg = load_vgg19(
             list(wanted.layer_weights),
             use_input_norm=wanted.use_input_norm,
