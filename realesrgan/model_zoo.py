@@ -6,7 +6,7 @@ import difflib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from .errors import UsageError
@@ -76,7 +76,25 @@ class FaceModel:
         return self.weights, self.detector, self.parser
 
 
-def _file(name: str, release: str, size_bytes: int, sha256: str, bundled: str | None = None) -> WeightFile:
+@dataclass(frozen=True)
+class TrainingModel:
+    """Weights that only training reads: to start from, or to judge by."""
+
+    name: str
+    weights: WeightFile
+    summary: str
+
+    @property
+    def files(self) -> tuple[WeightFile, ...]:
+        return (self.weights,)
+
+
+AnyModel: TypeAlias = Model | FaceModel | TrainingModel
+
+
+def _file(
+    name: str, release: str, size_bytes: int | None, sha256: str | None, bundled: str | None = None
+) -> WeightFile:
     return WeightFile(name, f"{_REAL_ESRGAN}/{release}/{name}", size_bytes, sha256, bundled)
 
 
@@ -196,6 +214,40 @@ FACE_MODELS: dict[str, FaceModel] = {
     for version, sha256 in _GFPGAN_SHA256.items()
 }
 
+# Size and hash were each seen in at least eight public places, and the name begins with the hash as the address does.
+VGG19 = WeightFile(
+    "vgg19-dcbb9e9d.pth",
+    "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    574673361,
+    "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+)
+# The same numbers at another place; its hash was seen in one only.
+VGG19_MIRROR = WeightFile(
+    "vgg19.tv_in1k.safetensors",
+    "https://huggingface.co/timm/vgg19.tv_in1k/resolve/main/model.safetensors",
+    sha256="11aea017b543ff59233749d8f1cf544cda749378f5790d2fedab841fb86b7669",
+)
+
+
+def _start(name: str, release: str, summary: str, sha256: str | None = None) -> TrainingModel:
+    return TrainingModel(name, _file(f"{name}.pth", release, None, sha256), f"training: {summary}")
+
+
+# For the discriminators' files no hash was published.
+_TRAINING_MODELS = (
+    TrainingModel("VGG19", VGG19, "training: whose features the perceptual loss compares; only 80 MB are fetched"),
+    _start(
+        "ESRGAN_SRx4_DF2KOST_official-ff704c30",
+        "v0.1.1",
+        "what RealESRNet_x4plus started from",
+        "ff704c30ff560305e48ed1f4db895e525ab6bc81a46fafe80c0094a271c806d9",
+    ),
+    _start("RealESRGAN_x4plus_netD", "v0.2.2.3", "the discriminator of RealESRGAN_x4plus"),
+    _start("RealESRGAN_x2plus_netD", "v0.2.2.3", "the discriminator of RealESRGAN_x2plus"),
+    _start("RealESRGAN_x4plus_anime_6B_netD", "v0.2.2.4", "the discriminator of RealESRGAN_x4plus_anime_6B"),
+)
+TRAINING_MODELS: dict[str, TrainingModel] = {model.name: model for model in _TRAINING_MODELS}
+
 
 def find_model(name: str) -> Model:
     """Look up a model by its published name; `.pth` at the end is allowed, as the published scripts allow it.
@@ -206,14 +258,18 @@ def find_model(name: str) -> Model:
     return _look_up(name, MODELS)
 
 
-def find_any_model(name: str) -> Model | FaceModel:
-    """Like `find_model`, with the face models among them: what can be listed and fetched.
+def find_any_model(name: str) -> AnyModel:
+    """Like `find_model`, with the models for faces and for training among them: what can be listed and fetched.
 
     Raises:
         UsageError: there is no such model; the message lists those that exist and the closest one.
     """
-    models: dict[str, Model | FaceModel] = {**MODELS, **{model.name: model for model in FACE_MODELS.values()}}
-    return _look_up(name, models)
+    return _look_up(name, {model.name: model for model in all_models()})
+
+
+def all_models() -> list[AnyModel]:
+    """All models there are, those for faces and for training last."""
+    return [*MODELS.values(), *FACE_MODELS.values(), *TRAINING_MODELS.values()]
 
 
 _Entry = TypeVar("_Entry")
@@ -233,7 +289,6 @@ def published_file(url: str) -> WeightFile:
 
     Any other gets a name that begins with a hash of its address, since many call their files net.pth.
     """
-    models: list[Model | FaceModel] = [*MODELS.values(), *FACE_MODELS.values()]
-    known = {file.url: file for model in models for file in model.files}
+    known = {file.url: file for model in all_models() for file in model.files}
     own = hashlib.sha256(url.encode()).hexdigest()[:8]
     return known.get(url) or WeightFile(f"{own}_{urlsplit(url).path.rpartition('/')[2]}", url)

@@ -30,7 +30,7 @@ def refuse_overwrites(work: Iterable[tuple[Path, Sequence[Path]]]) -> None:
         for target in targets:
             place = places.of(target)
             if place in sources:
-                raise UsageError(f"{target} is an input and would be overwritten: choose another `output` or `suffix`")
+                raise UsageError(f"{target} is an input and would be overwritten: choose another `output`")
             if place in makers:
                 raise UsageError(
                     f"{makers[place]} and {source} would both be written to {target}: "
@@ -90,22 +90,26 @@ def part_of(target: Path) -> Path:
 
 def is_kept(path: Path) -> bool:
     """Whether `path` is something that a file must not take the place of: a link, a device, a pipe."""
-    return path.is_symlink() or (path.exists() and not path.is_file())
+    return path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir()))
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it appears whole or not at all; what `is_kept`, such as /dev/stdout, is written to instead.
+def write_whole(path: Path, content: bytes, option: str) -> None:
+    """Write a small file, which appears whole or not at all; `option` is where a user named it.
+
+    What `is_kept`, such as /dev/stdout, is written to instead.
 
     Raises:
-        OSError: it cannot be written.
+        UsageError: it cannot be written.
     """
-    if is_kept(path):
-        path.write_bytes(content)
-        return
     part = part_of(path)
     try:
-        part.write_bytes(content)
-        part.replace(path)
+        if is_kept(path):
+            path.write_bytes(content)
+        else:
+            part.write_bytes(content)
+            part.replace(path)
+    except OSError as error:
+        raise UsageError(f"`{option}` {path}: cannot be written ({error.strerror})") from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,8 +12,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from .errors import UsageError
+from .strict_keys import KeyPath, KnownKeys, dotted
 
-KeyPath = tuple["str | int", ...]  # ("datasets", "train", "kernel_prob", 2)
 Model = TypeVar("Model", bound=BaseModel)
 
 MOST_VALUES = 100_000  # in a file; recipes have a hundred
@@ -21,17 +21,55 @@ MOST_VALUES = 100_000  # in a file; recipes have a hundred
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML mapping, and the line on which each of its keys and items stands, from 1."""
+    """A YAML mapping, and the line on which each of its keys and items stands, from 1.
+
+    `given` names what changed a key after the file was read: "`set`".
+    """
 
     name: str
     content: dict[str, Any]
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    given: Mapping[KeyPath, str] = field(default_factory=dict)
+
+    def line(self, path: KeyPath) -> int:
+        """The line of the key at `path`, or of the nearest one above it; 0 if that stands on none."""
+        while path and path not in self.given and path not in self.lines:
+            path = path[:-1]
+        return 0 if path in self.given else self.lines.get(path, 0)
 
     def place(self, path: KeyPath) -> str:
-        """ "line 7: " of the key at `path`, or of the nearest one above it; nothing where no file was read."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return f"line {self.lines[path]}: " if path else ""
+        """ "line 7: " as `line` says, or "`set`: " where that changed the key; nothing where no file was read."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.given:
+                return f"{self.given[path[:end]]}: "
+            if path[:end] in self.lines:
+                return f"line {self.lines[path[:end]]}: "
+        return ""
+
+    def changed(self, path: tuple[str, ...], value: Any, by: str) -> Document:
+        """The same with `value` at `path`, sections on the way to it included; `by` is what messages call the change.
+
+        Raises:
+            UsageError: a key on the way holds something other than keys.
+        """
+        content = copy.deepcopy(self.content)
+        here = content
+        for end, key in enumerate(path[:-1], 1):
+            here = here.setdefault(key, {})
+            if not isinstance(here, dict):
+                raise UsageError(f"{by}: {dotted(path[:end])} has no keys of its own")
+        here[path[-1]] = value
+        return replace(self, content=content, given={**self.given, path: by})
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with the key at `path`, which messages call `name`; `about` has other keys that it depends on."""
+
+    path: KeyPath
+    name: str
+    words: str
+    about: tuple[KeyPath, ...] = ()
 
 
 def read(path: Path) -> Document:
@@ -121,12 +159,6 @@ def _given_twice(node: yaml.Node | None, above: KeyPath = ()) -> Iterator[KeyPat
         yield from _given_twice(value, (*above, key))
 
 
-def unknown_key(key: object, known: Iterable[str]) -> str:
-    """Say that there is no such key, and which one may be meant."""
-    near = difflib.get_close_matches(str(key), list(known), n=1)
-    return f"{key}: there is no such key" + (f"; is {near[0]} meant?" if near else "")
-
-
 def validate(model: type[Model], document: Document, paths: Mapping[str, KeyPath] | None = None) -> Model:
     """Make a `model` of the document's content.
 
@@ -135,23 +167,73 @@ def validate(model: type[Model], document: Document, paths: Mapping[str, KeyPath
     Raises:
         UsageError: keys are unknown or values wrong; all of them are named.
     """
+    made, faults = attempt(model, document, paths)
+    fail(document, lines(document, faults))
+    assert made is not None  # there are faults otherwise
+    return made
+
+
+def attempt(
+    model: type[Model],
+    document: Document,
+    paths: Mapping[str, KeyPath] | None = None,
+    also: Mapping[KeyPath, Set[str]] | None = None,
+) -> tuple[Model | None, list[Fault]]:
+    """Make a `model` of what is right in the document's content, and say what is not.
+
+    Keys with faults are left out of the model; None if it cannot do without them. `also` has keys of other models that
+    may stand under a path of the file.
+    """
     try:
-        return model.model_validate(document.content)
+        return model.model_validate(document.content), []
     except ValidationError as error:
-        lines = [_said(model, document, paths or {}, one) for one in error.errors()]
-    fail(document, lines)
-    raise AssertionError("a ValidationError has at least one error")
+        errors = error.errors()
+    content = copy.deepcopy(document.content)
+    known, faults = KnownKeys(model, also or {}), []
+    for one in errors:
+        path, looking = known.follow(one["loc"])
+        there = (*(paths or {}).get(str(path[0]), path[:1]), *path[1:]) if path else ()
+        words = known.no_such_key(path, looking) if one["type"] == "extra_forbidden" else _words(one)
+        faults.append(Fault(there, dotted(path), words))
+        _leave_out(content, path)
+    try:
+        return model.model_validate(content), faults
+    except ValidationError:
+        return None, faults
 
 
-def _said(model: type[BaseModel], document: Document, paths: Mapping[str, KeyPath], error: Any) -> str:
-    where: KeyPath = tuple(error["loc"])
-    top, rest = (str(where[0]), where[1:]) if where else ("", ())
-    path = (*paths.get(top, (top,)), *rest)
-    if error["type"] == "extra_forbidden":
-        return document.place(path) + unknown_key(top, model.model_fields)
-    name = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in where)
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{document.place(path)}{name}: {message[:1].lower()}{message[1:]}" if name else message
+def _leave_out(content: Any, path: KeyPath) -> None:
+    """Remove the key at `path`, or the innermost one above an item of a list."""
+    while path and isinstance(path[-1], int):
+        path = path[:-1]
+    for part in path[:-1]:
+        content = content.get(part) if isinstance(content, dict) else None
+    if isinstance(content, dict) and path:
+        content.pop(path[-1], None)
+
+
+def _words(error: Any) -> str:
+    """What pydantic says, in words for people who have never heard of it."""
+    kind, given = error["type"], error.get("ctx", {})
+    if kind == "missing":
+        return "is missing"
+    if kind == "union_tag_not_found":
+        return f"{given['discriminator'].strip(chr(39))} is missing"
+    if kind == "union_tag_invalid":
+        tags = " or ".join(given["expected_tags"].split(", "))
+        return f"{given['discriminator'].strip(chr(39))} {given['tag']}: input should be {tags}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return "should hold keys with values, one `key: value` a line"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def lines(document: Document, faults: Iterable[Fault]) -> list[str]:
+    """Each fault in one line of text, in the order of the file."""
+    return [
+        document.place(fault.path) + (f"{fault.name}: " if fault.name else "") + fault.words
+        for fault in sorted(faults, key=lambda fault: document.line(fault.path))
+    ]
 
 
 def fail(document: Document, lines: Iterable[str]) -> None:

@@ -89,3 +89,12 @@ def test_free_memory_is_never_more_than_the_container_allows(monkeypatch: pytest
     assert device.free_memory_bytes(device.torch.device("cpu")) == 12345
     monkeypatch.setattr(cgroups, "memory_left_bytes", lambda: None)
     assert device.free_memory_bytes(device.torch.device("cpu")) > 12345
+
+
+@pytest.mark.parametrize(("allowed", "busy"), [(None, 8), (0.5, 1), (2.5, 3), (20.0, 8)])
+def test_no_more_threads_are_kept_busy_than_there_are_processors_for(
+    allowed: float | None, busy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroups, "processors", lambda: allowed)
+    monkeypatch.setattr(cgroups.os, "cpu_count", lambda: 8)
+    assert cgroups.processor_count() == busy

@@ -16,6 +16,9 @@ import pytest
 from tiny import picture
 
 from realesrgan.cli.degrade import main
+from realesrgan.degradation import batch, memory
+from realesrgan.degradation.draw import draw
+from realesrgan.degradation.recipe import PUBLISHED
 from realesrgan.degradation.records import FILE_NAME, read
 from realesrgan.image import files
 from realesrgan.image.files import Picture
@@ -93,7 +96,9 @@ def test_a_picture_keeps_its_result_when_others_are_done_before() -> None:
     assert main(["-i", "in", "-o", "resumed"]) == 0
     for name in ("b.png", "d.png"):
         Path("resumed", name).unlink()
+    written = Path("resumed/a.png").stat().st_mtime_ns
     assert main(["-i", "in", "-o", "resumed", "--skip_existing"]) == 0
+    assert Path("resumed/a.png").stat().st_mtime_ns == written
     assert made("resumed") == made("whole")
 
 
@@ -157,6 +162,35 @@ def test_replay_refuses_another_file_under_the_name_and_names_what_is_missing(
     )
 
 
+def test_a_resumed_replay_still_names_what_is_missing_and_a_damaged_picture_only_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make("in/a.png", "in/b.png", "in/c.png")
+    again = ["-i", "in", "-o", "again", "--replay", f"lq/{FILE_NAME}", "--skip_existing"]
+    assert main(["-i", "in", "-o", "lq"]) == 0
+    assert main([*again, "--only", "0"]) == 0
+    Path("in/b.png").write_bytes(b"damaged")
+    Path("in/c.png").unlink()
+    capsys.readouterr()
+    assert main(again) == 1
+    said = capsys.readouterr().err
+    assert said.count("c.png: not among the inputs") == 1
+    assert "b.png: not among" not in said
+    assert said.count("b.png") == 1
+
+
+def test_a_picture_that_memory_cannot_hold_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make("in/a.png")
+    make("in/large.png", height=80, width=100)
+    needed = memory.held_bytes(80, 100, [draw(0, 1, PUBLISHED)], sheets=False)
+    monkeypatch.setattr(batch, "free_memory_bytes", lambda: 0.99 * needed / batch.HELD_SHARE)
+    assert main(["-i", "in"]) == 1
+    assert "large.png: too large: degrading 100×80 pixels takes" in capsys.readouterr().err
+    assert sorted(made("lq")) == ["a.png", FILE_NAME]
+
+
 def test_originals_are_cut_to_fit_their_results(capsys: pytest.CaptureFixture[str]) -> None:
     make("a.png", height=47, width=53)
     assert main(["-i", "a.png"]) == 0
@@ -202,9 +236,54 @@ def test_the_gallery_is_drawn_with_a_picture_of_ones_own(capsys: pytest.CaptureF
     assert main(["-i", "in", "--gallery", "pictures"]) == 0
     names = {"jpeg.png", "kernels.png", "noise.png", "resize.png", "sharpening.png"}
     assert set(made("pictures")) == names
+    assert main(["-i", "in", "--gallery", "other", "--seed", "1", "--ext", "jpg"]) == 0
+    assert set(made("other")) == {name.replace("png", "jpg") for name in names}
     assert not Path("lq").exists()
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)
+
+
+def test_quality_reaches_lossy_results_and_a_replay_with_the_same_makes_the_same() -> None:
+    make("in/a.png", height=120, width=160)
+    for quality in ("20", "90"):
+        assert main(["-i", "in", "-o", quality, "--ext", "jpg", "--quality", quality]) == 0
+    assert len(made("20")["a.jpg"]) < len(made("90")["a.jpg"])
+    assert main(["-i", "in", "-o", "again", "--quality", "20", "--replay", f"20/{FILE_NAME}"]) == 0
+    assert made("again") == made("20")
+
+
+def test_a_folder_that_cannot_be_written_is_refused_by_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    make("in/a.png")
+    Path("file").touch()
+    for option in ("--originals", "--sheet"):
+        assert f"{option} file" in refused(["-i", "in", option, "file"], capsys)
+    assert not list(Path("lq").glob("*"))
+
+
+def test_a_dry_run_names_every_file_and_writes_none(capsys: pytest.CaptureFixture[str]) -> None:
+    make("in/a.png", "in/b.png")
+    make("in/tiny.png", height=3, width=40)
+    before = made(".")
+    assert main(["-i", "in", "--count", "2", "--originals", "gt", "--dry_run"]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].endswith(f"52×44 → {Path('lq/a_1.png')} … a_2.png")
+    assert printed[2] == "2 pictures, nothing written"
+    assert main(["-i", "in/a.png", "--originals", "gt", "--dry_run"]) == 0
+    assert f"→ {Path('lq/a.png')}, {Path('gt/a.png')}\n" in capsys.readouterr().out
+    assert main(["-i", "in", "--gallery", "pictures", "--ext", "jpg", "--dry_run"]) == 0
+    assert f"{Path('pictures/noise.jpg')}\n" in capsys.readouterr().out
+    assert made(".") == before
+
+
+def test_keys_without_effect_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    make("in/a.png")
+    Path("r.yml").write_text("queue_size: 180\nblur_kernel_size: 21\n")
+    assert main(["-i", "in", "--recipe", "r.yml", "--set", "repeated_seeds=true"]) == 0
+    said = capsys.readouterr().err
+    assert "blur_kernel_size has no effect" in said
+    assert "queue_size has no effect here, only in training" in said
+    assert "repeated_seeds has no effect here" in said
+    assert "shared_gray_noise" not in said
 
 
 @pytest.mark.parametrize(
@@ -212,6 +291,8 @@ def test_the_gallery_is_drawn_with_a_picture_of_ones_own(capsys: pytest.CaptureF
     [
         (["--set", "noise_rnge=[1,2]"], "is noise_range meant?"),
         (["--set", "noise_range"], "key=value"),
+        (["--set", "real_formats=[]"], "real_formats"),
+        (["--set", "real_format_prob=[1]"], "real_format_prob"),
         (["--scale", "0"], "scale"),
         (["--scale", "17"], "scale"),
         (["--count", "0"], "--count 0: must be a whole number from 1"),
@@ -220,13 +301,23 @@ def test_the_gallery_is_drawn_with_a_picture_of_ones_own(capsys: pytest.CaptureF
         (["--suffix", "a/b"], "--suffix"),
         (["--recipe", "nowhere.yml"], "nowhere.yml"),
         (["--replay", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--replay", os.devnull], "holds no records"),
         (["--only", "3"], "--replay"),
         *(
-            (["--replay", "a.jsonl", *words], words[0])
-            for words in (["--seed", "1"], ["--scale", "2"], ["--classical"], ["--count", "2"], ["--suffix", "x"])
+            (["--replay", "nowhere.jsonl", *drawing], f"{drawing[0]}: does not go with --replay")
+            for drawing in (
+                ["--seed", "1"],
+                ["--first_number", "1"],
+                ["--count", "2"],
+                ["--suffix", "x"],
+                ["--ext", "jpg"],
+                ["--recipe", "r.yml"],
+                ["--set", "scale=2"],
+                ["--scale", "2"],
+                ["--classical"],
+            )
         ),
-        (["--replay", "a.jsonl", "--set", "sinc_prob=0"], "--set"),
-        (["--replay", "a.jsonl", "--ext", "jpg"], "--ext jpg: does not go with --replay"),
+        (["--gallery", "pictures", "--quality", "0"], "--quality 0"),
         (["-g", "toaster"], "-g toaster"),
         (["-i", "nowhere"], "-i nowhere"),
         (["-o", "in"], "would be overwritten"),
@@ -250,7 +341,8 @@ def test_a_picture_that_fails_does_not_stop_the_others(capsys: pytest.CaptureFix
     Path("in/b.png").write_bytes(content[: len(content) // 2])
     assert main(["-i", "in"]) == 1
     assert sorted(made("lq")) == ["a.png", "c.png", FILE_NAME]
-    said = capsys.readouterr().err
+    out, said = capsys.readouterr()
+    assert "2 degraded, 2 failed" in out + said
     assert "b.png" in said
     assert "tiny.png: 40×3 pixels are too few to become 4 times smaller" in said
     assert [record.output for record in read(Path("lq", FILE_NAME))] == ["a.png", "c.png"]

@@ -20,7 +20,7 @@ from tiny import picture
 from realesrgan.arrays import Array
 from realesrgan.cli import evaluate as command
 from realesrgan.cli import main as realesrgan
-from realesrgan.cli.options import EvaluateOptions
+from realesrgan.cli.data_options import EvaluateOptions
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.metrics import learned, metric

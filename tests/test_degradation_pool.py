@@ -39,6 +39,8 @@ def test_then_each_batch_is_exchanged_for_random_samples_and_nothing_is_lost_or_
     inside = [int(number) for number in pool.samples[0].flatten()]
     assert Counter(out + inside) == Counter(range(BATCH * 40))
     assert out != sorted(out)
+    # With two thirds staying each time, nothing stays for thirty times: places are drawn anew.
+    assert min(inside) > BATCH * 10
 
 
 def test_a_pool_set_up_again_from_its_samples_goes_on_as_if_never_stopped() -> None:

@@ -16,10 +16,23 @@ from benchmarks import degradation_textbook as textbook
 from benchmarks.degradations import given_gaussian, given_poisson
 from realesrgan.degradation.crops import degrade_crops, draw_corner
 from realesrgan.degradation.draw import draw, draw_batch
+from realesrgan.degradation.filters import sharpen
 from realesrgan.degradation.pixels import cut_to_multiple, from_pixels, to_colour, to_pixels
 from realesrgan.degradation.process import apply, run, stages
 from realesrgan.degradation.recipe import PUBLISHED, Recipe
-from realesrgan.degradation.steps import Blur, Degradation, Jpeg, Noise, PulseKernel, RealFile, RealVideo, Resize, Step
+from realesrgan.degradation.steps import (
+    BellKernel,
+    Blur,
+    Degradation,
+    Jpeg,
+    Noise,
+    PulseKernel,
+    RealFile,
+    RealVideo,
+    Resize,
+    SincKernel,
+    Step,
+)
 
 CPU = torch.device("cpu")
 
@@ -62,6 +75,52 @@ def test_pictures_alone_get_the_bytes_they_get_in_a_batch() -> None:
         whole = apply(pictures(10), degradations)
         for number in (0, 7):
             assert torch.equal(apply(pictures(10)[number : number + 1], [degradations[number]])[0], whole[number])
+
+
+SINC = SincKernel(size=21, cutoff=1.2)
+WIDE = BellKernel(kind="iso", size=31, sigma_x=6, sigma_y=6)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Resize(mode="bilinear", factor=0.5, of="final"), Resize(mode="bilinear", factor=0.7, of="final")),
+        (Resize(mode="bilinear", factor=0.5, of="final"), Resize(mode="bilinear", factor=0.5, of="current")),
+        (Resize(mode="bilinear", factor=0.5, of="final"), Resize(mode="area", factor=0.5, of="final")),
+        (Jpeg(quality=20, tables="published"), Jpeg(quality=20, tables="standard")),
+        (
+            Noise(kind="gaussian", strength=2, gray=True, field=(0, 0, "a")),
+            Noise(kind="poisson", strength=2, gray=True, field=(0, 0, "a")),
+        ),
+        (Blur(kernel=SINC), Blur(kernel=WIDE)),
+        (RealFile(format="jpg", quality=20), RealFile(format="webp", quality=20)),
+    ],
+    ids=lambda step: step.step,
+)
+def test_pictures_that_differ_in_a_single_step_are_degraded_each_by_its_own(first: Step, second: Step) -> None:
+    end = Resize(mode="area", factor=1, of="final")
+    degradations = [one(first, end, scale=2), one(second, end, scale=2)]
+    sample = pictures(1)
+    together = apply(sample.expand(2, -1, -1, -1), degradations)
+    for result, degradation in zip(together, degradations, strict=True):
+        assert torch.equal(result, apply(sample, [degradation])[0])
+    assert not torch.equal(together[0], together[1])
+
+
+def test_ringing_beyond_black_and_white_is_cut_off() -> None:
+    edge = torch.zeros(1, 3, 32, 32)
+    edge[..., 16:] = 1
+    ringing = run(edge, [one(Blur(kernel=SINC))])
+    assert ringing.min() < -0.02
+    assert ringing.max() > 1.02
+    result = apply(edge, [one(Blur(kernel=SINC))])
+    assert (result.min(), result.max()) == (0, 1)
+
+
+def test_no_picture_is_resized_to_nothing() -> None:
+    for of in ("current", "final"):
+        step = Resize(mode="bilinear", factor=0.15, of=of)  # type: ignore[arg-type]
+        assert run(pictures(1, 4, 5), [one(step)]).shape == (1, 3, 1, 1)
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
@@ -161,15 +220,21 @@ def test_real_files_and_videos_keep_the_picture_better_the_better_they_are(good:
         assert torch.equal(run(sample, [one(bad)]), run(sample, [one(bad)]))
 
 
-def test_training_crops_belong_to_their_targets() -> None:
+@pytest.mark.parametrize("scale", [2, 4])
+def test_training_crops_belong_to_their_targets(scale: int) -> None:
     targets = pictures(4, 64, 64)
-    shrink = one(Resize(mode="area", factor=1, of="final"), scale=4)
-    corners = [draw_corner(0, number, 16, 16, 8) for number in range(4)]
+    shrink = one(Resize(mode="area", factor=1, of="final"), scale=scale)
+    side = 32 // scale
+    corners = [draw_corner(0, number, 64 // scale, 64 // scale, side) for number in range(4)]
     pairs = degrade_crops(targets, [shrink] * 4, corners, 32)
-    assert pairs.low.shape == (4, 3, 8, 8)
+    assert pairs.low.shape == (4, 3, side, side)
     assert pairs.target.shape == pairs.sharpened.shape == (4, 3, 32, 32)
-    mean = pairs.target.unfold(2, 4, 4).unfold(3, 4, 4).mean((-1, -2))
+    mean = pairs.target.unfold(2, scale, scale).unfold(3, scale, scale).mean((-1, -2))
     assert (mean - pairs.low).abs().max() <= 0.51 / 255
+    # Sharpened whole and then cut: what lies around counts.
+    for sharp, whole, (row, column) in zip(pairs.sharpened, sharpen(targets), corners, strict=True):
+        top, left = row * scale, column * scale
+        assert torch.equal(sharp, whole[:, top : top + 32, left : left + 32])
     assert not torch.equal(pairs.target, pairs.sharpened)
 
 

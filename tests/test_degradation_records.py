@@ -28,6 +28,13 @@ def test_records_come_back_as_they_were_in_the_order_of_numbers(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
+def test_a_line_holds_no_empty_fields_and_empty_lines_mean_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    assert all("null" not in record(number).line for number in range(20))
+    path.write_text(f"\n{record(0).line}\n\n{record(1).line}\n")
+    assert list(read(path)) == [record(0), record(1)]
+
+
 def test_a_later_run_adds_its_records_and_replaces_those_of_pictures_made_anew(tmp_path: Path) -> None:
     for numbers, seed in (([0, 2], 0), ([1, 2], 5)):
         with Recorder(tmp_path) as recorder:

@@ -37,3 +37,8 @@ def test_labels_and_the_title_are_drawn_and_further_lines_make_room() -> None:
     titled = draw([[Cell("", plain)]], title="title")
     assert titled.shape[0] == one.shape[0] + LABEL_HEIGHT + GAP
     assert titled[:LABEL_HEIGHT].min() < 100
+
+
+def test_a_letter_that_cannot_be_drawn_becomes_one_question_mark() -> None:
+    plain = np.full((50, 300, 3), 200, np.uint8)
+    assert np.array_equal(draw([[Cell("gr\u00fcn", plain)]], title="\u732b"), draw([[Cell("gr?n", plain)]], title="?"))

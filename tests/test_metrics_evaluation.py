@@ -188,7 +188,7 @@ def test_options_without_sense_are_refused(border: int, workers: int | None) -> 
 
 def test_little_memory_means_few_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = match(["r"], ["t"]).pairs
-    monkeypatch.setattr(evaluation.os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(evaluation, "processor_count", lambda: 64)
     monkeypatch.setattr(evaluation, "free_memory_bytes", lambda: 3 * pairs[0].held_bytes / evaluation.HELD_SHARE)
     assert evaluation._default_workers(pairs) == 3
     monkeypatch.setattr(evaluation, "free_memory_bytes", lambda: 0)

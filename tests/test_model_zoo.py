@@ -9,7 +9,15 @@ import pytest
 from realesrgan.errors import UsageError
 from realesrgan.families.rrdbnet import RRDBNetSpec
 from realesrgan.families.srvgg import SRVGGNetCompactSpec
-from realesrgan.model_zoo import MODELS, find_model, published_file
+from realesrgan.model_zoo import (
+    MODELS,
+    TRAINING_MODELS,
+    VGG19,
+    VGG19_MIRROR,
+    find_any_model,
+    find_model,
+    published_file,
+)
 
 RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 
@@ -167,3 +175,41 @@ def test_files_of_one_name_at_two_addresses_are_two_files():
     assert published_file("https://a.example/RealESRGAN_x4plus.pth").name not in {
         m.weights.name for m in MODELS.values()
     }
+
+
+# What only training reads.
+
+
+def test_vgg19_is_torchvisions():
+    assert VGG19.url == f"https://download.pytorch.org/models/{VGG19.name}"
+    assert VGG19.name == f"vgg19-{VGG19.sha256[:8]}.pth" == "vgg19-dcbb9e9d.pth"
+    assert VGG19.size_bytes == 574673361
+    assert VGG19_MIRROR.url == "https://huggingface.co/timm/vgg19.tv_in1k/resolve/main/model.safetensors"
+    assert all(re.fullmatch("[0-9a-f]{64}", file.sha256) for file in (VGG19, VGG19_MIRROR))
+
+
+@pytest.mark.parametrize(
+    ("name", "release"),
+    [
+        ("ESRGAN_SRx4_DF2KOST_official-ff704c30", "v0.1.1"),
+        ("RealESRGAN_x4plus_netD", "v0.2.2.3"),
+        ("RealESRGAN_x2plus_netD", "v0.2.2.3"),
+        ("RealESRGAN_x4plus_anime_6B_netD", "v0.2.2.4"),
+    ],
+)
+def test_what_training_starts_from_has_the_published_address(name, release):
+    (file,) = TRAINING_MODELS[name].files
+    assert (file.name, file.url) == (f"{name}.pth", f"{RELEASES}/{release}/{name}.pth")
+    assert published_file(file.url) is file
+
+
+def test_no_hash_is_made_up_for_discriminators():
+    without = {name for name, model in TRAINING_MODELS.items() if model.weights.sha256 is None}
+    assert without == {name for name in TRAINING_MODELS if name.endswith("_netD")}
+
+
+def test_what_only_training_reads_can_be_fetched_but_restores_nothing():
+    for name, model in TRAINING_MODELS.items():
+        assert find_any_model(name) is model
+        with pytest.raises(UsageError, match="there is no model named"):
+            find_model(name)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from realesrgan import outputs
+from realesrgan.errors import UsageError
 from realesrgan.outputs import Places, part_of, place_of, remove_stale_parts, write_whole
 
 
@@ -94,24 +95,25 @@ def test_the_pattern_of_parts_knows_the_parts() -> None:
 def test_a_file_never_takes_the_place_of_a_link_or_a_pipe(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target")
     for content in (b"first", b"second"):
-        write_whole(tmp_path / "link", content)
+        write_whole(tmp_path / "link", content, "csv")
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "target").read_bytes() == content
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    write_whole(tmp_path / "pipe", b"through")
+    write_whole(tmp_path / "pipe", b"through", "csv")
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_a_file_that_cannot_be_written_keeps_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_whole(tmp_path / "a", b"before")
-
-    def full(path: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space"):
-        write_whole(tmp_path / "a", b"after")
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"before")]
+def test_a_small_file_appears_whole_or_leaves_what_was_there_and_the_option_is_named(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_whole(target, b"first", "csv")
+    write_whole(target, b"second", "csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert target.read_bytes() == b"second"
+    (tmp_path / "folder").mkdir()
+    for impossible in (tmp_path / "folder", tmp_path / "missing" / "a.txt"):
+        with pytest.raises(UsageError, match=r"`?csv`? .*cannot be written"):
+            write_whole(impossible, b"third", "csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "folder"]

@@ -149,7 +149,7 @@ def test_metadata_of_the_whole_is_not_said_of_the_pieces() -> None:
 
 
 def test_pieces_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "processors", lambda: 4.0)
+    monkeypatch.setattr(work, "processor_count", lambda: 4)
     for number in range(6):
         save(f"in/{number}.png", picture(50, 40 + number, seed=number))
     pieces(output=Path("one"), n_thread=1)
@@ -251,7 +251,7 @@ def test_a_picture_that_changed_since_it_was_planned_fails_and_the_others_are_cu
 
 
 def test_no_more_threads_than_processors_and_memory_allow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "processors", lambda: 2.5)
+    monkeypatch.setattr(work, "processor_count", lambda: 3)
     assert [work.thread_count(asked) for asked in (1, 2, 20)] == [1, 2, 3]
     save("in/a.png", picture(100, 100, 1))
     jobs = select(Subimages(["in"], Path("out"), crop_size=20)).jobs

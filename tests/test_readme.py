@@ -13,18 +13,20 @@ import pytest
 from faces import face, fake_networks
 
 from realesrgan import GFPGANer, RealESRGANer, load_upsampler
-from realesrgan.cli import degrade, image, options, preparation_options, weights
-from realesrgan.cli.options import DegradeOptions, EvaluateOptions, VideoOptions, parse
+from realesrgan.cli import data_options, degrade, image, options, preparation_options, training_options, weights
+from realesrgan.cli.data_options import CalibrateOptions, DegradeOptions, EvaluateOptions
+from realesrgan.cli.options import VideoOptions, parse
 from realesrgan.model_zoo import MODELS
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 VIDEO_GUIDE = (PROJECT / "docs" / "video.md").read_text(encoding="utf-8")
 EVALUATION_GUIDE = (PROJECT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+CALIBRATION_GUIDE = (PROJECT / "docs" / "calibration.md").read_text(encoding="utf-8")
 FACE_GUIDE = (PROJECT / "docs" / "faces.md").read_text(encoding="utf-8")
 DEGRADATION_GUIDE = (PROJECT / "docs" / "degradation.md").read_text(encoding="utf-8")
 DOCUMENTS = [*PROJECT.glob("*.md"), *PROJECT.glob("[!.]*/*.md")]
-OTHER_PROGRAMS = {"--help", "--no-deps", "--fix"}  # argparse, pip, ruff
+OTHER_PROGRAMS = {"--help", "--no-deps", "--fix", "--nproc_per_node"}  # argparse, pip, ruff, torchrun
 FLAG = r"(?<![\w-])--[a-z]\w*(?:-\w+)*"
 
 
@@ -96,7 +98,9 @@ def test_the_python_example_of_faces_runs(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(PROJECT).as_posix())
 def test_every_flag_that_a_document_names_exists(document: Path) -> None:
     known = set(OTHER_PROGRAMS)
-    for kind in filter(is_dataclass, (vars(options) | vars(preparation_options)).values()):
+    modules = (options, data_options, preparation_options, training_options)
+    kinds = (kind for module in modules for kind in vars(module).values() if is_dataclass(kind))
+    for kind in kinds:
         for field in fields(kind):
             known.update(field.metadata.get("flags") or (f"--{field.name}",))
     for benchmark in PROJECT.glob("benchmarks/*.py"):
@@ -133,6 +137,11 @@ def test_every_evaluate_command_is_understood(argv: list[str]) -> None:
     options = parse(EvaluateOptions, argv, "evaluate", "")
     assert options.results in (("results",), ("mine.png",), ("clip_out.mp4",))
     assert options.originals in (("originals",), ("sharp.png",), ("clip.mp4",), ("frames",))
+
+
+@pytest.mark.parametrize("argv", commands("realesrgan calibrate", README + CALIBRATION_GUIDE), ids=" ".join)
+def test_every_calibrate_command_is_understood(argv: list[str]) -> None:
+    assert parse(CalibrateOptions, argv, "calibrate", "").input in (("scans",), ("inputs",))
 
 
 def test_the_weights_commands_are_understood(capsys: pytest.CaptureFixture[str]) -> None:

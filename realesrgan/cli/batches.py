@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ..image.pipeline import Outcome
     from .reporting import PictureReporter
 
+MOST_NAMED = 3  # results of a picture; of more, the first and the last are named
+
 # Loads what the work needs and returns the work.
 Prepare: TypeAlias = "Callable[[PictureReporter], Callable[[], Outcome]]"
 
@@ -26,6 +28,17 @@ def say_what_was_found(selection: Selection) -> None:
         console.say(f"passed over: {line}")
     for line in selection.failures:
         console.say(f"failed: {line}")
+
+
+def print_plan(selection: Selection, said: str) -> int:
+    """Print what would be made of each picture, and `said` of all; return the exit code."""
+    for job in selection.jobs:
+        targets = [str(target) for target in job.targets]
+        if len(targets) > MOST_NAMED:
+            targets = [f"{targets[0]} … {job.targets[-1].name}"]
+        console.print_result(f"{job.source}  {job.header.width}×{job.header.height} → {', '.join(targets)}")
+    console.print_result(spell(f"{said}, nothing written", console.flag))
+    return console.SOME_FAILED if selection.failures else console.DONE
 
 
 def carry_out(

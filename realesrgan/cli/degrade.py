@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from ..loading import prepare_process
 from ..words import count
 from . import console
-from .batches import carry_out, say_what_was_found
-from .options import DegradeOptions, made_from, parse
+from .batches import carry_out, print_plan, say_what_was_found
+from .data_options import DegradeOptions
+from .options import made_from, parse
 
 if TYPE_CHECKING:
     from ..degradation.batch import Batch
-    from ..image.jobs import Selection
     from ..image.pipeline import Outcome
     from .reporting import PictureReporter
 
-DESCRIPTION = "Make pictures as bad as real ones are: blurred, small, noisy and compressed, twice over."
+DESCRIPTION = "Make pictures as bad as real ones: blur them, shrink them, add noise, compress them; twice over."
 EPILOG = """\
 examples:
   %(prog)s -i photos -o lq --originals gt       pairs to train with
@@ -37,15 +37,22 @@ def main(argv: Sequence[str] | None = None, prog: str = "realesrgan degrade") ->
 
 
 def _batch(options: DegradeOptions) -> Batch:
-    from ..degradation.batch import Batch
+    from ..degradation.batch import Batch, not_with_replay
+    from ..degradation.recipe import OF_BATCHES
     from ..degradation.recipe_file import read
 
+    for name in ("recipe", "set", "scale", "classical"):
+        if options.replay is not None and getattr(options, name):
+            raise not_with_replay(name)
     overrides = list(options.set or ())
     overrides += [f"scale={options.scale}"] if options.scale is not None else []
     overrides += ["orders=1"] if options.classical else []
     recipe, idle = read(None if options.recipe is None else Path(options.recipe), overrides)
     for line in idle:
         console.say(line)
+    for name in OF_BATCHES:
+        if getattr(recipe, name):
+            console.say(f"{name} has no effect here, only in training: each picture gets a degradation of its own")
     folders = {name: getattr(options, name) for name in ("originals", "sheet", "replay")}
     paths = {name: None if value is None else Path(value) for name, value in folders.items()}
     return made_from(Batch, options, output=Path(options.output), recipe=recipe, **paths)
@@ -58,12 +65,13 @@ def _degrade(options: DegradeOptions) -> int:
 
     vips.prepare_process()
     batch = _batch(options)
-    if options.gallery is not None and not options.dry_run:
+    if options.gallery is not None:
+        degradations.check(batch)
         return _draw_gallery(options, Path(options.gallery))
     plan = degradations.select(batch)
     say_what_was_found(plan.selection)
     if options.dry_run:
-        return _print_plan(plan.selection)
+        return print_plan(plan.selection, count(len(plan.selection.jobs), "picture"))
 
     def prepare(reporter: PictureReporter) -> Callable[[], Outcome]:
         devices = degradations.choose_devices(options.gpu_id, plan)
@@ -72,16 +80,14 @@ def _degrade(options: DegradeOptions) -> int:
     return carry_out(plan.selection, batch.output, "degraded", prepare, in_long_steps=True)
 
 
-def _print_plan(selection: Selection) -> int:
-    for job in selection.jobs:
-        console.print_result(f"{job.source} → {', '.join(map(str, job.targets))}")
-    console.print_result(f"{count(len(selection.jobs), 'picture')}, nothing written")
-    return console.SOME_FAILED if selection.failures else console.DONE
-
-
 def _draw_gallery(options: DegradeOptions, folder: Path) -> int:
-    from ..degradation.gallery import draw_gallery
+    from ..degradation.gallery import draw_gallery, gallery_files
 
+    if options.dry_run:
+        for path in gallery_files(folder, options.ext):
+            console.print_result(str(path))
+        console.print_result("nothing written")
+        return console.DONE
     console.started_up()
     for path in draw_gallery(options.input, folder, options.ext, options.quality, options.seed):
         console.print_result(str(path))

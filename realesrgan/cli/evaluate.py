@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import console
-from .options import EvaluateOptions, parse
+from .data_options import EvaluateOptions
+from .options import parse
 
 # OpenCV, libvips and the like are imported where they are needed, so that --help and usage errors answer at once.
 if TYPE_CHECKING:

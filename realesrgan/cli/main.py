@@ -13,7 +13,10 @@ COMMANDS = {
     "image": "restore pictures (the same as inference_realesrgan.py)",
     "video": "restore videos (the same as inference_realesrgan_video.py)",
     "degrade": "make pictures as bad as real ones are: see, use and replay the degradation model",
+    "calibrate": "measure bad pictures, and propose the recipe that makes such ones",
     "evaluate": "measure results against their originals",
+    "train": "train a network by a recipe (the same as realesrgan/train.py)",
+    "finetune": "adapt a model to pictures of your own, in half an hour",
     "weights": "list, fetch and check the models' weights",
     "multiscale": "make smaller copies of pictures, to train on (generate_multiscale_DF2K.py)",
     "subimages": "cut pictures into pieces, to train on (extract_subimages.py)",
@@ -35,6 +38,11 @@ def video() -> int:
 def script(command: str) -> int:
     """Run a command as the script of its published name, which is the process's, does."""
     return _run(command, sys.argv[1:], Path(sys.argv[0]).name)
+
+
+def train() -> int:
+    """Run the train command as realesrgan/train.py does."""
+    return _run("train", sys.argv[1:], "realesrgan/train.py")
 
 
 def _run(name: str, argv: Sequence[str], prog: str) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import spell
 from . import console
 
 if TYPE_CHECKING:
@@ -27,15 +26,6 @@ def done_of(selection: Selection, outcome: Outcome) -> list[PictureJob]:
 def files_of(jobs: Iterable[PictureJob]) -> int:
     """How many files are made of all `jobs`."""
     return sum(len(job.targets) for job in jobs)
-
-
-def print_plan(selection: Selection, said: str) -> int:
-    """Print what would be made of each picture, and `said` of all; return the exit code."""
-    for job in selection.jobs:
-        last = f" … {job.targets[-1].name}" if len(job.targets) > 1 else ""
-        console.print_result(f"{job.source}  {job.header.width}×{job.header.height} → {job.target}{last}")
-    console.print_result(spell(f"{said}, nothing written", console.flag))
-    return console.SOME_FAILED if selection.failures else console.DONE
 
 
 def write_list(work: Callable[[Reporter], L], meta_info: Path, describe: Callable[[L], str]) -> L:

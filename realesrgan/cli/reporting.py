@@ -97,6 +97,16 @@ class PictureReporter(ConsoleReporter):
         self._bar.close()
 
 
+class FactsReporter(PictureReporter):
+    """For a command whose results are not files of its own: what is said of each picture goes to stderr."""
+
+    def finished(self, source: Path, target: Path, facts: str) -> None:
+        self.progressed(source, self._areas[source])
+        with self._lock:
+            self.finished_count += 1
+        console.say(f"{source}: {facts}")
+
+
 class MeasuringReporter(ConsoleReporter):
     """One bar of pixels for all pairs of results and originals."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..words import count
 from . import console, preparing
-from .batches import carry_out, say_what_was_found
+from .batches import carry_out, print_plan, say_what_was_found
 from .options import made_from, parse
 from .preparation_options import SubimagesOptions
 
@@ -46,7 +46,7 @@ def _cut(options: SubimagesOptions) -> int:
 
     say_what_was_found(selection)
     if options.dry_run:
-        return preparing.print_plan(selection, said(selection.jobs))
+        return print_plan(selection, said(selection.jobs))
     return carry_out(
         selection,
         request.output,

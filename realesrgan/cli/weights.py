@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import WeightsError, spell
-from ..model_zoo import FACE_MODELS, MODELS, FaceModel, Model, WeightFile, find_any_model
+from ..model_zoo import FACE_MODELS, MODELS, VGG19, AnyModel, WeightFile, all_models, find_any_model
+from ..weights.download import Report
 from . import console
 from .options import WeightsOptions, parse
 
 DESCRIPTION = """\
 list     each model and where its weights would come from
-fetch    download the official files: all, or those of the models named
+fetch    download the official files: those of the models named, or all but what only training reads
 verify   compare the files on this machine with the official sizes and hashes"""
 
 
@@ -27,8 +28,11 @@ def main(argv: Sequence[str] | None = None, prog: str = "realesrgan weights") ->
     return console.run(lambda: actions[options.action](options), prints_results=options.action != "fetch")
 
 
-def _models(options: WeightsOptions) -> list[Model | FaceModel]:
-    return [find_any_model(name) for name in options.names] or [*MODELS.values(), *FACE_MODELS.values()]
+def _models(options: WeightsOptions) -> list[AnyModel]:
+    """The models named, or all; what only training reads is fetched only if it is named."""
+    if options.names:
+        return [find_any_model(name) for name in options.names]
+    return [*MODELS.values(), *FACE_MODELS.values()] if options.action == "fetch" else all_models()
 
 
 def _files(options: WeightsOptions) -> list[WeightFile]:
@@ -38,19 +42,19 @@ def _files(options: WeightsOptions) -> list[WeightFile]:
 
 def _list(options: WeightsOptions) -> int:
     from ..weights.store import find
+    from ..weights.vgg import find_vgg19
 
     for model in _models(options):
         console.print_result(f"{model.name}: {spell(model.summary, console.flag)}")
         for file in model.files:
-            found = find(file)
-            size = f"{(file.size_bytes or 0) / 1e6:.1f} MB"
-            where = f"{found.origin}: {found.path}" if found else f"would be downloaded, {size}, from {file.url}"
+            found = find_vgg19() if file == VGG19 else find(file)
+            size = f", {file.size_bytes / 1e6:.1f} MB," if file.size_bytes else ""
+            where = f"{found.origin}: {found.path}" if found else f"would be downloaded{size} from {file.url}"
             console.print_result(f"  {file.name}  {where}")
     return console.DONE
 
 
 def _fetch(options: WeightsOptions) -> int:
-    from ..weights.download import fetch
     from ..weights.store import cache_folder
 
     folder = cache_folder() if options.to is None else Path(options.to)
@@ -58,14 +62,23 @@ def _fetch(options: WeightsOptions) -> int:
     failed = 0
     for file in _files(options):
         try:
-            report = partial(_report, bars)
-            console.print_result(f"{fetch(file, folder, report)}  checked")
+            console.print_result(_fetch_one(file, folder, partial(_report, bars)))
         except WeightsError as error:
             failed += 1
             console.say(f"failed: {file.name}: {error}\n  it can be fetched by hand from {file.url}")
         finally:
             bars.close()
     return console.SOME_FAILED if failed else console.DONE
+
+
+def _fetch_one(file: WeightFile, folder: Path, report: Report) -> str:
+    """Fetch a file and say what came; of VGG19 only the convolutions are of use."""
+    from ..weights.download import fetch
+    from ..weights.vgg import obtain_vgg19
+
+    if file == VGG19:
+        return f"{obtain_vgg19(report, folder=folder)}  its convolutions"
+    return f"{fetch(file, folder, report)}  {'checked' if file.sha256 else 'not checked: no hash was published'}"
 
 
 def _report(bars: console.DownloadBars, file: WeightFile, here: int) -> None:
@@ -90,8 +103,13 @@ def _verify(options: WeightsOptions) -> int:
             defects[path] = defect_of(path, file)
         except OSError as error:
             defects[path] = f"cannot be read ({error.strerror or error})"
-        found = defects[path]
-        console.print_result(f"{path}  {'as published' if found is None else f'NOT the published file: it {found}'}")
+        console.print_result(f"{path}  {_verdict(file, defects[path])}")
     if not copies:
         console.print_result(f"no official files in {', '.join(map(str, folders))}")
     return console.SOME_FAILED if any(defects.values()) else console.DONE
+
+
+def _verdict(file: WeightFile, defect: str | None) -> str:
+    if defect is not None:
+        return f"NOT the published file: it {defect}"
+    return "as published" if file.sha256 else "cannot be verified: no hash was published"

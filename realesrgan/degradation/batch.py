@@ -75,6 +75,26 @@ class Plan:
     held_bytes: int = 0
 
 
+def check(batch: Batch) -> None:
+    """Raise UsageError if an option is invalid, or two do not go together; looks at no file."""
+    check_range("quality", batch.quality, 1, 100)
+    check_suffix(batch.suffix)
+    check_whole_number("count", batch.count, 1)
+    check_whole_number("seed", batch.seed, 0)
+    check_whole_number("first_number", batch.first_number, 0)
+    formats.check_writable(batch.ext)
+    if batch.only and batch.replay is None:
+        raise UsageError("`only`: goes with `replay`; for pictures by themselves there is `first_number`")
+    if batch.replay is not None:
+        for option in ("recipe", "seed", "first_number", "count", "suffix", "ext"):
+            if getattr(batch, option) != getattr(Batch, option):
+                raise not_with_replay(option)
+
+
+def not_with_replay(option: str) -> UsageError:
+    return UsageError(f"`{option}`: does not go with `replay`, which makes what is recorded, under the recorded names")
+
+
 def select(batch: Batch) -> Plan:
     """Validate all options and read the header of every picture; writes nothing.
 
@@ -82,18 +102,9 @@ def select(batch: Batch) -> Plan:
         UsageError: an option is invalid, an input does not exist, a file would be overwritten, or the records cannot
             be read.
     """
-    check_range("quality", batch.quality, 1, 100)
-    check_suffix(batch.suffix)
-    check_whole_number("count", batch.count, 1)
-    check_whole_number("seed", batch.seed, 0)
-    check_whole_number("first_number", batch.first_number, 0)
-    if batch.ext not in formats.writable_formats():
-        raise UsageError(f"`ext` {batch.ext}: not in this installation; it has {', '.join(formats.writable_formats())}")
-    if batch.only and batch.replay is None:
-        raise UsageError("`only`: goes with `replay`; for pictures by themselves there is `first_number`")
+    check(batch)
     folders = Folders(batch.output, batch.originals, batch.sheet)
     if batch.replay is not None:
-        _refuse_beside_replay(batch)
         return _replay(batch, batch.replay, folders)
     naming = DrawnNames(folders, batch.suffix, batch.ext, batch.count)
     found = _select(batch, naming, batch.recipe.scale, lambda job: batch.count)
@@ -168,19 +179,6 @@ def _draw(batch: Batch, job: PictureJob, sha256: str) -> list[Record]:
         )
         for variant, target in enumerate(job.targets[: batch.count])
     ]
-
-
-def _refuse_beside_replay(batch: Batch) -> None:
-    """
-    Raises:
-        UsageError: an option asks for something else than what was recorded.
-    """
-    plain = Batch(batch.input)
-    for name in ("seed", "first_number", "count", "suffix", "ext"):
-        if getattr(batch, name) != getattr(plain, name):
-            raise UsageError(f"`{name}` {getattr(batch, name)}: does not go with `replay`; the records say all of that")
-    if batch.recipe != plain.recipe:
-        raise UsageError("`recipe`, `set`, `scale`, `classical`: do not go with `replay`; the records say all of that")
 
 
 def _replay(batch: Batch, path: Path, folders: Folders) -> Plan:
@@ -265,4 +263,4 @@ def degrade(batch: Batch, plan: Plan, devices: Sequence[torch.device], reporter:
         worker = Worker(plan.records, bookkeeper, originals=batch.originals is not None, sheets=batch.sheet is not None)
         workers = [partial(worker, device) for device in devices]
         outcome = process(plan.selection.jobs, workers, bookkeeper, quality=batch.quality)
-    return Outcome(outcome.written, [*plan.selection.failures, *outcome.failures], plan.selection.done_before)
+    return outcome.after(plan.selection)

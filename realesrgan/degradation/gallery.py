@@ -37,16 +37,21 @@ def draw_gallery(
         UsageError: there is no picture, or the folder cannot be written.
         ImageFileError: the picture cannot be read.
     """
+    targets = gallery_files(folder, extension)
     found = jobs.select(inputs, Naming(folder)).jobs
     if not found:
         raise UsageError("`input`: no picture to draw the gallery with")
     make_folder(folder, "gallery")
-    targets = {name: folder / f"{name}.{extension}" for name in _GALLERIES}
-    refuse_overwrites([(found[0].source, list(targets.values()))])
+    refuse_overwrites([(found[0].source, targets)])
     sample = _middle(from_pixels(files.read(found[0].source).pixels, torch.device("cpu")))
-    for name, target in targets.items():
-        files.write(target, Picture(_GALLERIES[name](sample, seed)), quality)
-    return list(targets.values())
+    for target, gallery in zip(targets, _GALLERIES.values(), strict=True):
+        files.write(target, Picture(gallery(sample, seed)), quality)
+    return targets
+
+
+def gallery_files(folder: Path, extension: str) -> list[Path]:
+    """The files of the gallery in `folder`."""
+    return [folder / f"{name}.{extension}" for name in _GALLERIES]
 
 
 def _middle(picture: Tensor) -> Tensor:

@@ -151,8 +151,10 @@ def kernel_of(kernel: Kernel) -> Array:
 
 
 def _blur(pictures: Tensor, wanted: Sequence[Kernel]) -> Tensor:
-    values = np.stack([kernel_of(kernel) for kernel in wanted])
-    return filter_each(pictures, torch.from_numpy(values).to(pictures))
+    values = [kernel_of(kernel) for kernel in wanted]
+    largest = max(map(len, values))
+    same_size = np.stack([kernels.pad(one, largest) for one in values])
+    return filter_each(pictures, torch.from_numpy(same_size).to(pictures))
 
 
 def _resize(pictures: Tensor, step: Resize, original: tuple[int, int], scale: int) -> Tensor:

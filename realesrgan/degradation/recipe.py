@@ -183,3 +183,4 @@ class Recipe(BaseModel):
 
 
 PUBLISHED = Recipe()
+OF_BATCHES = ("queue_size", "shared_gray_noise", "repeated_seeds")  # keys that concern the batches of training alone

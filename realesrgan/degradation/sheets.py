@@ -49,9 +49,8 @@ class StageSheet:
 
     def draw(self, title: str) -> Array:
         """All stages in reading order, 8-bit BGR."""
-        ascii_title = title.encode("ascii", "replace").decode()
         rows = [self._cells[first : first + COLUMNS] for first in range(0, len(self._cells), COLUMNS)]
-        return draw(rows, ascii_title)
+        return draw(rows, title)
 
 
 def enlargement(sides: Sequence[int]) -> int:

@@ -5,6 +5,8 @@ Without control groups, or where they set no limit, the answer is None.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +47,13 @@ def processors() -> float | None:
         if quota and period and quota.isdecimal() and int(period):  # "max" and -1 are no limits
             shares.append(int(quota) / int(period))
     return min(shares, default=None)
+
+
+def processor_count() -> int:
+    """How many threads this process can keep busy: the machine's processors, or as many as its groups allow."""
+    there = os.cpu_count() or 1
+    allowed = processors()
+    return there if allowed is None else max(1, min(there, math.ceil(allowed)))
 
 
 def _folders(controller: str) -> Iterator[Path]:

@@ -49,8 +49,8 @@ def select(batch: Batch, settings: Settings) -> tuple[jobs.Selection, Setup]:
     check_suffix(batch.suffix)
     if batch.save_faces is not None and not settings.face_enhance:
         raise UsageError(f"`save_faces` {batch.save_faces}: goes with `face_enhance`")
-    if batch.ext != "auto" and batch.ext not in formats.writable_formats():
-        raise UsageError(f"`ext` {batch.ext}: not in this installation; it has {', '.join(formats.writable_formats())}")
+    if batch.ext != "auto":
+        formats.check_writable(batch.ext)
     selection = jobs.select(
         batch.input,
         jobs.Naming(batch.output, batch.suffix, batch.ext, batch.compare),
@@ -104,7 +104,7 @@ def restore(batch: Batch, selection: jobs.Selection, loaded: Loaded, reporter: R
     if batch.save_faces is not None:
         reporter = _FaceSaver(batch, batch.save_faces, selection.jobs, reporter)
     outcome = restore_all(selection.jobs, loaded.restorers, reporter, quality=batch.quality, compare_label=loaded.label)
-    return Outcome(outcome.written, [*selection.failures, *outcome.failures], selection.done_before)
+    return outcome.after(selection)
 
 
 class _FaceSaver(Relay):

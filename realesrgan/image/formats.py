@@ -7,6 +7,8 @@ from typing import Any
 
 import pyvips
 
+from ..errors import UsageError
+
 DEFAULT_QUALITY = 95  # of the lossy formats, 1 to 100
 DEFAULT_COMPRESSION = 3  # of PNG, 0 to 9
 
@@ -41,6 +43,19 @@ def format_of(path: Path) -> str | None:
 def writable_formats() -> tuple[str, ...]:
     """The formats this installation can write, by their usual extensions."""
     return (*(name for name, (saver, _) in SAVERS.items() if pyvips.type_find("VipsOperation", saver)), "bmp")
+
+
+def check_writable(extension: str) -> None:
+    """Raise UsageError unless this installation writes the format that `ext` names."""
+    if extension not in writable_formats():
+        raise UsageError(f"`ext` {extension}: not in this installation; it has {', '.join(writable_formats())}")
+
+
+def check_name(path: Path, option: str) -> None:
+    """Raise UsageError unless `path`, given as `option`, is the name of a picture that can be written."""
+    if format_of(path) is None:
+        names = ", ".join(writable_formats())
+        raise UsageError(f"`{option}` {path}: name a picture to write, with one of these extensions: {names}")
 
 
 def too_large_for(path: Path, width: int, height: int) -> str | None:

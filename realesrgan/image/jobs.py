@@ -1,4 +1,4 @@
-"""Which pictures to restore, and where each result goes. Decides everything that can be decided before any work."""
+"""Which pictures to work on, and where each result goes. Decides everything that can be decided before any work."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class PictureJob:
 
     @property
     def target(self) -> Path:
-        """The result; further targets come with it."""
-        return self.targets[0]
+        """The result; further targets come with it. Where nothing is made of a picture, itself."""
+        return self.targets[0] if self.targets else self.source
 
 
 @dataclass
@@ -112,8 +112,8 @@ def select(
     """Find the pictures that `inputs` (files, folders, patterns) name.
 
     Files whose path below their folder is not `wanted` are not looked at. `refuse` is given a picture's header and
-    target and returns why it cannot be restored, or None. A file that is not a picture fails if it is one of `inputs`
-    or has a picture's extension; other files in a folder are passed over, and hidden ones are ignored. With
+    target and returns why nothing can be made of it, or None. A file that is not a picture fails if it is one of
+    `inputs` or has a picture's extension; other files in a folder are passed over, and hidden ones are ignored. With
     `skip_existing`, pictures whose targets all exist are done.
 
     Raises:
@@ -147,7 +147,7 @@ def select(
 
 def _too_long(targets: Iterable[Path]) -> str | None:
     if sys.platform == "linux" and max(len(os.fsencode(target.name)) for target in targets) > LONGEST_NAME:
-        return f"the name of its result would be longer than {LONGEST_NAME} bytes; try a shorter `suffix`, or rename it"
+        return f"the name of its result would be longer than {LONGEST_NAME} bytes; rename the picture"
     return None
 
 
@@ -159,7 +159,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _leave_out_results(selection: Selection) -> None:
-    """Results of an earlier run that lie among the inputs are not restored again."""
+    """Results of an earlier run that lie among the inputs are no inputs."""
     places = Places()
     makers = {places.of(target): job.source for job in selection.jobs for target in job.targets}
     for job in list(selection.jobs):

@@ -26,7 +26,7 @@ from ..words import duration
 from . import files
 from .files import Picture
 from .formats import DEFAULT_COMPRESSION, DEFAULT_QUALITY
-from .jobs import PictureJob
+from .jobs import PictureJob, Selection
 
 MAX_WRITERS = 4  # compressing a PNG takes about as long as restoring it on a fast GPU
 
@@ -54,6 +54,10 @@ class Outcome:
     written: list[Path] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     done_before: int = 0
+
+    def after(self, selection: Selection) -> Outcome:
+        """This, with what was known when the batch was selected: what failed then, and what was done before."""
+        return Outcome(self.written, [*selection.failures, *self.failures], selection.done_before)
 
 
 # Is given a job, its picture as read, and what to call with the share that is done; that may raise, to cancel.

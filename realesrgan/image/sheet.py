@@ -22,7 +22,7 @@ _CHECKER_PX, _CHECKER_LEVELS = 8, (255, 204)
 
 @dataclass(frozen=True)
 class Cell:
-    """A picture on a sheet, as OpenCV has it (any depth, gray to BGRA), and the lines of its label (ASCII)."""
+    """A picture on a sheet, as OpenCV has it (any depth, gray to BGRA), and the lines of its label."""
 
     label: str
     pixels: Array
@@ -63,8 +63,11 @@ def _row(cells: Sequence[Cell], widths: Sequence[int]) -> Array:
 
 
 def labelled(picture: Array, text: str) -> Array:
-    """(H, W, 3) 8-bit BGR with the lines of `text` above it; if they are too long, smaller, or none at all."""
-    lines = text.split("\n")
+    """(H, W, 3) 8-bit BGR with the lines of `text` above it; if they are too long, smaller, or none at all.
+
+    OpenCV draws ASCII only, so any other letter becomes a question mark.
+    """
+    lines = text.encode("ascii", "replace").decode("ascii").split("\n")
     bar = _paper(LABEL_HEIGHT + LINE_HEIGHT * (len(lines) - 1), picture.shape[1])
     longest = max(cv2.getTextSize(line, _FONT, _FONT_SCALE, 1)[0][0] for line in lines)
     scale = min(_FONT_SCALE, _FONT_SCALE * (picture.shape[1] - 8) / max(longest, 1))

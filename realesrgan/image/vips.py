@@ -32,6 +32,12 @@ def prepare_process() -> None:
     pyvips._to_string = _lenient
 
 
+def use_one_thread() -> None:
+    """Have libvips take one thread only: for a process of several, which would take each other's time."""
+    if hasattr(pyvips, "concurrency_set"):  # not in 3.0
+        pyvips.concurrency_set(1)
+
+
 def _lenient(text: Any) -> str:
     return "" if text == pyvips.ffi.NULL else pyvips.ffi.string(text).decode("utf-8", "replace")
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..engine.cgroups import free_memory_bytes
+from ..engine.cgroups import free_memory_bytes, processor_count
 from ..restorer import Reporter
 from ..threads import Crew
 from ..values import check_whole_number
@@ -97,4 +96,4 @@ def check_options(border: int, workers: int | None) -> None:
 
 def _default_workers(pairs: Sequence[Pair]) -> int:
     largest = max((pair.held_bytes for pair in pairs), default=1)
-    return max(1, min(os.cpu_count() or 1, int(HELD_SHARE * free_memory_bytes() / largest)))
+    return max(1, min(processor_count(), int(HELD_SHARE * free_memory_bytes() / largest)))

@@ -27,9 +27,8 @@ class Kept:
         """Raise UsageError if the options cannot be meant, or no file could be written there."""
         if self.per_frame and not (self.csv or self.json):
             raise UsageError("`per_frame`: goes with `csv` or `json`")
-        if self.sheet is not None and formats.format_of(self.sheet) is None:
-            names = ", ".join(formats.writable_formats())
-            raise UsageError(f"`sheet` {self.sheet}: name a picture to write, with one of these extensions: {names}")
+        if self.sheet is not None:
+            formats.check_name(self.sheet, "sheet")
         places = [place_of(path) for _, path in self._wanted()]
         for option, path in self._wanted():
             if places.count(place_of(path)) > 1:
@@ -52,9 +51,9 @@ class Kept:
             RealESRGANError: a file cannot be written, or there is nothing to draw.
         """
         if self.csv is not None:
-            _write_text(self.csv, report.as_csv(found, per_frame=self.per_frame), "csv")
+            write_whole(self.csv, report.as_csv(found, per_frame=self.per_frame).encode(), "csv")
         if self.json is not None:
-            _write_text(self.json, report.as_json(found, per_frame=self.per_frame), "json")
+            write_whole(self.json, report.as_json(found, per_frame=self.per_frame).encode(), "json")
         if self.sheet is not None:
             files.write(self.sheet, files.Picture(worst.sheet(found, border=border)))
         return [path for _, path in self._wanted()]
@@ -63,15 +62,3 @@ class Kept:
         for option, path in (("csv", self.csv), ("json", self.json), ("sheet", self.sheet)):
             if path is not None:
                 yield option, path
-
-
-def _write_text(path: Path, text: str, option: str) -> None:
-    """Write `text` as UTF-8.
-
-    Raises:
-        UsageError: it cannot be written where `option` says.
-    """
-    try:
-        write_whole(path, text.encode("utf-8"))
-    except OSError as error:
-        raise UsageError(f"`{option}` {path}: cannot be written ({error.strerror})") from error

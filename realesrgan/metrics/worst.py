@@ -58,15 +58,10 @@ def _cells(row: Row, metric: Metric, border: int) -> list[Cell]:
     frame_label = "" if frame is None else f" frame {frame}"
     strong = np.rint(np.minimum(shown * strength, 255)).astype(np.uint8)
     return [
-        Cell(f"{_ascii(row.pair.original.name)}{frame_label}\noriginal{at}", original[part]),
-        Cell(f"{_ascii(row.pair.result.name)}{frame_label}\n{value}", result[part]),
+        Cell(f"{row.pair.original.name}{frame_label}\noriginal{at}", original[part]),
+        Cell(f"{row.pair.result.name}{frame_label}\n{value}", result[part]),
         Cell(f"difference x{strength}", strong if strong.shape[2] == 3 else strong[..., 0]),
     ]
-
-
-def _ascii(name: str) -> str:
-    """OpenCV draws nothing else."""
-    return name.encode("ascii", "replace").decode("ascii")
 
 
 def _pixels(row: Row, metric: Metric) -> tuple[Array, Array, int | None]:

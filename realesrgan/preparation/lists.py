@@ -190,7 +190,4 @@ def save(path: Path, lines: Sequence[str], sources: Sequence[Path]) -> None:
         raise UsageError(f"`meta_info` {path}: is one of the pictures")
     if not is_kept(path):
         make_folder(path.parent, "meta_info")
-    try:
-        write_whole(path, b"".join(os.fsencode(line) + b"\n" for line in lines))
-    except OSError as error:
-        raise UsageError(f"`meta_info` {path}: cannot be written ({error.strerror})") from error
+    write_whole(path, b"".join(os.fsencode(line) + b"\n" for line in lines), "meta_info")

@@ -50,6 +50,15 @@ Name = tuple[Path, str]  # the sub-folder and the name without extension
 Pair = tuple[Entry, Entry]
 
 
+@dataclass(frozen=True)
+class Matched:
+    """Pairs, originals first, sorted by the originals' names; and the pictures of either folder without a partner."""
+
+    pairs: list[Pair]
+    without_copy: tuple[Path, ...]
+    without_original: tuple[Path, ...]
+
+
 def write_pairs(request: PairedList, reporter: Reporter) -> PairsListed:
     """List the pairs of two folders, sorted by the originals' names; pictures without a partner are left out.
 
@@ -60,29 +69,42 @@ def write_pairs(request: PairedList, reporter: Reporter) -> PairsListed:
     _check(request)
     roots = roots_of(request.input, request.root)
     failures: list[str] = []
-    originals, copies = (
-        _by_name(folder, root, request, reporter, failures) for folder, root in zip(request.input, roots, strict=True)
-    )
-    wanted = {name: (name[0], request.filename_tmpl.replace("{}", name[1])) for name in originals}
-    pairs = [(original, copies[wanted[name]]) for name, original in originals.items() if wanted[name] in copies]
-    if not pairs:
+    found = match(request.input, roots, reporter, failures, template=request.filename_tmpl, recursive=request.recursive)
+    if not found.pairs:
         raise UsageError(
-            f"`input`: {_some(originals)} and {_some(copies)} do not match by name; try another `filename_tmpl`"
+            f"`input`: {_some(found.without_copy)} and {_some(found.without_original)} do not match by name; "
+            "try another `filename_tmpl`"
         )
-    if request.check:
-        pairs = _whole_pairs(pairs, request, reporter, failures)
-    taken = set(wanted.values())
+    pairs = _whole_pairs(found.pairs, request, reporter, failures) if request.check else found.pairs
     lines = [SEPARATOR.join((original.line, copy.line)) for original, copy in pairs]
     scale = _compare_sizes(pairs, reporter)
     _warn_of_commas(pairs, reporter)
     save(request.meta_info, lines, [entry.source for pair in pairs for entry in pair])
-    return PairsListed(
-        lines,
-        tuple(roots),
-        failures,
+    return PairsListed(lines, tuple(roots), failures, found.without_copy, found.without_original, scale)
+
+
+def match(
+    folders: Sequence[str],
+    roots: Sequence[Path],
+    reporter: Reporter,
+    failures: list[str],
+    *,
+    template: str = "{}",
+    recursive: bool = False,
+) -> Matched:
+    """Match the pictures of two folders, originals first, by name; what fails is reported and added to `failures`.
+
+    `template` is the `filename_tmpl` of `PairedList`, `roots` what the entries' lines are relative to.
+    """
+    originals, copies = (
+        _by_name(folder, root, recursive, reporter, failures) for folder, root in zip(folders, roots, strict=True)
+    )
+    wanted = {name: (name[0], template.replace("{}", name[1])) for name in originals}
+    taken = set(wanted.values())
+    return Matched(
+        [(original, copies[wanted[name]]) for name, original in originals.items() if wanted[name] in copies],
         tuple(original.source for name, original in originals.items() if wanted[name] not in copies),
         tuple(copy.source for name, copy in copies.items() if name not in taken),
-        scale,
     )
 
 
@@ -94,12 +116,10 @@ def _check(request: PairedList) -> None:
         raise UsageError(f"`filename_tmpl` {request.filename_tmpl}: needs {{}} where the original's name goes")
 
 
-def _by_name(
-    folder: str, root: Path, request: PairedList, reporter: Reporter, failures: list[str]
-) -> dict[Name, Entry]:
+def _by_name(folder: str, root: Path, recursive: bool, reporter: Reporter, failures: list[str]) -> dict[Name, Entry]:
     """The pictures of a folder by name; where two share one, nobody can say which is meant, and both are left out."""
     named_so: dict[Name, list[Entry]] = {}
-    for entry in find(folder, root, request.recursive, reporter, failures):
+    for entry in find(folder, root, recursive, reporter, failures):
         named_so.setdefault((entry.relative.parent, entry.relative.stem), []).append(entry)
     for entries in named_so.values():
         if len(entries) > 1:
@@ -109,8 +129,8 @@ def _by_name(
     return {name: entries[0] for name, entries in named_so.items() if len(entries) == 1}
 
 
-def _some(entries: dict[Name, Entry]) -> str:
-    return next((str(entry.source) for entry in entries.values()), "an empty folder")
+def _some(sources: Sequence[Path]) -> str:
+    return str(sources[0]) if sources else "an empty folder"
 
 
 def _whole_pairs(pairs: Sequence[Pair], request: PairedList, reporter: Reporter, failures: list[str]) -> list[Pair]:

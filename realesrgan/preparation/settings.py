@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UsageError
-from ..outputs import make_folder, part_of
+from ..outputs import make_folder, write_whole
 
 RECORD = ".realesrgan-settings.json"  # hidden, so that no list names it
 
@@ -36,12 +36,4 @@ def record(folder: Path, settings: Mapping[str, object]) -> None:
         UsageError: it cannot be written.
     """
     make_folder(folder, "output")
-    target = folder / RECORD
-    part = part_of(target)
-    try:
-        part.write_text(json.dumps(dict(settings), indent=1) + "\n", encoding="utf-8")
-        part.replace(target)
-    except OSError as error:
-        raise UsageError(f"`output` {folder}: cannot be written ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(folder / RECORD, (json.dumps(dict(settings), indent=1) + "\n").encode(), "output")

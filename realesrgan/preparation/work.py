@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..engine.cgroups import free_memory_bytes, processors
+from ..engine.cgroups import free_memory_bytes, processor_count
 from ..errors import ImageFileError
 from ..image.files import Header, Picture
 from ..image.formats import DEFAULT_COMPRESSION
@@ -39,13 +37,12 @@ def carry_out(
     make_folder(output, "output")
     # All work is done as files are written, so one worker hands pictures on to many writers.
     writers = min(thread_count(n_thread), _pictures_held(selection.jobs))
-    outcome = process(selection.jobs, [worker], reporter, compression=compression, writers=writers)
-    return Outcome(outcome.written, [*selection.failures, *outcome.failures], selection.done_before)
+    return process(selection.jobs, [worker], reporter, compression=compression, writers=writers).after(selection)
 
 
 def thread_count(n_thread: int) -> int:
     """So many threads, but no more than there are processors for this process."""
-    return max(1, min(n_thread, math.ceil(processors() or os.cpu_count() or 1)))
+    return max(1, min(n_thread, processor_count()))
 
 
 def _pictures_held(selected: Sequence[PictureJob]) -> int:

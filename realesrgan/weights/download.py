@@ -37,6 +37,20 @@ def mirrored(file: WeightFile) -> str:
     return f"{mirror.rstrip('/')}/{file.name}"
 
 
+def permitted_address(file: WeightFile) -> str:
+    """The address to fetch `file` from, if that is allowed.
+
+    Raises:
+        WeightsError: downloads are forbidden, or the published address is not an https one.
+    """
+    if os.environ.get(OFFLINE_VARIABLE):
+        raise WeightsError(f"{OFFLINE_VARIABLE} is set")
+    url = mirrored(file)
+    if not url.startswith("https://") and not os.environ.get(MIRROR_VARIABLE):
+        raise WeightsError(f"{url} is not an HTTPS address")
+    return url
+
+
 def fetch(file: WeightFile, folder: Path, report: Report | None = None) -> Path:
     """Download `file` into `folder` and return its path; a good copy already there is kept.
 
@@ -68,11 +82,7 @@ def fetch(file: WeightFile, folder: Path, report: Report | None = None) -> Path:
 def _download(file: WeightFile, part: Path, report: Report) -> None:
     import requests
 
-    if os.environ.get(OFFLINE_VARIABLE):
-        raise WeightsError(f"{OFFLINE_VARIABLE} is set")
-    url = mirrored(file)
-    if not url.startswith("https://") and not os.environ.get(MIRROR_VARIABLE):
-        raise WeightsError(f"{url} is not an HTTPS address")
+    url = permitted_address(file)
     for attempt in range(1, ATTEMPTS + 1):
         here_before = _size(part)
         try:
@@ -81,7 +91,7 @@ def _download(file: WeightFile, part: Path, report: Report) -> None:
         except requests.RequestException as error:
             # A connection that brought nothing will fail again at once: say so instead of waiting.
             if attempt == ATTEMPTS or _size(part) <= here_before:
-                raise WeightsError(_reason(error) if url == file.url else f"{url}: {_reason(error)}") from error
+                raise WeightsError(failure_of(error, file)) from error
             continue
         if _size(part) >= (file.size_bytes or 1):
             return
@@ -126,6 +136,12 @@ def _continues(response: requests.Response, here: int) -> bool:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def failure_of(error: requests.RequestException, file: WeightFile) -> str:
+    """Why `file` could not be fetched, in words; a mirror is named."""
+    url = mirrored(file)
+    return _reason(error) if url == file.url else f"{url}: {_reason(error)}"
 
 
 def _reason(error: requests.RequestException) -> str:

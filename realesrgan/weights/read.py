@@ -39,11 +39,11 @@ def read_weights(path: Path, own_keys: Set[str] | None = None) -> StateDict:
         raise WeightsError(f"{path}: there is no such weights file")
     try:
         if pair := ncnn_pair(path):
-            return _checked(read_ncnn(path, *pair), path)
+            return checked(read_ncnn(path, *pair), path)
         state = _read_safetensors(path) if _is_safetensors(path) else _unwrap(read_torch(path), path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
-    return _checked(state if state.keys() == own_keys else _without_prefixes(state), path)
+    return checked(state if state.keys() == own_keys else _without_prefixes(state), path)
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -100,11 +100,15 @@ def _without_prefixes(state: StateDict) -> StateDict:
     return state
 
 
-def _checked(state: StateDict, path: Path) -> StateDict:
-    """`state` in fp32, if its tensors are plain ones with plain values."""
+def checked(state: StateDict, source: Path | str) -> StateDict:
+    """`state` in fp32, if its tensors are plain ones with plain values.
+
+    Raises:
+        WeightsError: they are not; the message names `source`.
+    """
     for key, tensor in state.items():
         if defect := next(_defects(tensor), None):
-            raise WeightsError(f"{path}: {shortened(key)} {defect}")
+            raise WeightsError(f"{source}: {shortened(key)} {defect}")
     return {key: tensor.float() for key, tensor in state.items()}
 
 

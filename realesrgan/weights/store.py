@@ -1,8 +1,8 @@
 """Where weight files are, and how a missing one gets here. Knows nothing of what is inside them.
 
-Looked for, in this order: `weights/` in the working directory, `weights/` in the project, `gfpgan/weights/` in the
-working directory (where the published program put its face networks), the user's cache, the weights wheel. What none
-of them has is downloaded into the cache.
+Looked for, in this order: `weights/` in the working directory, `weights/` in the project, `gfpgan/weights/` and
+`experiments/pretrained_models/` in the working directory (where the published programs had their face networks and what
+training starts from), the user's cache, the weights wheel. What none of them has is downloaded into the cache.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ def search_folders() -> list[tuple[Path, str]]:
     """Folders that are searched for published file names, best first, each with what to call it."""
     project = Path(__file__).resolve().parents[2] / "weights"
     folders = [(Path.cwd() / "weights", "weights folder"), (project, "project's weights folder")]
-    published = (Path.cwd() / "gfpgan" / "weights", "gfpgan's weights folder")
-    return [*folders, published, (cache_folder(), "cache")]
+    folders.append((Path.cwd() / "gfpgan" / "weights", "gfpgan's weights folder"))
+    folders.append((Path.cwd() / "experiments" / "pretrained_models", "trainer's folder"))
+    return [*folders, (cache_folder(), "cache")]
 
 
 def find(file: WeightFile) -> FoundFile | None:

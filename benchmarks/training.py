@@ -1,0 +1,179 @@
+"""Compare training with a textbook loop, and show what ten minutes of it bring. Pictures are those of scikit-image.
+
+    python -m benchmarks.training                     pictures a second beside the textbook loop, stage 1
+    python -m benchmarks.training --learn tiny        a tiny network from nothing: is it better than bicubic?
+    python -m benchmarks.training --learn finetune    realesr-animevideov3 on heavy JPEG: is it better than its start?
+
+The textbook loop is fp32 and NCHW, and degrades each crop in the process that trains, with the textbook version of the
+degradation model. The two take turns, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import shutil
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from benchmarks import degradation_textbook as textbook
+from realesrgan.archs.srvgg_arch import SRVGGNetCompact
+from realesrgan.cli.finetune import main as finetune
+from realesrgan.cli.train import main as train
+from realesrgan.degradation.draw import draw
+from realesrgan.degradation.pixels import from_pixels
+from realesrgan.degradation.recipe import PUBLISHED
+
+LEARNED, HELD_OUT = ("astronaut", "chelsea", "motorcycle_left", "ihc"), ("coffee",)  # lossless, in colour
+BATCH, CROP, SIZE = 4, 400, 128
+NETWORK: dict[str, Any] = {"num_feat": 24, "num_conv": 8}
+ITERATIONS = 30  # in a turn
+
+
+def main() -> None:
+    options = _options()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(options.folder or name)
+        _write_pictures(folder)
+        if options.learn:
+            _learn(options.learn, folder, options.minutes)
+        else:
+            _compare(folder, options.rounds)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--learn", choices=("tiny", "finetune"), help="train and report instead")
+    parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of --learn (default: 10)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of the comparison (default: 3)")
+    parser.add_argument("--folder", metavar="DIR", help="keep everything here (default: thrown away)")
+    return parser.parse_args()
+
+
+def _write_pictures(folder: Path) -> None:
+    from skimage import data
+
+    shipped = Path(data.__file__).parent
+    for kind, names in (("learned", LEARNED), ("held_out", HELD_OUT)):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            shutil.copy(shipped / f"{name}.png", folder / kind)
+
+
+def _compare(folder: Path, rounds: int) -> None:
+    context = multiprocessing.get_context("spawn")
+    paces: dict[str, list[float]] = {"textbook": [], "this project": []}
+    waiting = []
+    for _ in range(rounds):
+        with ProcessPoolExecutor(1, context) as process:
+            paces["textbook"].append(process.submit(_textbook_pace, folder).result())
+        with ProcessPoolExecutor(1, context) as process:
+            pace, share = process.submit(_own_pace, folder).result()
+        paces["this project"].append(pace)
+        waiting.append(share)
+    for name, found in paces.items():
+        print(f"{name}: {statistics.median(found):.2f} pictures/s")
+    ratios = [ours / theirs for theirs, ours in zip(*paces.values(), strict=True)]
+    print(f"ratio {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
+    print(f"waiting for pictures: {statistics.median(waiting):.0%} of the time")
+
+
+def _textbook_pace(folder: Path) -> float:
+    """Pictures a second of the plain loop."""
+    pictures = [cv2.imread(str(path)) for path in sorted((folder / "learned").iterdir())]
+    network = SRVGGNetCompact(**NETWORK)
+    average = [parameter.detach().clone() for parameter in network.parameters()]
+    optimizer = torch.optim.Adam(network.parameters(), 2e-4, betas=(0.9, 0.99))
+    chance = np.random.default_rng(0)
+    began = time.perf_counter()
+    for iteration in range(ITERATIONS + 1):
+        if iteration == 1:  # the first is slower
+            began = time.perf_counter()
+        pairs = [
+            _textbook_pair(pictures, chance, number) for number in range(BATCH * iteration, BATCH * iteration + BATCH)
+        ]
+        low, target = (torch.cat(side) for side in zip(*pairs, strict=True))
+        optimizer.zero_grad()
+        F.l1_loss(network(low), target).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        with torch.no_grad():
+            for averaged, parameter in zip(average, network.parameters(), strict=True):
+                averaged.mul_(0.999).add_(parameter, alpha=0.001)
+    return BATCH * ITERATIONS / (time.perf_counter() - began)
+
+
+def _textbook_pair(pictures: list[Any], chance: np.random.Generator, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    pixels = pictures[chance.integers(len(pictures))]
+    top, left = (chance.integers(max(1, side - CROP + 1)) for side in pixels.shape[:2])
+    pixels = pixels[top : top + CROP, left : left + CROP]
+    missing = [(0, CROP - side) for side in pixels.shape[:2]]
+    pixels = np.pad(pixels, [*missing, (0, 0)], mode="symmetric")
+    target = from_pixels(np.ascontiguousarray(pixels), torch.device("cpu"))
+    low = textbook.degrade(target, draw(0, number, PUBLISHED).model_dump(exclude_none=True))
+    y, x = (int(value) for value in chance.integers((CROP - SIZE) // 4 + 1, size=2))
+    sharp = textbook.sharpen(target)[:, :, 4 * y : 4 * y + SIZE, 4 * x : 4 * x + SIZE]
+    return low[:, :, y : y + SIZE // 4, x : x + SIZE // 4], sharp
+
+
+def _recipe(folder: Path, **train_options: Any) -> Path:
+    content = {
+        "name": "benchmark",
+        "model_type": "RealESRNetModel",
+        "scale": 4,
+        "gt_size": SIZE,
+        "datasets": {
+            "train": {
+                "type": "RealESRGANDataset",
+                "dataroot_gt": str(folder / "learned"),
+                "batch_size_per_gpu": BATCH,
+                "num_worker_per_gpu": 2,
+            },
+            "val": {"dataroot_gt": str(folder / "held_out")},
+        },
+        "network_g": {"type": "SRVGGNetCompact", **NETWORK},
+        "path": {"experiments_root": str(folder / "out")},
+        "train": {"optim_g": {"lr": 1e-3}, "pixel_opt": {"type": "L1Loss"}, **train_options},
+        "val": {"val_freq": 500},
+        "logger": {"print_freq": 10, "save_checkpoint_freq": 500, "use_tb_logger": False},
+    }
+    path = folder / "recipe.yml"
+    path.write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML
+    return path
+
+
+def _own_pace(folder: Path) -> tuple[float, float]:
+    """Pictures a second, and the share of time spent waiting for them, as the journal has them."""
+    recipe = _recipe(folder, total_iter=ITERATIONS + 10, ema_decay=0.999)
+    assert train(["-opt", str(recipe), "-g", "cpu"]) == 0
+    text = (folder / "out" / "metrics.jsonl").read_text(encoding="utf-8")
+    lines = [line for line in map(json.loads, text.splitlines()) if "losses" in line][1:]
+    seconds = sum(10 * BATCH / line["pictures_per_second"] for line in lines)
+    return 10 * BATCH * len(lines) / seconds, statistics.mean(line["waiting_share"] for line in lines)
+
+
+def _learn(what: str, folder: Path, minutes: float) -> None:
+    if what == "tiny":
+        recipe = _recipe(folder, total_iter=10**6, ema_decay=0.99)
+        train(["-opt", str(recipe), "--minutes", str(minutes)])
+        return
+    arguments = ["-i", str(folder / "learned"), "-n", "realesr-animevideov3", "-o", str(folder / "out")]
+    heavy = ["--set", "jpeg_range=[5,15]", "jpeg_range2=[5,15]"]
+    finetune([*arguments, *heavy, "--minutes", str(minutes)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""From the sections `datasets` of a recipe to samples to learn from and pictures to measure on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..arrays import Array
+from ..restorer import Reporter
+from . import held_out, pictures
+from .cache import PictureCache
+from .datasets import CROP, OnTheFly, Paired, Turns
+from .held_out import HeldOut
+from .pictures import PictureFile, PicturePairs, Pictures
+from .recipe import TrainingRecipe
+
+HELD_OUT_EVERY, MOST_HELD_OUT, FEWEST_TO_SPARE = 8, 8, 4  # pictures
+VARIANTS_OF_FEW = 3  # one degradation of one picture says little
+Found = Pictures | PicturePairs
+
+
+def find(recipe: TrainingRecipe, reporter: Reporter) -> Found:
+    """The pictures of `datasets.train`; what cannot be read is warned of and left out.
+
+    Raises:
+        UsageError: a folder or list is missing, or there is nothing in it.
+    """
+    train = recipe.datasets.train
+    if not recipe.paired:
+        if train.meta_info is None:
+            return pictures.in_folders([str(train.dataroot_gt)], reporter)
+        return pictures.in_list(train.meta_info, train.dataroot_gt, reporter)
+    assert train.dataroot_lq is not None
+    scale, size = recipe.scale, recipe.gt_size
+    if train.meta_info is None:
+        folders = (str(train.dataroot_gt), str(train.dataroot_lq))
+        template = train.filename_tmpl
+        return pictures.pairs_in_folders(*folders, reporter, scale=scale, size=size, template=template)
+    roots = (train.dataroot_gt, train.dataroot_lq)
+    return pictures.pairs_in_list(train.meta_info, *roots, reporter, scale=scale, size=size)
+
+
+def files_of(found: Found) -> tuple[PictureFile, ...]:
+    """All files, originals first."""
+    return found.files if isinstance(found, Pictures) else (*found.originals.files, *found.copies.files)
+
+
+def samples(
+    recipe: TrainingRecipe, found: Found, *, global_batch: int, cache: PictureCache | None = None, crop: int = CROP
+) -> OnTheFly | Paired:
+    """Samples by number. `crop` is the side of what is degraded on the fly."""
+    train = recipe.datasets.train
+    turns = Turns(train.use_hflip, train.use_rot)
+    seed, size = recipe.manual_seed, recipe.gt_size
+    if isinstance(found, Pictures):
+        return OnTheFly(
+            found,
+            recipe.degradation,
+            seed=seed,
+            size=size,
+            global_batch=global_batch,
+            turns=turns,
+            crop=crop,
+            cache=cache,
+        )
+    repeated = recipe.degradation.repeated_seeds
+    return Paired(found, seed=seed, size=size, turns=turns, sharpen=recipe.gt_usm, repeated_seeds=repeated, cache=cache)
+
+
+def find_held_out(recipe: TrainingRecipe, reporter: Reporter) -> HeldOut | None:
+    """The pictures of `datasets.val`, degraded if need be; None if the recipe has none.
+
+    Raises:
+        UsageError: a folder or list is missing, or nothing in it can be measured.
+    """
+    section = recipe.datasets.val
+    if section is None:
+        return None
+    if section.dataroot_lq is None:
+        if section.meta_info is None:
+            found = pictures.in_folders([str(section.dataroot_gt)], reporter, option="dataroot_gt")
+        else:
+            found = pictures.in_list(section.meta_info, section.dataroot_gt, reporter)
+        return _held_out_of(recipe, found, reporter)
+    folders = (str(section.dataroot_gt), str(section.dataroot_lq))
+    pairs = pictures.pairs_in_folders(
+        *folders, reporter, scale=recipe.scale, size=recipe.scale, template=section.filename_tmpl
+    )
+    return _held_out_of(recipe, pairs, reporter)
+
+
+def hold_out(recipe: TrainingRecipe, found: Found, reporter: Reporter) -> tuple[Found, HeldOut]:
+    """Take every eighth picture, at most eight, out of those to learn from, to measure on.
+
+    Of fewer than four pictures none can be spared: then all are measured on, and that is warned of.
+
+    Raises:
+        UsageError: none of the pictures taken is large enough.
+    """
+    count = len(found.files) if isinstance(found, Pictures) else len(found.originals.files)
+    if count < FEWEST_TO_SPARE:
+        reporter.warn(f"of {count} pictures none can be held out: progress is measured on those that are learned from")
+        taken = list(range(count))
+        rest = taken
+    else:
+        taken = list(range(0, count, max(HELD_OUT_EVERY, -(-count // MOST_HELD_OUT))))
+        rest = [index for index in range(count) if index not in set(taken)]
+    measured = _held_out_of(recipe, _some(found, taken), reporter)
+    return _some(found, rest), measured
+
+
+def _some(found: Found, indices: Sequence[int]) -> Found:
+    if isinstance(found, Pictures):
+        return Pictures(tuple(found.files[index] for index in indices))
+    sides = (found.originals, found.copies)
+    originals, copies = (Pictures(tuple(side.files[index] for index in indices)) for side in sides)
+    return PicturePairs(originals, copies, found.scale)
+
+
+def _held_out_of(recipe: TrainingRecipe, found: Found, reporter: Reporter) -> HeldOut:
+    if isinstance(found, PicturePairs):
+        return held_out.paired(_decoded(found), recipe.scale, reporter=reporter)
+    sharpened = recipe.stage == 1 and recipe.gt_usm and recipe.degradation.sharpen
+    named = held_out.read((file.path for file in found.files), reporter)
+    return held_out.degraded(named, recipe.degradation, seed=recipe.manual_seed, sharpened=sharpened, reporter=reporter)
+
+
+def _decoded(pairs: PicturePairs) -> Iterator[tuple[str, Array, Array]]:
+    for original, copy in zip(pairs.originals.files, pairs.copies.files, strict=True):
+        yield Path(original.path).name, pictures.decode(copy), pictures.decode(original)

@@ -1,0 +1,85 @@
+"""The networks of a recipe: built, initialised, and started from weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..archs.discriminator_arch import UNetDiscriminatorSN
+from ..archs.rrdbnet_arch import ResidualDenseBlock, RRDBNet
+from ..archs.srvgg_arch import SRVGGNetCompact
+from ..degradation.chance import generator as chance
+from ..errors import WeightsError
+from ..families import rename_old_keys
+from ..families.differences import difference
+from ..weights.read import read_weights
+from ..weights.torch_file import read_torch
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "RRDBNet": RRDBNet,
+    "SRVGGNetCompact": SRVGGNetCompact,
+    "UNetDiscriminatorSN": UNetDiscriminatorSN,
+}
+DENSE_BLOCK_SCALE = 0.1  # of the initial weights within dense blocks, as published
+
+
+def build(options: Mapping[str, Any], seed: int, role: str) -> nn.Module:
+    """Build and initialise a network from a recipe's section, `type` and constructor arguments.
+
+    Initial weights are a function of the seed and the network's `role`; the global random state is left as it was.
+    """
+    arguments = {name: value for name, value in options.items() if name != "type"}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(chance((seed, 0, f"initial weights of {role}")).integers(2**63)))
+        network = BUILDERS[options["type"]](**arguments)
+        for block in network.modules():
+            if isinstance(block, ResidualDenseBlock):
+                block.apply(_initialise_dense)
+    return network
+
+
+def _initialise_dense(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv2d):
+        nn.init.kaiming_normal_(layer.weight)
+        with torch.no_grad():
+            layer.weight.mul_(DENSE_BLOCK_SCALE)
+            if layer.bias is not None:
+                layer.bias.zero_()
+
+
+def start_from(network: nn.Module, path: Path, key: str = "params_ema", *, strict: bool = True) -> list[str]:
+    """Load weights into `network`; return the names of tensors that stay as they are.
+
+    Of a file with several sets of weights, `key` names the one that is meant; a file without it gives what it has.
+    Not `strict`, tensors that are missing or of another shape stay fresh.
+
+    Raises:
+        WeightsError: the file cannot be read, or does not fit.
+    """
+    state = _read(path, key, network.state_dict())
+    own = network.state_dict()
+    fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
+    fresh = [name for name in own if name not in fitting]
+    if strict and (fresh or len(fitting) != len(state)):
+        raise WeightsError(f"{path}: does not fit {type(network).__name__}: {difference(_shapes(state), _shapes(own))}")
+    if not fitting:
+        raise WeightsError(f"{path}: has nothing that fits {type(network).__name__}")
+    network.load_state_dict(fitting, strict=False)
+    return fresh
+
+
+def _read(path: Path, key: str, own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    if path.suffix == ".pth" and path.is_file():
+        content = read_torch(path)
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping) and content[key].keys() == own.keys():
+            return dict(content[key])
+    state = read_weights(path, own.keys())
+    return state if state.keys() == own.keys() else rename_old_keys(state)
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}

@@ -1,0 +1,211 @@
+"""From a recipe and options to a training that can begin: folder, start files, pictures, losses, device."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import torch
+
+from ..engine.cgroups import processors
+from ..engine.device import parse_devices
+from ..errors import UsageError
+from ..model_zoo import WeightFile
+from ..restorer import Reporter
+from ..weights.store import obtain
+from ..weights.vgg import load_vgg19
+from . import data
+from .cache import PictureCache
+from .checkpoint import Checkpoints
+from .compiling import compile_generator
+from .loop import Pace, Training
+from .machine import Machine, Precision
+from .recipe import TrainingRecipe
+from .start_files import published
+from .state import Starts, State, begin, losses_of
+
+EXPERIMENTS, TENSORBOARD = Path("experiments"), Path("tb_logger")
+CACHE_SHARE = 0.5  # of the free disk, at most
+CACHE_BYTES = 20_000_000_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """How to train what a recipe says.
+
+    Attributes:
+        folder: for everything that is made; None is experiments/NAME.
+        gpu_id: "cpu", "mps", "0" or several as in "0,1"; None takes what the recipe's `num_gpu` says.
+        precision: fp32 as published, bf16, fp16, or auto: bf16 where the GPU has it, else fp32.
+        accumulate: compute each batch in so many parts, in less memory.
+        num_worker: processes that prepare pictures, for each device; None takes the recipe's, or fewer if the machine
+            has fewer processors.
+        minutes: end after so long.
+        auto_resume: go on from the last checkpoint of `folder`.
+        hold_out: if the recipe names no pictures to measure on, take some of those to learn from.
+        keep: how many of the last checkpoints stay, besides the best.
+        channels_last: the memory order that convolutions are fastest in.
+        compile: compile the generator, and say what that gains.
+    """
+
+    recipe: TrainingRecipe
+    folder: Path | None = None
+    gpu_id: str | None = None
+    precision: Precision = "auto"
+    accumulate: int = 1
+    num_worker: int | None = None
+    minutes: float | None = None
+    auto_resume: bool = False
+    hold_out: bool = False
+    keep: int = 3
+    nodes: int = 1
+    channels_last: bool = True
+    compile: bool = False
+
+    @property
+    def place(self) -> Path:
+        return self.folder or self.recipe.path.experiments_root or EXPERIMENTS / self.recipe.name
+
+
+@contextmanager
+def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
+    """Make everything ready to train, and clean up behind it.
+
+    Raises:
+        UsageError: the request makes no sense, or a folder, list or start file is missing.
+        WeightsError: weights cannot be found, fetched or read, or do not fit.
+    """
+    recipe, folder = request.recipe, request.place
+    machine = _machine(request)
+    found, held_out = data.find(recipe, reporter), None
+    if request.hold_out and recipe.datasets.val is None:
+        found, held_out = data.hold_out(recipe, found, reporter)
+    elif machine.leads:
+        held_out = data.find_held_out(recipe, reporter)
+    if machine.leads:
+        _make_room(folder, request.auto_resume, reporter)
+    machine.wait()
+    state = begin(recipe, find_starts(recipe, reporter), machine, reporter, channels_last=request.channels_last)
+    if request.auto_resume:
+        _resume(folder, state, machine, found.fingerprint, reporter)
+    state.facts |= {"pictures": found.fingerprint}
+    if request.compile:
+        compile_generator(recipe, state, machine, reporter)
+    vgg = None
+    if wanted := recipe.train.perceptual_opt:
+        vgg = load_vgg19(
+            list(wanted.layer_weights),
+            use_input_norm=wanted.use_input_norm,
+            range_norm=wanted.range_norm,
+            report=lambda file, here: reporter.downloading(file.name, file.url, here, file.size_bytes),
+        )
+    limit_bytes = min(CACHE_BYTES, int(CACHE_SHARE * shutil.disk_usage(folder).free))
+    with PictureCache(data.files_of(found), folder, limit_bytes, reporter) as cache:
+        batch = recipe.datasets.train.batch_size_per_gpu * machine.world
+        yield Training(
+            recipe=recipe,
+            folder=folder,
+            pace=_pace(request),
+            machine=machine,
+            state=state,
+            losses=losses_of(recipe, vgg, machine),
+            samples=data.samples(recipe, found, global_batch=batch, cache=cache),
+            held_out=held_out,
+            accumulate=request.accumulate,
+            workers=_workers(request, machine),
+            keep=request.keep,
+            tensorboard=TENSORBOARD / recipe.name if recipe.logger.use_tb_logger else None,
+        )
+
+
+def _pace(request: Request) -> Pace:
+    recipe = request.recipe
+    return Pace(
+        total=recipe.train.total_iter,
+        log_every=recipe.logger.print_freq,
+        save_every=recipe.logger.save_checkpoint_freq,
+        validate_every=recipe.val.val_freq,
+        minutes=request.minutes,
+    )
+
+
+def _machine(request: Request) -> Machine:
+    """The devices that are named, or those the recipe's `num_gpu` asks for, or a launcher has given out."""
+    wanted = request.recipe.num_gpu
+    if request.gpu_id is not None:
+        named = parse_devices(request.gpu_id)
+        kinds = {device.type for device in named}
+        if len(kinds) > 1 or (kinds != {"cuda"} and len(named) > 1):
+            raise UsageError(f"`gpu_id` {request.gpu_id}: training takes one device, or several GPUs")
+        numbers: list[int] | int = [device.index or 0 for device in named] if kinds == {"cuda"} else 1
+        return Machine(named[0].type, numbers, request.precision, nodes=request.nodes)
+    launched = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if torch.cuda.is_available() and wanted != 0:
+        count = torch.cuda.device_count() if wanted == "auto" else wanted
+        return Machine("cuda", max(launched, int(count)), request.precision, nodes=request.nodes)
+    on_apple = torch.backends.mps.is_available() and wanted != 0
+    return Machine("mps" if on_apple else "cpu", launched, request.precision, nodes=request.nodes)
+
+
+def _workers(request: Request, machine: Machine) -> int:
+    """On a CPU training itself takes the processors, and one or two processes keep up with it."""
+    wanted = request.num_worker
+    if wanted is not None:
+        return wanted
+    cores = int(processors() or os.cpu_count() or 1)
+    most = max(1, cores // 2 if machine.device.type == "cpu" else cores // machine.world)
+    return min(request.recipe.datasets.train.num_worker_per_gpu, most)
+
+
+def _make_room(folder: Path, auto_resume: bool, reporter: Reporter) -> None:
+    """As published, an earlier training under the name is put aside, unless it is gone on with."""
+    if folder.exists() and any(folder.iterdir()) and not auto_resume:
+        aside = folder.with_name(f"{folder.name}_archived_{datetime.now():%Y%m%d_%H%M%S}")
+        folder.rename(aside)
+        reporter.remark(f"{folder} held an earlier training, which is now {aside}; `auto_resume` would go on with it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"`name`: {folder} cannot be written ({error.strerror})") from error
+
+
+def _resume(folder: Path, state: State, machine: Machine, pictures: str, reporter: Reporter) -> None:
+    checkpoint, remarks = Checkpoints(folder).load_last()
+    for line in remarks:
+        reporter.warn(line)
+    if checkpoint is None:
+        reporter.remark(f"{folder} has no checkpoint to go on from: training begins at iteration 1")
+        return
+    state.go_on_from(checkpoint, machine)
+    reporter.remark(f"going on after iteration {checkpoint.iteration}")
+    if checkpoint.facts.get("pictures", pictures) != pictures:
+        reporter.warn("the pictures are not those it was trained on before: it goes on, but not as it would have")
+
+
+def find_starts(recipe: TrainingRecipe, reporter: Reporter) -> Starts:
+    """The files a recipe starts from: as it names them, or, if they are published ones, wherever weights are kept.
+
+    Raises:
+        UsageError: a file is not there and is no published one.
+        WeightsError: a published one cannot be fetched.
+    """
+
+    def report(file: WeightFile, here: int) -> None:
+        reporter.downloading(file.name, file.url, here, file.size_bytes)
+
+    def find(key: str, name: str | None) -> Path | None:
+        if name is None or Path(name).is_file():
+            return None if name is None else Path(name)
+        file = published(name)
+        if file is None:
+            raise UsageError(f"`{key}` {name}: there is no such weights file")
+        return obtain([file], report)[0].path
+
+    path = recipe.path
+    discriminator = find("pretrain_network_d", path.pretrain_network_d) if recipe.stage == 2 else None
+    return Starts(find("pretrain_network_g", path.pretrain_network_g), discriminator)

@@ -1,0 +1,199 @@
+"""`realesrgan train` and `finetune`: from a recipe or a folder to weights that the picture command uses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from tiny import picture, save_weights, tiny_srvgg
+
+from realesrgan import load_upsampler
+from realesrgan.cli.finetune import main as finetune
+from realesrgan.cli.train import main as train
+from realesrgan.image import files
+from realesrgan.image.files import Picture
+
+PROJECT = Path(__file__).resolve().parent.parent
+RECIPES = sorted((PROJECT / "options").glob("*.yml"))
+# So that a few steps take a moment: small networks, small crops, no start files.
+SMALL = ["datasets:train:dataroot_gt=pictures", "datasets:train:batch_size_per_gpu=2", "train:total_iter=2"]
+SMALL += ["datasets:train:num_worker_per_gpu=0", "logger:use_tb_logger=false", "num_gpu=0"]
+SMALL += ["path:pretrain_network_g=null", "path:pretrain_network_d=null"]
+TINY_RRDB = ["network_g:num_feat=8", "network_g:num_block=1", "network_g:num_grow_ch=4"]
+TINY_SRVGG = ["network_g:num_feat=8", "network_g:num_conv=1"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The working folder has pictures/, and torch's number of threads is kept."""
+    monkeypatch.chdir(tmp_path)
+    Path("pictures").mkdir()
+    for number in range(5):
+        smooth = cv2.resize(picture(9, 10, seed=number), (96, 80), interpolation=cv2.INTER_CUBIC)
+        files.write(Path(f"pictures/{number}.png"), Picture(smooth))
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def changes(recipe: Path, *more: str) -> list[str]:
+    """--force_yml with all that makes a recipe small."""
+    text = recipe.read_text(encoding="utf-8")
+    wanted = [*SMALL, *(TINY_RRDB if "type: RRDBNet" in text else TINY_SRVGG)]
+    wanted += ["network_d:num_feat=4", "train:net_d_init_iters=0"] if "network_d:" in text else []
+    paired = "RealESRGANPairedDataset" in text
+    wanted += ["datasets:train:dataroot_lq=low", "datasets:train:gt_size=64"] if paired else ["gt_size=64"]
+    wanted += ["queue_size=4"] if "queue_size" in text else []
+    wanted += ["datasets:train:meta_info=null", *more]
+    return ["--force_yml", *wanted, "--no-perceptual"]
+
+
+def make_low() -> None:
+    Path("low").mkdir()
+    for path in Path("pictures").iterdir():
+        files.write(Path("low", path.name), Picture(cv2.resize(files.read(path).pixels, None, fx=0.25, fy=0.25)))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_trains(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_low()
+    assert train(["-opt", str(recipe), *changes(recipe)]) == 0
+    (folder,) = Path("experiments").iterdir()
+    printed = capsys.readouterr()
+    assert f"to use it: realesrgan image -i PICTURES --model_path {folder}/{folder.name}.pth" in printed.out
+    made = {path.name for path in folder.iterdir() if path.is_file()}
+    assert made == {f"{folder.name}.pth", f"{folder.name}.safetensors", "metrics.jsonl", "report.html"}
+    upsampler = load_upsampler(model_path=folder / f"{folder.name}.pth")
+    scale = int(re.search(r"^scale: (\d)", recipe.read_text(encoding="utf-8"), re.MULTILINE)[1])  # type: ignore[index]
+    assert upsampler.enhance(np.zeros((8, 8, 3), np.uint8))[0].shape == (8 * scale, 8 * scale, 3)
+
+
+def small_recipe(*more: str) -> list[str]:
+    recipe = PROJECT / "options" / "train_realesrnet_animevideov3.yml"
+    return ["-opt", str(recipe), *changes(recipe, "name=mine", *more)]
+
+
+def test_an_earlier_training_is_put_aside_or_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(small_recipe("logger:save_checkpoint_freq=1")) == 0
+    first = Path("experiments/mine/models/net_g_2.pth").read_bytes()
+    assert train([*small_recipe("train:total_iter=3"), "--auto_resume"]) == 0
+    assert "going on after iteration 2" in capsys.readouterr().err
+    assert Path("experiments/mine/models/net_g_3.pth").exists()
+    assert train(small_recipe()) == 0
+    assert "held an earlier training" in capsys.readouterr().err
+    names = sorted(path.name for path in Path("experiments").iterdir())
+    assert names[0] == "mine"
+    assert names[1].startswith("mine_archived_")
+    assert torch.load("experiments/mine/models/net_g_2.pth", weights_only=True).keys() == {"params", "params_ema"}
+    assert first
+
+
+def test_finetune_needs_a_folder_only_and_ends_with_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["-i", "pictures", "-n", "realesr-animevideov3", "-o", "out", "--iterations", "2", "-g", "cpu"]
+    assert finetune([*arguments, "--set", "jpeg_range=[10,20]"]) == 0
+    printed = capsys.readouterr()
+    assert "out/finetune_realesr-animevideov3.pth" in printed.out
+    assert "dB on held-out pictures" in printed.err
+    line = json.loads(Path("out/metrics.jsonl").read_text().splitlines()[0])
+    assert line["iteration"] == 0
+    assert "data:image" in Path("out/report.html").read_text()
+    assert finetune([*arguments[:-4], "--iterations", "3", "-g", "cpu"]) == 0
+    assert "going on after iteration 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["-opt", "nowhere.yml"], "nowhere.yml"),
+        (small_recipe("train:total_itre=3"), "total_itre: there is no such key; is total_iter meant?"),
+        (small_recipe("datasets:train:dataroot_gt=nowhere"), "nowhere"),
+        (small_recipe("path:pretrain_network_g=nowhere.pth"), "nowhere.pth: there is no such weights file"),
+        ([*small_recipe(), "--accumulate", "0"], "--accumulate 0"),
+        ([*small_recipe(), "-g", "toaster"], "-g toaster"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_a_sentence(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(arguments) == 2
+    said = capsys.readouterr().err
+    assert reason in said
+    assert "Traceback" not in said
+
+
+def test_check_says_that_all_is_well_and_leaves_nothing_behind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train([*small_recipe(), "--check"]) == 0
+    printed = capsys.readouterr()
+    assert "ready to train" in printed.out
+    assert "5 pictures, 5 of them read" in printed.err
+    assert "an iteration" in printed.err
+    assert sorted(path.name for path in Path().iterdir()) == ["pictures"]
+
+
+def test_check_names_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    content = Path("pictures/3.png").read_bytes()
+    Path("pictures/3.png").write_bytes(content[: len(content) * 2 // 3])
+    save_weights(tiny_srvgg(), Path("other.pth"))
+    assert train([*small_recipe("path:pretrain_network_g=other.pth", "network_g:num_feat=4"), "--check"]) == 1
+    printed = capsys.readouterr()
+    assert "3.png: damaged or cut short" in printed.err
+    assert "other.pth: does not fit SRVGGNetCompact" in printed.err
+    assert "2 faults" in printed.out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to a process of its own")
+def test_ctrl_c_saves_and_the_same_command_goes_on() -> None:
+    command = [sys.executable, "-m", "realesrgan", "train", *small_recipe("train:total_iter=100000"), "--auto_resume"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 100
+        while not Path("experiments/mine/metrics.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        printed, said = process.communicate(timeout=100)
+    assert process.returncode == 130, said
+    assert "stopping after this iteration" in said
+    assert "the same command with --auto_resume goes on from here" in said
+    assert "stopped after iteration" in printed
+    assert list(Path("experiments/mine/training_states").iterdir())
+    assert Path("experiments/mine/mine.pth").exists()
+
+
+def test_the_published_script_is_the_same_command() -> None:
+    script = subprocess.run(
+        [sys.executable, str(PROJECT / "realesrgan" / "train.py"), "--help"], capture_output=True, text=True, check=True
+    )
+    for flag in ("-opt", "--launcher", "--auto_resume", "--debug", "--local_rank", "--force_yml"):
+        assert flag in script.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="starts processes that talk through gloo")
+def test_two_processes_that_share_a_batch_learn_what_one_learns() -> None:
+    steps = ["train:total_iter=3", "logger:save_checkpoint_freq=3"]
+    assert train(small_recipe(*steps, "datasets:train:batch_size_per_gpu=4")) == 0
+    launched = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    script = [str(PROJECT / "realesrgan" / "train.py"), *small_recipe(*steps, "name=two"), "--launcher", "pytorch"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launched, *script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    one, two = (
+        torch.load(f"experiments/{name}/models/net_g_3.pth", weights_only=True)["params"] for name in ("mine", "two")
+    )
+    assert all(torch.allclose(one[key], two[key], atol=1e-5) for key in one)
+    lines = [Path(f"experiments/{name}/metrics.jsonl").read_text().splitlines()[-1] for name in ("mine", "two")]
+    first, second = (json.loads(line) for line in lines)
+    assert first["pictures"] == second["pictures"] == 12
+    assert first["losses"]["l_pix"] == pytest.approx(second["losses"]["l_pix"], rel=1e-3)
