@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from realesrgan.restorer import Reporter
 from realesrgan.training import cache as cache_module
 from realesrgan.training.cache import PictureCache
 from realesrgan.training.datasets import Batch, OnTheFly, Sample
-from realesrgan.training.loader import Samples, Waiting, batches
+from realesrgan.training.loader import Samples, Waiting, _Work, batches
 from realesrgan.training.order import numbers_of
 from realesrgan.training.pictures import Pictures, in_folders
 
@@ -119,10 +120,11 @@ def test_an_error_names_the_sample_and_its_picture_and_no_process_is_left(worker
         assert active_children() == []
 
 
-def test_what_a_user_can_mend_comes_without_traceback() -> None:
-    with pytest.raises(UsageError) as caught:
+def test_what_a_user_can_mend_comes_from_another_process_without_traceback() -> None:
+    loaded = pickle.loads(pickle.dumps(_Work(Numbers(), None).__getitems__(range(6, 7))))
+    assert loaded.error.message == "`dataroot_gt`: nothing there"
+    with pytest.raises(UsageError, match="^dataroot_gt: nothing there$"):
         next(batches(Numbers(), [range(6, 7)]))
-    assert caught.value.message == "`dataroot_gt`: nothing there"
 
 
 @POSIX

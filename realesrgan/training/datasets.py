@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from ..arrays import Array, pad_bottom_right
 from ..degradation.chance import Chance
@@ -70,12 +71,13 @@ class Batch:
 
 def stack(samples: Sequence[Sample]) -> Batch:
     """Make a batch of samples."""
-    return Batch(
-        torch.stack([sample.low for sample in samples]),
-        torch.stack([sample.target for sample in samples]),
-        torch.stack([sample.sharpened for sample in samples]),
-        [sample.number for sample in samples],
+    # Not torch.stack: in a process that loads, this one puts the batch straight into memory that others can see. Moved
+    # there afterwards, each batch would leave a hole behind; 42 of them, 400 MB for 12 samples of 256 pixels each.
+    low, target, sharpened = (
+        default_collate(list(tensors))
+        for tensors in zip(*((sample.low, sample.target, sample.sharpened) for sample in samples), strict=True)
     )
+    return Batch(low, target, sharpened, [sample.number for sample in samples])
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..engine.device import keep_freed_memory
 from ..errors import DeviceError, RealESRGANError
 from ..image import vips
 from ..restorer import Reporter
@@ -193,7 +192,6 @@ def _set_up(worker: int, *, flush_denormal: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Python would end its threads one by one, and torch, if in the middle of handing over a batch, complain aloud.
     atexit.register(os._exit, 0)
-    keep_freed_memory()
     vips.prepare_process()
     vips.use_one_thread()
     torch.set_num_threads(1)
