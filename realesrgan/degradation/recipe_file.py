@@ -113,7 +113,7 @@ def _with_unknown_ones(found: Split) -> tuple[dict[str, Any], dict[str, KeyPath]
         ((), found.rest, OF_TRAINING | {"scale"}),
         (TRAIN_SET, _train_set(found.rest) or {}, OF_A_DATASET),
     ):
-        for key in section.keys() - known:
+        for key in [key for key in section if key not in known]:
             keys[str(key)], paths[str(key)] = section[key], (*above, str(key))
     return keys, paths
 
