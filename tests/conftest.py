@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,15 @@ def rrdbnet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def srvgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file of a tiny ×4 SRVGGNetCompact."""
     return save_weights(tiny_srvgg(), tmp_path_factory.mktemp("weights") / "tiny_srvgg.pth")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_reaches_everything() -> Iterator[None]:
+    """Ctrl-C reaches tests, and the processes they start, even where a shell started the suite in the background."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

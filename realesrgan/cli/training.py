@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import Cancelled
@@ -51,10 +50,9 @@ def _stoppable(work: Callable[[], T], reporter: TrainingReporter) -> T:
         future = pool.submit(work)
         while True:
             try:
-                return future.result(timeout=POLL_S)
-            except NotYet:
-                if future.done():
-                    raise
+                while not future.done():
+                    wait([future], POLL_S)
+                return future.result()
             except KeyboardInterrupt:
                 reporter.stop.set()
                 console.say("stopping after this iteration and saving; Ctrl-C again ends at once, without saving")
