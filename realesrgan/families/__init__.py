@@ -36,6 +36,27 @@ def family_of(network: nn.Module) -> Family | None:
     return next((family for family in FAMILIES if type(network) is family.network_class()), None)
 
 
+def build(name: str, arguments: Mapping[str, object]) -> nn.Module:
+    """Build a network of the family of this name, with the initial values that training starts from.
+
+    Raises:
+        KeyError: there is no such family.
+    """
+    family = {family.name: family for family in FAMILIES}[name]
+    network: nn.Module = family.network_class()(**arguments)
+    family.initialise(network)
+    return network
+
+
+def name_of(spec: NetworkSpec) -> str:
+    """The name of the family whose numbers these are."""
+    from ..archs.meta_network import meta_network
+
+    family = family_of(meta_network(spec.build))
+    assert family is not None  # a spec builds its family's own class
+    return family.name
+
+
 def cast_convolutions(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Cast `network` in place to mixed precision: all but its family's full-precision layers to `dtype`.
 

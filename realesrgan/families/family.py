@@ -80,6 +80,8 @@ class Family:
         fold: the side of the squares of pixels that the network folds into channels before its first layer.
         row_graph: the network's layers for streaming, given the folded height and width, the type of the input, and
             a function that takes the rows of the result.
+        initialise: gives a freshly built network the initial values that training starts from, where these are not
+            what its constructor draws.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Family:
     full_precision_layers: Callable[[Any], tuple[nn.Module, ...]]
     fold: Callable[[Any], int]
     row_graph: Callable[[Any, int, int, torch.dtype, Write], Graph]
+    initialise: Callable[[nn.Module], None] = lambda network: None
 
 
 def check_rgb(name: str, num_in_ch: int, num_out_ch: int) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .row_graph import Graph
     from .signal import Signal
 
+DENSE_BLOCK_SCALE = 0.1  # of the initial weights within dense blocks, as published
 NAME = "RRDBNet"
 BODY_SCALE = 4  # what follows the fold always enlarges 4 times, so scales 2 and 1 fold 2×2 and 4×4 pixels
 UPSAMPLINGS = 2  # to 4 times
@@ -185,6 +186,22 @@ def _row_graph(network: RRDBNet, height: int, width: int, dtype: torch.dtype, wr
     return graph
 
 
+def _initialise(network: nn.Module) -> None:
+    """Small values within dense blocks, as published, so that each block begins near the identity."""
+    import torch
+    from torch import nn
+
+    from ..archs.rrdbnet_arch import ResidualDenseBlock
+
+    blocks = [block for block in network.modules() if isinstance(block, ResidualDenseBlock)]
+    for layer in (layer for block in blocks for layer in block.modules() if isinstance(layer, nn.Conv2d)):
+        nn.init.kaiming_normal_(layer.weight)
+        with torch.no_grad():
+            layer.weight.mul_(DENSE_BLOCK_SCALE)
+            if layer.bias is not None:
+                layer.bias.zero_()
+
+
 RRDBNET = Family(
     name=NAME,
     spec_of=_spec_of,
@@ -194,4 +211,5 @@ RRDBNET = Family(
     full_precision_layers=_full_precision_layers,
     fold=lambda network: network.unshuffle,
     row_graph=_row_graph,
+    initialise=_initialise,
 )

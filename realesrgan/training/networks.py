@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from ..archs.discriminator_arch import UNetDiscriminatorSN
-from ..archs.rrdbnet_arch import ResidualDenseBlock, RRDBNet
-from ..archs.srvgg_arch import SRVGGNetCompact
 from ..degradation.chance import generator as chance
 from ..errors import WeightsError
+from ..families import build as build_generator
 from ..families import rename_old_keys
 from ..families.differences import difference
 from ..weights.read import read_weights
 from ..weights.torch_file import read_torch
 
-BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    "RRDBNet": RRDBNet,
-    "SRVGGNetCompact": SRVGGNetCompact,
-    "UNetDiscriminatorSN": UNetDiscriminatorSN,
-}
-DENSE_BLOCK_SCALE = 0.1  # of the initial weights within dense blocks, as published
+DISCRIMINATOR = "UNetDiscriminatorSN"
 
 
 def build(options: Mapping[str, Any], seed: int, role: str) -> nn.Module:
@@ -35,20 +29,9 @@ def build(options: Mapping[str, Any], seed: int, role: str) -> nn.Module:
     arguments = {name: value for name, value in options.items() if name != "type"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(chance((seed, 0, f"initial weights of {role}")).integers(2**63)))
-        network = BUILDERS[options["type"]](**arguments)
-        for block in network.modules():
-            if isinstance(block, ResidualDenseBlock):
-                block.apply(_initialise_dense)
-    return network
-
-
-def _initialise_dense(layer: nn.Module) -> None:
-    if isinstance(layer, nn.Conv2d):
-        nn.init.kaiming_normal_(layer.weight)
-        with torch.no_grad():
-            layer.weight.mul_(DENSE_BLOCK_SCALE)
-            if layer.bias is not None:
-                layer.bias.zero_()
+        if options["type"] == DISCRIMINATOR:
+            return UNetDiscriminatorSN(**arguments)
+        return build_generator(options["type"], arguments)
 
 
 def start_from(network: nn.Module, path: Path, key: str = "params_ema", *, strict: bool = True) -> list[str]:

@@ -29,7 +29,7 @@ CountOrNone: TypeAlias = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 Weight: TypeAlias = Annotated[float, Field(ge=0)]
 
 
-class RRDBNetOptions(Section):
+class LargeGeneratorOptions(Section):
     """The large generator; defaults are those of RealESRGAN_x4plus."""
 
     type: Literal["RRDBNet"]
@@ -46,7 +46,7 @@ class RRDBNetOptions(Section):
         return 4 // self.scale
 
 
-class SRVGGNetCompactOptions(Section):
+class CompactGeneratorOptions(Section):
     """The small generator; defaults are those of realesr-animevideov3."""
 
     type: Literal["SRVGGNetCompact"]
@@ -66,7 +66,7 @@ class SRVGGNetCompactOptions(Section):
         return 1
 
 
-Generator: TypeAlias = Annotated[RRDBNetOptions | SRVGGNetCompactOptions, Field(discriminator="type")]
+Generator: TypeAlias = Annotated[LargeGeneratorOptions | CompactGeneratorOptions, Field(discriminator="type")]
 
 
 class DiscriminatorOptions(Section):

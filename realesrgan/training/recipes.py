@@ -9,7 +9,7 @@ from typing import Any
 
 from ..degradation.recipe import PUBLISHED, Recipe
 from ..errors import UsageError
-from ..families import rrdbnet, srvgg
+from ..families import name_of
 from ..families.family import NetworkSpec
 from ..model_zoo import find_model
 from ..strict_yaml import Document
@@ -120,11 +120,7 @@ def _add_adversary(content: dict[str, Any], model_name: str, iterations: int) ->
 
 def network_options(spec: NetworkSpec) -> Mapping[str, Any]:
     """The section `network_g` of a network."""
-    names: dict[type[NetworkSpec], str] = {
-        rrdbnet.RRDBNetSpec: rrdbnet.NAME,
-        srvgg.SRVGGNetCompactSpec: srvgg.NAME,
-    }
-    return {"type": names[type(spec)], **asdict(spec)}  # type: ignore[call-overload]
+    return {"type": name_of(spec), **asdict(spec)}  # type: ignore[call-overload]
 
 
 def without_perceptual(recipe: TrainingRecipe) -> TrainingRecipe:
