@@ -98,7 +98,7 @@ def default_recipe(
             "pixel_opt": {"type": "L1Loss"},
         },
         "val": {"val_freq": frequency},
-        "logger": {"print_freq": 100 if gpu else 10, "save_checkpoint_freq": frequency},
+        "logger": {"print_freq": 100 if gpu else 10, "save_checkpoint_freq": frequency, "use_tb_logger": False},
     }
     if gan:
         _add_adversary(content, model.name, iterations)
