@@ -148,7 +148,7 @@ class Chronicle:
             name=self._name,
             condition=condition,
             iteration=iteration,
-            total=self._total,
+            total=self._total if self._limit_s is None else None,  # else time is what ends it
             seconds_left=self.seconds_left(iteration) if condition == "running" else None,
             best=f"net_g_{self.best.iteration}.pth, {self.best.psnr:.2f} dB" if self.best else None,
         )
