@@ -10,7 +10,7 @@ from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING
 
 from ..errors import WeightsError
-from .differences import difference, some_of
+from .differences import difference, shapes_of, some_of
 from .family import Family, NetworkSpec, Unsupported
 from .others import other_network
 from .rrdbnet import RRDBNET
@@ -94,7 +94,7 @@ def recognise(state: Mapping[str, Tensor], source: str) -> tuple[NetworkSpec, nn
     Raises:
         WeightsError: no network of this project has these tensors; says what they are of, or where they differ.
     """
-    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    shapes = shapes_of(state)
     if other := other_network(shapes):
         raise WeightsError(f"{source}: this is {other}; wanted is {family_names('or')}")
     if empty := [key for key, shape in shapes.items() if 0 in shape]:
@@ -112,7 +112,7 @@ def recognise(state: Mapping[str, Tensor], source: str) -> tuple[NetworkSpec, nn
         if spec is None:
             continue
         network = meta_network(spec.build)
-        wanted = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+        wanted = shapes_of(network.state_dict())
         if wanted == shapes:
             return spec, network
         reason = f"{unknown}; nearest is {spec}, but {difference(shapes, wanted)}"

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from .family import Shapes
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 SHOWN_KEYS = 3
 SHOWN_LETTERS = 60  # of a key: keys come out of files, and may be of any length
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor."""
+    return {key: tuple(tensor.shape) for key, tensor in state.items()}
 
 
 def difference(shapes: Shapes, wanted: Shapes) -> str:

@@ -15,7 +15,6 @@ from .pictures import PictureFile, PicturePairs, Pictures
 from .recipe import TrainingRecipe
 
 HELD_OUT_EVERY, MOST_HELD_OUT, FEWEST_TO_SPARE = 8, 8, 4  # pictures
-VARIANTS_OF_FEW = 3  # one degradation of one picture says little
 Found = Pictures | PicturePairs
 
 

@@ -138,10 +138,12 @@ class _Loop:
             last = state.iteration == pace.total
             if last or state.iteration % pace.log_every == 0:
                 self._log()
-            if last or state.iteration % pace.validate_every == 0:
-                self._validate()
-            if last or state.iteration % pace.save_every == 0:
+            is_validated = last or state.iteration % pace.validate_every == 0
+            is_best = is_validated and self._validate()
+            if is_best or last or state.iteration % pace.save_every == 0:
                 self._save()
+            if is_validated and self.chronicle is not None:
+                self.chronicle.write_report("running", state.iteration)
         return "finished"
 
     def _reason_to_stop(self) -> str | None:
@@ -248,14 +250,15 @@ class _Loop:
             "Try a lower `lr`, or `precision` fp32"
         )
 
-    def _validate(self) -> None:
+    def _validate(self) -> bool:
+        """Measure the averaged network; whether it is the best so far."""
         if self.chronicle is None:
-            return
-        if self.chronicle.validate(self.state.average.network, self.machine.device, self.state.iteration):
+            return False
+        is_best = self.chronicle.validate(self.state.average.network, self.machine.device, self.state.iteration)
+        if is_best:
             best = self.chronicle.best
             self.state.facts["best"] = best and {"iteration": best.iteration, "psnr": best.psnr}
-            self._save()
-        self.chronicle.write_report("running", self.state.iteration)
+        return is_best
 
     def _save(self) -> None:
         self._check_losses()

@@ -14,7 +14,7 @@ from ..degradation.chance import generator as chance
 from ..errors import WeightsError
 from ..families import build as build_generator
 from ..families import rename_old_keys
-from ..families.differences import difference
+from ..families.differences import difference, shapes_of
 from ..weights.read import read_weights
 from ..weights.torch_file import read_torch
 
@@ -48,7 +48,9 @@ def start_from(network: nn.Module, path: Path, key: str = "params_ema", *, stric
     fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
     fresh = [name for name in own if name not in fitting]
     if strict and (fresh or len(fitting) != len(state)):
-        raise WeightsError(f"{path}: does not fit {type(network).__name__}: {difference(_shapes(state), _shapes(own))}")
+        raise WeightsError(
+            f"{path}: does not fit {type(network).__name__}: {difference(shapes_of(state), shapes_of(own))}"
+        )
     if not fitting:
         raise WeightsError(f"{path}: has nothing that fits {type(network).__name__}")
     network.load_state_dict(fitting, strict=False)
@@ -62,7 +64,3 @@ def _read(path: Path, key: str, own: Mapping[str, Tensor]) -> Mapping[str, Tenso
             return dict(content[key])
     state = read_weights(path, own.keys())
     return state if state.keys() == own.keys() else rename_old_keys(state)
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in state.items()}

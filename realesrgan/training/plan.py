@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from ..engine.cgroups import processors
+from ..engine.cgroups import processor_count
 from ..engine.device import parse_devices
 from ..errors import UsageError
 from ..model_zoo import WeightFile
@@ -102,7 +103,7 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
             list(wanted.layer_weights),
             use_input_norm=wanted.use_input_norm,
             range_norm=wanted.range_norm,
-            report=lambda file, here: reporter.downloading(file.name, file.url, here, file.size_bytes),
+            report=partial(_report, reporter),
         )
     limit_bytes = min(CACHE_BYTES, int(CACHE_SHARE * shutil.disk_usage(folder).free))
     with PictureCache(data.files_of(found), folder, limit_bytes, reporter) as cache:
@@ -157,7 +158,7 @@ def _workers(request: Request, machine: Machine) -> int:
     wanted = request.num_worker
     if wanted is not None:
         return wanted
-    cores = int(processors() or os.cpu_count() or 1)
+    cores = processor_count()
     most = max(1, cores // 2 if machine.device.type == "cpu" else cores // machine.world)
     return min(request.recipe.datasets.train.num_worker_per_gpu, most)
 
@@ -187,6 +188,10 @@ def _resume(folder: Path, state: State, machine: Machine, pictures: str, reporte
         reporter.warn("the pictures are not those it was trained on before: it goes on, but not as it would have")
 
 
+def _report(reporter: Reporter, file: WeightFile, here: int) -> None:
+    reporter.downloading(file.name, file.url, here, file.size_bytes)
+
+
 def find_starts(recipe: TrainingRecipe, reporter: Reporter) -> Starts:
     """The files a recipe starts from: as it names them, or, if they are published ones, wherever weights are kept.
 
@@ -195,16 +200,13 @@ def find_starts(recipe: TrainingRecipe, reporter: Reporter) -> Starts:
         WeightsError: a published one cannot be fetched.
     """
 
-    def report(file: WeightFile, here: int) -> None:
-        reporter.downloading(file.name, file.url, here, file.size_bytes)
-
     def find(key: str, name: str | None) -> Path | None:
         if name is None or Path(name).is_file():
             return None if name is None else Path(name)
         file = published(name)
         if file is None:
             raise UsageError(f"`{key}` {name}: there is no such weights file")
-        return obtain([file], report)[0].path
+        return obtain([file], partial(_report, reporter))[0].path
 
     path = recipe.path
     discriminator = find("pretrain_network_d", path.pretrain_network_d) if recipe.stage == 2 else None

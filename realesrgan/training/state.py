@@ -36,9 +36,14 @@ class State:
     iteration: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def _students(self) -> dict[str, Student]:
+        """The networks that learn, by their names in files."""
+        return {"g": self.generator} | ({"d": self.discriminator} if self.discriminator else {})
+
     def checkpoint(self, machine: Machine, pictures: int) -> Checkpoint:
         """Copies of everything on the CPU's side, ready to be written."""
-        students = {"g": self.generator} | ({"d": self.discriminator} if self.discriminator else {})
+        students = self._students
         networks = {name: dict(student.network.state_dict()) for name, student in students.items()}
         networks["g_ema"] = dict(self.average.network.state_dict())
         return Checkpoint(
@@ -57,7 +62,7 @@ class State:
         Raises:
             UsageError: it is of another recipe.
         """
-        students = {"g": self.generator} | ({"d": self.discriminator} if self.discriminator else {})
+        students = self._students
         if students.keys() != checkpoint.optimizers.keys():
             raise UsageError("the checkpoint to resume is of the other stage: use another `name`")
         try:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..archs.meta_network import meta_network
 from ..errors import UsageError, WeightsError
 from ..families import recognise, rename_old_keys
-from ..families.differences import difference
+from ..families.differences import difference, shapes_of
 from ..families.family import NetworkSpec
 from .read import StateDict, blend, read_weights
 
@@ -34,7 +34,7 @@ def load_network(
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        differing = difference(_shapes(state), _shapes(model.state_dict())) or error
+        differing = difference(shapes_of(state), shapes_of(model.state_dict())) or error
         raise WeightsError(f"{source} does not fit the given {type(model).__name__}: {differing}") from error
     return model.requires_grad_(False).eval(), _spec_if_known(state, source)
 
@@ -83,10 +83,6 @@ def load_as(build: Callable[[], nn.Module], path: Path, what: str) -> nn.Module:
     """
     state = read_weights(path)
     network = meta_network(build)
-    if differing := difference(_shapes(state), _shapes(network.state_dict())):
+    if differing := difference(shapes_of(state), shapes_of(network.state_dict())):
         raise WeightsError(f"{path}: does not hold {what}: {differing}")
     return _filled(network, state)
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(tensor.shape) for key, tensor in state.items()}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import WeightsError
+from ..families.differences import shapes_of
 from ..model_zoo import VGG19, VGG19_MIRROR, WeightFile
 from . import store
 from .check import defect_of
@@ -116,7 +117,7 @@ def _shapes(widths: Sequence[int] | None) -> Shapes:
     from ..archs.vgg_arch import WIDTHS, VGGFeatureExtractor
 
     network = meta_network(lambda: VGGFeatureExtractor([], widths=widths or WIDTHS))
-    return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    return shapes_of(network.state_dict())
 
 
 def _write(state: StateDict, target: Path, source: str) -> None:
