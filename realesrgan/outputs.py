@@ -7,11 +7,11 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import UsageError
+from .errors import RealESRGANError, UsageError
 
 _PART = re.compile(r"\.realesrgan-[0-9a-f]{8}-([0-9a-f]{4})-([0-9]+)\.part(\.[^.]*)?")
 
@@ -88,6 +88,61 @@ def part_of(target: Path) -> Path:
     return target.with_name(f".realesrgan-{digest}-{_machine()}-{os.getpid()}.part{target.suffix}")
 
 
+@contextmanager
+def appearing(
+    target: Path,
+    raises: type[RealESRGANError] | None = None,
+    *,
+    also: tuple[type[Exception], ...] = (),
+    durable: bool = False,
+) -> Iterator[Path]:
+    """Write a file that is there whole or not at all: use `with`, and write to the path it gives, `part_of(target)`.
+
+    On leaving, the part is renamed into place; after an exception it is removed, and what was at `target` stays.
+
+    Args:
+        raises: the error to raise, naming the target, when the disk refuses; None passes on what comes.
+        also: what else means that the disk refuses, for writers with exceptions of their own.
+        durable: survive a power cut too: wait until the content is on the disk. For what cannot be made again.
+    """
+    part = part_of(target)
+    refusals: tuple[type[Exception], ...] = (OSError, *also)
+    try:
+        yield part
+        if durable:
+            sync(part)
+        part.replace(target)
+        if durable:
+            with suppress(OSError):  # it is written; some network drives cannot wait for names
+                sync(target.parent)
+    except refusals as error:
+        if raises is None:
+            raise
+        raise raises(f"{target}: cannot be written ({_reason(error)})") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said; torch's writer covers it with an error of its own."""
+    first: BaseException | None = error
+    while first is not None and not isinstance(first, OSError):
+        first = first.__context__
+    return getattr(first, "strerror", None) or str(error)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk itself, where a power cut cannot reach them."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot, and writes names down in order by itself
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def is_kept(path: Path) -> bool:
     """Whether `path` is something that a file must not take the place of: a link, a device, a pipe."""
     return path.is_symlink() or (path.exists() and not (path.is_file() or path.is_dir()))
@@ -101,18 +156,14 @@ def write_whole(path: Path, content: bytes, option: str) -> None:
     Raises:
         UsageError: it cannot be written.
     """
-    part = part_of(path)
     try:
         if is_kept(path):
             path.write_bytes(content)
         else:
-            part.write_bytes(content)
-            part.replace(path)
+            with appearing(path) as part:
+                part.write_bytes(content)
     except OSError as error:
         raise UsageError(f"`{option}` {path}: cannot be written ({error.strerror})") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def remove_stale_parts(folders: Iterable[Path]) -> None:

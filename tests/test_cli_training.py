@@ -23,6 +23,7 @@ from realesrgan.cli.finetune import main as finetune
 from realesrgan.cli.train import main as train
 from realesrgan.image import files
 from realesrgan.image.files import Picture
+from realesrgan.outputs import part_of
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((PROJECT / "options").glob("*.yml"))
@@ -97,6 +98,17 @@ def test_an_earlier_training_is_put_aside_or_gone_on_with(capsys: pytest.Capture
     assert names[1].startswith("mine_archived_")
     assert torch.load("experiments/mine/models/net_g_2.pth", weights_only=True).keys() == {"params", "params_ema"}
     assert first
+
+
+def test_what_a_killed_run_left_half_written_is_removed() -> None:
+    assert train(small_recipe()) == 0
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    for name in ("report.html", "models/net_g_2.pth", "training_states/2.state"):
+        part = part_of(Path("experiments/mine", name))
+        part.with_name(part.name.replace(f"-{os.getpid()}.", f"-{ended.pid}.")).touch()
+    assert train([*small_recipe(), "--auto_resume"]) == 0
+    assert not list(Path("experiments").rglob("*.part*"))
 
 
 def test_finetune_needs_a_folder_only_and_ends_with_weights(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from realesrgan import outputs
-from realesrgan.errors import UsageError
-from realesrgan.outputs import Places, part_of, place_of, remove_stale_parts, write_whole
+from realesrgan.errors import UsageError, WeightsError
+from realesrgan.outputs import Places, appearing, part_of, place_of, remove_stale_parts, write_whole
 
 
 def dead_process() -> int:
@@ -20,6 +21,10 @@ def dead_process() -> int:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     return process.pid
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
 
 
 def as_of(part: Path, pid: int) -> Path:
@@ -117,3 +122,64 @@ def test_a_small_file_appears_whole_or_leaves_what_was_there_and_the_option_is_n
         with pytest.raises(UsageError, match=r"`?csv`? .*cannot be written"):
             write_whole(impossible, b"third", "csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "folder"]
+
+
+def test_a_file_appears_when_all_is_written(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with appearing(target, durable=True) as part:
+        part.write_text("new")
+        assert target.read_text() == "old"
+    assert contents(tmp_path) == {"a.txt": "new"}
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError, ValueError])
+def test_a_write_that_is_interrupted_leaves_the_old_file_and_no_part(
+    tmp_path: Path, interruption: type[BaseException]
+) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(interruption), appearing(target) as part:  # noqa: PT012
+        part.write_text("half of the n")
+        raise interruption
+    assert contents(tmp_path) == {"a.txt": "old"}
+
+
+def test_a_full_disk_leaves_the_old_file_and_is_told_in_the_words_that_are_wanted(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with (  # noqa: PT012
+        pytest.raises(WeightsError, match=r"a\.txt: cannot be written \(No space left on device\)"),
+        appearing(target, WeightsError) as part,
+    ):
+        part.write_text("half of the n")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), part)
+    assert contents(tmp_path) == {"a.txt": "old"}
+
+
+def test_what_else_a_writer_raises_for_a_full_disk_is_told_too_and_nothing_more(tmp_path: Path) -> None:
+    told = pytest.raises(WeightsError, match=r"a\.txt: cannot be written \(full\)")
+    with told, appearing(tmp_path / "a.txt", WeightsError, also=(RuntimeError,)):
+        raise RuntimeError("full")
+    told = pytest.raises(WeightsError, match=r"a\.txt: cannot be written \(the system's words\)")
+    with told, appearing(tmp_path / "a.txt", WeightsError, also=(RuntimeError,)):
+        try:
+            raise OSError(errno.ENOSPC, "the system's words")
+        finally:
+            raise RuntimeError("some position is wrong")
+    passed_on = pytest.raises(ValueError, match="a fault of ours")
+    with passed_on, appearing(tmp_path / "a.txt", WeightsError, also=(RuntimeError,)):
+        raise ValueError("a fault of ours")
+
+
+def test_what_must_survive_a_power_cut_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (order.append("fsync"), fsync(handle))[1])
+    monkeypatch.setattr(Path, "replace", lambda path, target: (order.append("rename"), replace(path, target))[1])
+    for durable in (False, True):
+        with appearing(tmp_path / "a.txt", durable=durable) as part:
+            part.write_text("new")
+    assert order[:3] == ["rename", "fsync", "rename"]

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from ..errors import UsageError
-from ..outputs import part_of
+from ..outputs import appearing
 from .steps import Degradation
 
 FILE_NAME = "degradations.jsonl"
@@ -147,19 +147,14 @@ class Recorder:
     def _put_in_order(self) -> None:
         """Keep the last record of each result. Only places in the file are held, so that it may be large."""
         places: dict[bytes, tuple[int, int]] = {}  # hash of the result's name → number, place
-        part = part_of(self._path)
-        try:
-            with self._path.open("rb") as file, part.open("wb") as ordered:
-                place = 0
-                for line in file:
-                    with suppress(UsageError):  # the last line of a run that was killed
-                        record = _parse(line.decode("utf-8", "replace"), "")
-                        name = hashlib.blake2b(os.fsencode(record.output), digest_size=16).digest()
-                        places[name] = (record.degradation.number, place)
-                    place += len(line)
-                for _, start in sorted(places.values()):
-                    file.seek(start)
-                    ordered.write(file.readline())
-            part.replace(self._path)
-        finally:
-            part.unlink(missing_ok=True)
+        with appearing(self._path, durable=True) as part, self._path.open("rb") as file, part.open("wb") as ordered:
+            place = 0
+            for line in file:
+                with suppress(UsageError):  # the last line of a run that was killed
+                    record = _parse(line.decode("utf-8", "replace"), "")
+                    name = hashlib.blake2b(os.fsencode(record.output), digest_size=16).digest()
+                    places[name] = (record.degradation.number, place)
+                place += len(line)
+            for _, start in sorted(places.values()):
+                file.seek(start)
+                ordered.write(file.readline())

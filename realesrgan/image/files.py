@@ -5,7 +5,6 @@ libvips does the formats; OpenCV reads and writes the few it lacks (BMP, PNM, JP
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyvips
 
 from ..arrays import Array
 from ..errors import ImageFileError
-from ..outputs import part_of
+from ..outputs import appearing
 from . import extras, metadata, png_chunks, tiff_exif, vips
 from .beginning import Beginning, jfif
 from .formats import (
@@ -213,21 +212,17 @@ def write(
     height, width = picture.pixels.shape[:2]
     if reason := too_large_for(path, width, height):
         raise ImageFileError(f"{path}: {reason}")
-    part = part_of(path)
     lost: tuple[str, ...] = ()
     try:
-        try:
-            _encode(part, picture, format_name, quality, compression)
-        except vips.ERRORS:  # most likely metadata that a library behind libvips takes exception to
-            lost = ("its metadata (colour profile, EXIF and the like) cannot be written and is lost",)
-            plain = replace(picture, metadata=replace(picture.metadata, fields={}))
-            _encode(part, plain, format_name, quality, compression)
-        part.replace(path)
+        with appearing(path) as part:
+            try:
+                _encode(part, picture, format_name, quality, compression)
+            except vips.ERRORS:  # most likely metadata that a library behind libvips takes exception to
+                lost = ("its metadata (colour profile, EXIF and the like) cannot be written and is lost",)
+                plain = replace(picture, metadata=replace(picture.metadata, fields={}))
+                _encode(part, plain, format_name, quality, compression)
     except (*vips.ERRORS, OSError, cv2.error) as error:
         raise ImageFileError(f"{path}: cannot be written{vips.detail(error)}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
     return lost or (() if format_name == "png" else picture.metadata.lost_without_png())
 
 

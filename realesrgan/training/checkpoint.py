@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ..errors import UsageError, WeightsError
-from ..outputs import part_of
+from ..outputs import appearing
 from ..weights.torch_file import read_torch
 
 FORMAT = 1  # of the state; raise it when old states can no longer be resumed
@@ -142,14 +142,16 @@ class Checkpoints:
 
 
 def _write(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = part_of(path)
-    try:
-        with part.open("wb") as file:
-            torch.save(content, file)
-        part.replace(path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: how torch's writer says that the disk is full
-        reason = getattr(error, "strerror", None) or error
-        raise WeightsError(f"{path}: cannot be written ({reason})") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with appearing(path, WeightsError, also=(RuntimeError,), durable=True) as part:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_torch(content, part)
+
+
+def save_torch(content: object, path: Path) -> None:
+    """Write a file that `torch.load` reads.
+
+    Raises:
+        OSError, RuntimeError: the disk refuses.
+    """
+    with path.open("wb") as file:  # given a path, torch would not say what the system said
+        torch.save(content, file)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from ..errors import RealESRGANError
-from ..outputs import part_of
+from ..outputs import appearing
 from ..restorer import Reporter
 from . import board
 from .lines import Line, Logged, Validated, parse
@@ -94,17 +93,11 @@ class Journal:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if not self._path.exists():
             return
-        part = part_of(self._path)
-        try:
-            with self._path.open("rb") as file, part.open("wb") as kept:
-                for text in file:
-                    line = parse(text)
-                    if line is not None and line.iteration <= iteration and self._remember(line):
-                        kept.write(text.rstrip(b"\n") + b"\n")
-            part.replace(self._path)
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+        with appearing(self._path, durable=True) as part, self._path.open("rb") as file, part.open("wb") as kept:
+            for text in file:
+                line = parse(text)
+                if line is not None and line.iteration <= iteration and self._remember(line):
+                    kept.write(text.rstrip(b"\n") + b"\n")
 
     def _refuse(self, error: OSError) -> None:
         self._cut = True  # some of the line may be there

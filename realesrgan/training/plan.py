@@ -17,6 +17,7 @@ from ..engine.cgroups import processor_count
 from ..engine.device import parse_devices
 from ..errors import UsageError
 from ..model_zoo import WeightFile
+from ..outputs import remove_stale_parts
 from ..restorer import Reporter
 from ..weights.store import obtain
 from ..weights.vgg import load_vgg19
@@ -173,6 +174,8 @@ def _make_room(folder: Path, auto_resume: bool, reporter: Reporter) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"`name`: {folder} cannot be written ({error.strerror})") from error
+    checkpoints = Checkpoints(folder)
+    remove_stale_parts([folder, checkpoints.models, checkpoints.states])
 
 
 def _resume(folder: Path, state: State, machine: Machine, pictures: str, reporter: Reporter) -> None:

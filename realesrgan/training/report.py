@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import RealESRGANError
-from ..outputs import part_of
+from ..outputs import appearing
 from ..words import duration
 from . import page_curves, page_samples
 from .held_out import HeldOut
@@ -182,14 +181,7 @@ def _escaped(text: str) -> str:
 
 
 def _put(path: Path, page: str) -> Path:
-    part = part_of(path)
-    try:
+    with appearing(path, RealESRGANError) as part:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(page, encoding="utf-8", newline="\n")
-        part.replace(path)
-    except OSError as error:
-        raise RealESRGANError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ..degradation.pixels import from_pixels, to_pixels
 from ..degradation.resize import resize
 from ..errors import RealESRGANError
 from ..metrics.fidelity import crop, psnr, ssim
-from ..outputs import part_of
+from ..outputs import appearing
 from .held_out import HeldOut, Sample
 from .lines import Validated, Values, mean_of
 
@@ -129,17 +129,10 @@ def keep(path: Path, start: Measurement, held_out: HeldOut) -> None:
     Raises:
         RealESRGANError: the file cannot be written.
     """
-    part = part_of(path)
-    try:
+    with appearing(path, RealESRGANError, durable=True) as part:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             np.savez_compressed(file, np.array(held_out.fingerprint), *start.results)  # as arr_0, arr_1, …
-        part.replace(path)
-    except OSError as error:
-        raise RealESRGANError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def kept(path: Path, held_out: HeldOut) -> Measurement | None:

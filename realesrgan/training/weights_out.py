@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import WeightsError
-from ..outputs import part_of
+from ..outputs import appearing
+from .checkpoint import save_torch
 from .ema import MovingAverage
 
 
@@ -28,18 +30,12 @@ def write_weights(stem: Path, network: nn.Module, average: MovingAverage, facts:
     whole = {"params": params, "params_ema": averaged, "training": dict(facts)}
     paths = [stem.with_name(f"{stem.name}{ending}") for ending in (".pth", ".safetensors")]
     for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = part_of(path)
-        try:
+        with appearing(path, WeightsError, also=(RuntimeError, SafetensorError), durable=True) as part:
+            path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix == ".pth":
-                torch.save(whole, part)
+                save_torch(whole, part)
             else:
                 save_file(averaged, part, metadata={"format": "pt", "training": json.dumps(facts)})
-            part.replace(path)
-        except Exception as error:  # safetensors has exceptions of its own for what the system refuses
-            raise WeightsError(f"{path}: cannot be written ({error})") from error
-        finally:
-            part.unlink(missing_ok=True)
     return paths
 
 

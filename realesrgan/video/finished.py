@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from ..outputs import part_of
+from ..outputs import appearing
 
 LOCK_S = 10  # how long to wait for another process, which writes for a moment only
 RECORD = ".realesrgan-finished.json"  # name of a result → [hash of its job's identity, size in bytes, time of change]
@@ -32,9 +32,8 @@ def record(target: Path, identity: Mapping[str, Any]) -> None:
     lock = FileLock(f"{file}.lock", timeout=LOCK_S)
     with suppress(OSError), lock:
         entries = {name: entry for name, entry in _read(target.parent).items() if (target.parent / name).exists()}
-        part = part_of(file)
-        part.write_text(json.dumps({**entries, target.name: _entry(target, identity)}), encoding="utf-8")
-        part.replace(file)
+        with appearing(file) as part:
+            part.write_text(json.dumps({**entries, target.name: _entry(target, identity)}), encoding="utf-8")
     Path(lock.lock_file).unlink(missing_ok=True)
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import VideoFileError
+from ..outputs import sync
 
 MANIFEST = "manifest.json"
 SEGMENT_FORMAT = "mkv"  # takes every codec; its timestamps do not count, the manifest's do
@@ -185,17 +186,6 @@ class Workspace:
         sync(part)
         part.replace(self.folder / MANIFEST)
         sync(self.folder)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk itself, where a power cut cannot reach them."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot, and writes names down in order by itself
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _in_sequence(segments: list[Segment]) -> bool:

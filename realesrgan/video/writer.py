@@ -19,11 +19,11 @@ from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from ..errors import VideoFileError
-from ..outputs import part_of
+from ..outputs import appearing, part_of
 from .containers import Treatment, describe
 from .copies import Copied, Copies, StreamRefused, kept
 from .output_plan import OutputPlan
-from .segments import Workspace, sync
+from .segments import Workspace
 from .sources.ffmpeg import address, error_text
 from .sources.source import OtherStream, VideoSource
 from .stream_clock import Restart, Span, find_restarts
@@ -75,20 +75,16 @@ def assemble(
             probed, and its sound not that of the picture.
     """
     source.refuse_changed()
-    part = part_of(target)
     span = Span(source.origin_s + Fraction(start_s), Fraction(start_s), _fraction(end_s))
     try:
         restarts = find_restarts(source) if source.others else ()
-        copied = _write_all_that_fits(_Assembly(part, workspace, source, time_base, plan, span, restarts))
-        _check_count(part, workspace.frames_done)
-        sync(part)
-        part.replace(target)
+        with appearing(target, durable=True) as part:
+            copied = _write_all_that_fits(_Assembly(part, workspace, source, time_base, plan, span, restarts))
+            _check_count(part, workspace.frames_done)
     except (av.error.FFmpegError, OSError, StreamRefused) as error:
         raise VideoFileError(
             f"{target}: cannot be written ({error_text(error)}); the frames stay in {workspace.folder}"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return copied
 
 

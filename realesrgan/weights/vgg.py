@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from ..errors import WeightsError
 from ..families.differences import shapes_of
 from ..model_zoo import VGG19, VGG19_MIRROR, WeightFile
+from ..outputs import appearing, remove_stale_parts
 from . import store
 from .check import defect_of
 from .download import Report, fetch
@@ -124,13 +125,9 @@ def _write(state: StateDict, target: Path, source: str) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    part = target.with_name(f"{target.name}.part")
-    try:
+    remove_stale_parts([target.parent])
+    with appearing(target, WeightsError, also=(SafetensorError,), durable=True) as part:
         save_file(state, part, {"source": source, "content": "the convolutions of torchvision's VGG19, in fp32"})
-    except SafetensorError as error:  # which is not an OSError, whatever the disk said
-        part.unlink(missing_ok=True)
-        raise WeightsError(f"{target} cannot be written ({error})") from error
-    part.replace(target)
 
 
 def _collected(shapes: Shapes, folder: Path, report: Report) -> tuple[StateDict, str]:
