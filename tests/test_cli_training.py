@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from tiny import picture, save_weights, tiny_srvgg
 
 from realesrgan import load_upsampler
@@ -98,6 +99,17 @@ def test_an_earlier_training_is_put_aside_or_gone_on_with(capsys: pytest.Capture
     assert names[1].startswith("mine_archived_")
     assert torch.load("experiments/mine/models/net_g_2.pth", weights_only=True).keys() == {"params", "params_ema"}
     assert first
+
+
+def test_stage_2_starts_from_the_last_weights_of_stage_1(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (PROJECT / "options" / f"train_realesr{kind}_animevideov3.yml" for kind in ("net", "gan"))
+    start = yaml.safe_load(second.read_text(encoding="utf-8"))["path"]["pretrain_network_g"]
+    more = ["logger:save_checkpoint_freq=1", "train:total_iter=3"]
+    assert train(["-opt", str(first), *changes(first, *more)]) == 0
+    assert train(["-opt", str(second), *changes(second, f"path:pretrain_network_g={start}")]) == 0
+    assert f"SRVGGNetCompact starts from {start}" in capsys.readouterr().err
+    assert Path(start).read_bytes() == Path(start).with_name("net_g_3.pth").read_bytes()
+    assert len(list(Path("experiments").glob("*/models/net_d_latest.pth"))) == 1
 
 
 def test_what_a_killed_run_left_half_written_is_removed() -> None:

@@ -1,12 +1,14 @@
 """What a training run is at an iteration, on disk: weights that others read, and all that resuming takes.
 
 The files are the published ones: models/net_g_N.pth with `params` and `params_ema`, models/net_d_N.pth with `params`,
-training_states/N.state. Each appears by rename, the state last, so a state that is there is whole.
+training_states/N.state; at the end models/net_g_latest.pth and net_d_latest.pth. Each appears by rename, the state
+last, so a state that is there is whole.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -91,6 +93,18 @@ class Checkpoints:
         _write(self.state_path(iteration), state)
         self._remove_old(best)
         return self.network_path("g", iteration)
+
+    def name_latest(self, iteration: int) -> None:
+        """Copy the weights of an iteration to net_g_latest.pth and net_d_latest.pth, where the next stage begins.
+
+        Raises:
+            WeightsError: the disk refuses.
+        """
+        for name in ("g", "d"):
+            path = self.network_path(name, iteration)
+            if path.exists():
+                with appearing(self.network_path(name, "latest"), WeightsError, durable=True) as part:
+                    shutil.copyfile(path, part)
 
     def _remove_old(self, best: int | None) -> None:
         for iteration in self.iterations()[: -self._keep]:

@@ -14,14 +14,18 @@ from .weights_out import write_weights
 def finish(training: Training, ended: Ended) -> list[Path]:
     """Write the best weights, or the last if none were measured, as NAME.pth and NAME.safetensors into the folder.
 
+    The last ones also get their published name, which recipes of stage 2 start from.
+
     Raises:
         WeightsError: the disk refuses, or the best checkpoint cannot be read.
     """
+    checkpoints = Checkpoints(training.folder)
+    checkpoints.name_latest(ended.iteration)
     recipe, state = training.recipe, training.state
     iteration = ended.best.iteration if ended.best is not None else ended.iteration
     network, average = state.generator.network, MovingAverage(state.average.network, recipe.train.ema_decay)
     if iteration != ended.iteration:
-        checkpoint = Checkpoints(training.folder).load(iteration)
+        checkpoint = checkpoints.load(iteration)
         network = MovingAverage(network, 0).network
         network.load_state_dict(checkpoint.networks["g"])
         average.network.load_state_dict(checkpoint.networks["g_ema"])

@@ -208,7 +208,7 @@ def find_starts(recipe: TrainingRecipe, reporter: Reporter) -> Starts:
             return None if name is None else Path(name)
         file = published(name)
         if file is None:
-            raise UsageError(f"`{key}` {name}: there is no such weights file")
+            raise UsageError(f"{key} {name}: there is no such weights file")
         return obtain([file], partial(_report, reporter))[0].path
 
     path = recipe.path
