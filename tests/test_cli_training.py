@@ -131,6 +131,7 @@ def test_finetune_needs_a_folder_only_and_ends_with_weights(capsys: pytest.Captu
     assert "dB on held-out pictures" in printed.err
     line = json.loads(Path("out/metrics.jsonl").read_text().splitlines()[0])
     assert line["iteration"] == 0
+    assert list(line["each"]) == [f"0.png, {variant}" for variant in (1, 2, 3, 4)]
     assert "data:image" in Path("out/report.html").read_text()
     assert finetune([*arguments[:-4], "--iterations", "3", "-g", "cpu"]) == 0
     assert "going on after iteration 2" in capsys.readouterr().err

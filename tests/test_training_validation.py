@@ -86,12 +86,16 @@ def test_gray_wide_and_transparent_pictures_become_colour_of_8_bits() -> None:
     assert np.array_equal(made.samples[1].target, np.dstack([gray] * 3))
 
 
-def test_variants_are_degraded_differently_and_every_picture_comes_first() -> None:
-    pictures = [("cat", picture(64, 64)), ("dog", picture(64, 64, seed=1))]
-    made = held_out.degraded(pictures, RECIPE, variants=2, most=3).samples
-    assert [sample.name for sample in made] == ["cat, 1", "dog, 1", "cat, 2"]
+def test_few_pictures_are_degraded_in_several_ways_and_every_picture_comes_first() -> None:
+    pictures = [("cat", picture(64, 64)), ("icon", picture(63, 64)), ("dog", picture(64, 64, seed=1))]
+    made = held_out.degraded(pictures, RECIPE, fewest=3).samples
+    assert [sample.name for sample in made] == ["cat, 1", "dog, 1", "cat, 2", "dog, 2"]
     assert np.array_equal(made[0].target, made[2].target)
     assert not np.array_equal(made[0].low, made[2].low)
+    enough = held_out.degraded(pictures, RECIPE, fewest=2).samples
+    assert [sample.name for sample in enough] == ["cat", "dog"]
+    assert np.array_equal(enough[0].low, made[0].low)
+    assert len(held_out.degraded(pictures, RECIPE, fewest=9, most=5).samples) == 5
 
 
 def test_sharpened_targets_change_nothing_of_what_is_degraded() -> None:

@@ -121,7 +121,14 @@ def _held_out_of(recipe: TrainingRecipe, found: Found, reporter: Reporter) -> He
         return held_out.paired(_decoded(found), recipe.scale, reporter=reporter)
     sharpened = recipe.stage == 1 and recipe.gt_usm and recipe.degradation.sharpen
     named = held_out.read((file.path for file in found.files), reporter)
-    return held_out.degraded(named, recipe.degradation, seed=recipe.manual_seed, sharpened=sharpened, reporter=reporter)
+    return held_out.degraded(
+        named,
+        recipe.degradation,
+        seed=recipe.manual_seed,
+        fewest=held_out.FEWEST_SAMPLES,
+        sharpened=sharpened,
+        reporter=reporter,
+    )
 
 
 def _decoded(pairs: PicturePairs) -> Iterator[tuple[str, Array, Array]]:

@@ -21,6 +21,7 @@ from ..image import files
 from ..restorer import Reporter
 
 MOST_SAMPLES = 12
+FEWEST_SAMPLES = 4  # one degradation may be mild or hopeless, and a mean over fewer tells little
 LARGEST_SIDE_PX = 512  # of a target; its middle is taken, so that memory and time stay bounded
 SMALLEST_LOW_PX = 16  # a side: what 21-pixel kernels and their mirrored borders need
 _FOLD = 4  # networks fold up to 4 × 4 pixels into channels, so degraded sides are multiples of it
@@ -68,7 +69,7 @@ def degraded(
     recipe: Recipe,
     *,
     seed: int = 0,
-    variants: int = 1,
+    fewest: int = 1,
     side: int = LARGEST_SIDE_PX,
     most: int = MOST_SAMPLES,
     sharpened: bool = False,
@@ -78,7 +79,7 @@ def degraded(
 
     Args:
         pictures: names and pixels, as files have them; no more are taken than are needed.
-        variants: in how many ways each is degraded.
+        fewest: samples, at least: each picture is degraded in as many ways as that takes.
         side: pixels of a target, at most.
         most: samples, at most.
         sharpened: measure against sharpened pictures, for a training that learns towards them.
@@ -94,6 +95,7 @@ def degraded(
         if len(targets) >= most:
             break
     samples: list[Sample] = []
+    variants = -(-fewest // max(1, len(targets)))
     for variant in range(1, variants + 1):
         for name, target in targets[: most - len(samples)]:
             picture = from_pixels(target, _CPU)
