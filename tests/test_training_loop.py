@@ -19,7 +19,8 @@ from realesrgan.image.files import Picture
 from realesrgan.restorer import Reporter
 from realesrgan.training import data
 from realesrgan.training.checkpoint import Checkpoints
-from realesrgan.training.loop import Ended, Pace, Training, train
+from realesrgan.training.datasets import stack
+from realesrgan.training.loop import Ended, Pace, Training, _Loop, train
 from realesrgan.training.machine import Machine
 from realesrgan.training.recipe import TrainingRecipe
 from realesrgan.training.state import Starts, begin, losses_of
@@ -163,6 +164,19 @@ def test_the_published_pool_is_resumed_too(pictures: Path, tmp_path: Path) -> No
     assert not torch.equal(
         weights(tmp_path / "plain")["g.body.0.weight"], weights(tmp_path / "whole")["g.body.0.weight"]
     )
+
+
+@pytest.mark.parametrize("sharpen", [True, False])
+def test_a_pool_gives_back_sharpened_targets_only_where_the_recipe_sharpens(
+    pictures: Path, tmp_path: Path, sharpen: bool
+) -> None:
+    wanted = recipe(pictures, stage=2)
+    changed = {"queue_size": 4, "sharpen": sharpen}
+    made = training(wanted.degraded_by(wanted.degradation.model_copy(update=changed)), tmp_path / "run")
+    batch = stack([made.samples[number] for number in range(4)])
+    mixed = _Loop(made, Log())._mixed(batch, 0)
+    assert torch.equal(mixed.target, batch.target)
+    assert torch.equal(mixed.sharpened, mixed.target) != sharpen
 
 
 @pytest.mark.parametrize("stage", [1, 2])

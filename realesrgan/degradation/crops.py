@@ -16,7 +16,10 @@ from .steps import Degradation, Sharpen
 
 @dataclass(frozen=True)
 class Pairs:
-    """What training learns from: (B, 3, size / scale, …) and what they were, plain and sharpened, (B, 3, size, …)."""
+    """What training learns from: (B, 3, size / scale, …) and what they were, plain and sharpened, (B, 3, size, …).
+
+    What a degradation does not sharpen is plain in `sharpened`, too.
+    """
 
     low: Tensor
     target: Tensor
@@ -32,10 +35,12 @@ def degrade_crops(
     has the top and left of each cut, in pixels of the degraded picture (see `draw_corner`).
     """
     scale = degradations[0].scale
-    sharpened = sharpen(targets)
     rest = [_without_sharpening(degradation) for degradation in degradations]
-    is_sharpened = torch.tensor([len(a.steps) > len(b.steps) for a, b in zip(degradations, rest, strict=True)])
-    low = apply(torch.where(is_sharpened.to(targets.device)[:, None, None, None], sharpened, targets), rest)
+    where = [n for n, (a, b) in enumerate(zip(degradations, rest, strict=True)) if len(a.steps) > len(b.steps)]
+    sharpened = targets
+    if where:  # it takes a third as long as all the rest
+        sharpened = targets.index_copy(0, torch.tensor(where, device=targets.device), sharpen(targets[where]))
+    low = apply(sharpened, rest)
 
     def cut(pictures: Tensor, factor: int) -> Tensor:
         side = size // scale * factor

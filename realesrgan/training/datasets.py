@@ -146,8 +146,7 @@ class OnTheFly:
     def __getitem__(self, number: int) -> Sample:
         pixels, notes = self.crop(number)
         pairs = degrade_crops(from_pixels(pixels, _CPU), [self.degradation(number)], [self.corner(number)], self._size)
-        sharpened = pairs.sharpened if self.recipe.sharpen else pairs.target
-        return Sample(pairs.low[0], pairs.target[0], sharpened[0], number, notes)
+        return Sample(pairs.low[0], pairs.target[0], pairs.sharpened[0], number, notes)
 
     def crop(self, number: int) -> tuple[Array, tuple[str, ...]]:
         """What is degraded, (crop, crop, 3) BGR of the picture's depth; smaller pictures are mirrored to that size."""

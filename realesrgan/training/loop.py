@@ -181,7 +181,7 @@ class _Loop:
     def _mixed(self, batch: Batch, part: int) -> Batch:
         """Exchange a batch through the published pool. In stage 2 the plain target goes in, and is sharpened after."""
         assert self.state.pool is not None
-        plain = self.recipe.stage == 2
+        plain = self.recipe.stage == 2 and self.recipe.degradation.sharpen
         turn = self.state.iteration * self.training.accumulate + part
         low, target = self.state.pool.exchange((batch.low, batch.target if plain else batch.sharpened), turn)
         return Batch(low, target, sharpen(target) if plain else target, batch.numbers)
