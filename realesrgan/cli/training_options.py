@@ -49,7 +49,10 @@ class LearningOptions:
         help="compute each batch in N parts, to save memory; the result is that of the whole (default: 1)",
     )
     compile: bool = option(
-        False, topic=MACHINE, help="compile the networks; prints what was gained, which takes some minutes to tell"
+        False,
+        topic=MACHINE,
+        help="compile the generator, which takes a minute or more and a C++ compiler; prints what that gains, and goes "
+        "on without it if that is nothing",
     )
     keep: int = option(
         3,

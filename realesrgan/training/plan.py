@@ -97,7 +97,7 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
         _resume(folder, state, machine, found.fingerprint, reporter)
     state.facts |= {"pictures": found.fingerprint}
     if request.compile:
-        compile_generator(recipe, state, machine, reporter)
+        compile_generator(recipe, state, machine, reporter, accumulate=request.accumulate)
     vgg = None
     if wanted := recipe.train.perceptual_opt:
         vgg = load_vgg19(
