@@ -112,6 +112,17 @@ def test_stage_2_starts_from_the_last_weights_of_stage_1(capsys: pytest.CaptureF
     assert len(list(Path("experiments").glob("*/models/net_d_latest.pth"))) == 1
 
 
+def test_a_recipe_says_how_psnr_is_measured() -> None:
+    metric = "val:metrics:psnr={type: calculate_psnr, crop_border: 0, test_y_channel: true}"
+    found = []
+    for more in ([], [metric]):
+        assert train(small_recipe("datasets:val={dataroot_gt: pictures}", *more)) == 0
+        found.append(json.loads(Path("experiments/mine/metrics.jsonl").read_text().splitlines()[0])["validation"])
+    assert found[0]["psnr"] != found[1]["psnr"]
+    assert found[0]["ssim"] == found[1]["ssim"]
+    assert "of luma, without 0 pixels on each side" in Path("experiments/mine/report.html").read_text()
+
+
 def test_what_a_killed_run_left_half_written_is_removed() -> None:
     assert train(small_recipe()) == 0
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:

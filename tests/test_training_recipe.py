@@ -317,6 +317,17 @@ def test_what_the_published_program_read_and_this_one_does_not_is_named(file: Pa
     }
 
 
+def test_of_each_kind_of_metric_the_first_counts_and_others_are_named(file: Path) -> None:
+    metrics = "psnr: {type: calculate_psnr, test_y_channel: true}, again: {type: calculate_psnr}"
+    ssim = "ssim: {type: calculate_ssim, better: lower}"
+    recipe, (remark,) = parse(file, f"{STAGE_1}val: {{metrics: {{{metrics}, {ssim}}}}}\n")
+    first = recipe.val.metric("calculate_psnr")
+    assert first is not None
+    assert first.test_y_channel
+    names = [name for _, name in re.findall(r"line (\d+): ([\w.]+) \(", remark)]
+    assert names == ["val.metrics.again", "val.metrics.ssim.better"]
+
+
 def test_as_much_is_degraded_as_recipes_are_told() -> None:
     from realesrgan.training.datasets import CROP
 

@@ -18,7 +18,7 @@ from realesrgan.errors import Cancelled, RealESRGANError, UsageError
 from realesrgan.metrics.fidelity import psnr, ssim
 from realesrgan.restorer import Reporter
 from realesrgan.training import held_out
-from realesrgan.training.held_out import HeldOut, Sample
+from realesrgan.training.held_out import HeldOut, Measure, Sample
 from realesrgan.training.validation import HIGHEST_PSNR, bicubic, judge, keep, kept, measure
 
 CPU = torch.device("cpu")
@@ -162,6 +162,17 @@ def test_a_measurement_is_psnr_and_ssim_of_what_the_network_makes() -> None:
     assert found.line.iteration == 7
     assert found.line.validation.psnr == pytest.approx(sum(one.psnr for one in found.values) / 2)
     assert list(found.line.each) == ["cat", "dog"]
+
+
+def test_a_measure_is_taken_as_it_is_asked_for() -> None:
+    given = two().measured_by(Measure(border=7, luma=True), Measure(border=0))
+    found = measure(Nearest().eval(), given, CPU)
+    for sample, result, values in zip(given.samples, found.results, found.values, strict=True):
+        assert values.psnr == pytest.approx(psnr(result, sample.target, border=7, luma=True), rel=1e-6)
+        assert values.ssim == pytest.approx(ssim(result, sample.target, border=0), rel=1e-6)
+    assert same(given, two())
+    with pytest.raises(UsageError, match="crop_border 27 leaves too little of dog, 64×64 pixels"):
+        two().measured_by(Measure(border=27), Measure())
 
 
 def test_measuring_leaves_the_network_and_chance_as_they_were() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import nn
 from ..restorer import Reporter
 from ..words import duration
 from . import report, validation
-from .held_out import HeldOut
+from .held_out import HeldOut, Measure
 from .journal import Journal
 from .lines import Logged
 from .validation import Measurement
@@ -142,6 +142,13 @@ class Chronicle:
         )
         return is_best
 
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        """How PSNR and SSIM are measured, where a recipe says so."""
+        for name, measure in (("PSNR", self._held_out.psnr), ("SSIM", self._held_out.ssim)) if self._held_out else ():
+            if measure != Measure():
+                of = "luma" if measure.luma else "RGB"
+                yield f"{name} measured", f"of {of}, without {measure.border} pixels on each side"
+
     def write_report(self, condition: Literal["running", "stopped", "finished"], iteration: int) -> Path:
         """Write the page, with all warnings there are now."""
         state = report.State(
@@ -151,6 +158,7 @@ class Chronicle:
             total=self._total if self._limit_s is None else None,  # else time is what ends it
             seconds_left=self.seconds_left(iteration) if condition == "running" else None,
             best=f"net_g_{self.best.iteration}.pth, {self.best.psnr:.2f} dB" if self.best else None,
+            facts=tuple(self._facts()),
         )
         return report.write(
             self._folder,

@@ -10,9 +10,9 @@ from ..restorer import Reporter
 from . import held_out, pictures
 from .cache import PictureCache
 from .datasets import CROP, OnTheFly, Paired, Turns
-from .held_out import HeldOut
+from .held_out import HeldOut, Measure
 from .pictures import PictureFile, PicturePairs, Pictures
-from .recipe import TrainingRecipe
+from .recipe import Metric, TrainingRecipe
 
 HELD_OUT_EVERY, MOST_HELD_OUT, FEWEST_TO_SPARE = 8, 8, 4  # pictures
 Found = Pictures | PicturePairs
@@ -117,6 +117,15 @@ def _some(found: Found, indices: Sequence[int]) -> Found:
 
 
 def _held_out_of(recipe: TrainingRecipe, found: Found, reporter: Reporter) -> HeldOut:
+    psnr, ssim = (_measure(recipe.val.metric(kind)) for kind in ("calculate_psnr", "calculate_ssim"))
+    return _samples_held_out(recipe, found, reporter).measured_by(psnr, ssim)
+
+
+def _measure(metric: Metric | None) -> Measure:
+    return Measure() if metric is None else Measure(metric.crop_border, metric.test_y_channel)
+
+
+def _samples_held_out(recipe: TrainingRecipe, found: Found, reporter: Reporter) -> HeldOut:
     if isinstance(found, PicturePairs):
         return held_out.paired(_decoded(found), recipe.scale, reporter=reporter)
     sharpened = recipe.stage == 1 and recipe.gt_usm and recipe.degradation.sharpen

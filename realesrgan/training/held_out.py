@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from ..degradation.process import apply
 from ..degradation.recipe import Recipe
 from ..errors import ImageFileError, UsageError
 from ..image import files
+from ..metrics.fidelity import SSIM_WINDOW_PX
 from ..restorer import Reporter
 
 MOST_SAMPLES = 12
@@ -37,12 +38,41 @@ class Sample:
     target: Array
 
 
+@dataclass(frozen=True)
+class Measure:
+    """How a measure is taken: without `border` pixels on each side (None: `scale` of them), of `luma` or of RGB."""
+
+    border: int | None = None
+    luma: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class HeldOut:
     """Samples with names of their own; all are enlarged `scale` times. `fingerprint` tells them apart."""
 
     samples: tuple[Sample, ...]
     scale: int
+    psnr: Measure = Measure()
+    ssim: Measure = Measure()
+
+    def border(self, measure: Measure) -> int:
+        """Pixels of a result that do not count on each side."""
+        return self.scale if measure.border is None else measure.border
+
+    def measured_by(self, psnr: Measure, ssim: Measure) -> HeldOut:
+        """The same samples, measured in another way.
+
+        Raises:
+            UsageError: a border leaves too little of a sample.
+        """
+        measured = replace(self, psnr=psnr, ssim=ssim)
+        border = max(map(measured.border, (psnr, ssim)))
+        for sample in self.samples:
+            if min(sample.target.shape[:2]) < 2 * border + SSIM_WINDOW_PX:
+                raise UsageError(
+                    f"crop_border {border} leaves too little of {sample.name}, {_size(sample.target)} pixels"
+                )
+        return measured
 
     @property
     def fingerprint(self) -> str:

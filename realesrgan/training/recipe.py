@@ -100,7 +100,7 @@ class Paths(Section):
 
 
 class Metric(Section):
-    """A measure of quality; `better` says which values are."""
+    """How PSNR or SSIM is measured: without `crop_border` pixels on each side, of RGB or of luma (`test_y_channel`)."""
 
     type: Literal["calculate_psnr", "calculate_ssim"]
     crop_border: CountOrNone = 0
@@ -109,13 +109,20 @@ class Metric(Section):
 
 
 class Validation(Section):
-    """The section `val`: when and how to measure."""
+    """The section `val`: when and how to measure.
+
+    PSNR and SSIM are always measured; `metrics` can say in which way.
+    """
 
     val_freq: Count = 5000
     save_img: bool = False
     suffix: str | None = None
     pbar: bool = True
     metrics: dict[str, Metric] = {}
+
+    def metric(self, kind: Literal["calculate_psnr", "calculate_ssim"]) -> Metric | None:
+        """The first of a kind, which is the one that counts."""
+        return next((metric for metric in self.metrics.values() if metric.type == kind), None)
 
 
 class Wandb(Section):

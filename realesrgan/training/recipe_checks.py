@@ -159,12 +159,22 @@ def _always_idle(recipe: TrainingRecipe) -> Iterator[Idle]:
         yield ("path", "resume_state"), "`auto_resume` goes on from the latest checkpoint"
     if recipe.path.ignore_resume_networks:
         yield ("path", "ignore_resume_networks"), "a training goes on with all its networks"
-    for key in ("metrics", "save_img", "suffix", "pbar"):
-        yield ("val", key), "every measurement is on the report page, with its pictures"
+    yield from _idle_of_validation(recipe)
     if recipe.logger.wandb.project is not None:
         yield ("logger", "wandb"), "metrics.jsonl and TensorBoard have the log"
     yield ("find_unused_parameters",), "networks are not wrapped"
     yield ("dist_params",), "how processes meet is the launcher's business"
+
+
+def _idle_of_validation(recipe: TrainingRecipe) -> Iterator[Idle]:
+    yield ("val", "save_img"), "the report page has the pictures of the last measurement"
+    yield ("val", "suffix"), "it is for tests, as published"
+    yield ("val", "pbar"), "a measurement has no bar"
+    for name, metric in recipe.val.metrics.items():
+        if metric is not recipe.val.metric(metric.type):
+            yield ("val", "metrics", name), "of each kind, the first is measured"
+        if metric.better == "lower":
+            yield ("val", "metrics", name, "better"), "of PSNR and SSIM higher values are better"
 
 
 def _idle_of_the_train_set(recipe: TrainingRecipe) -> Iterator[Idle]:

@@ -77,22 +77,23 @@ def bicubic(held_out: HeldOut) -> Measurement:
 
 
 def judge(results: Sequence[Array], held_out: HeldOut, iteration: int = 0) -> Measurement:
-    """Compare results, (H, W, 3) BGR of uint8, with their targets; `scale` pixels at the border do not count.
+    """Compare results, (H, W, 3) BGR of uint8, with their targets.
 
     Raises:
         ValueError: a result has another size than its target.
     """
     values = [
-        _compare(result, sample.target, held_out.scale)
-        for result, sample in zip(results, held_out.samples, strict=True)
+        _compare(result, sample.target, held_out) for result, sample in zip(results, held_out.samples, strict=True)
     ]
     return Measurement(iteration, tuple(sample.name for sample in held_out.samples), tuple(results), tuple(values))
 
 
-def _compare(result: Array, target: Array, border: int) -> Values:
-    decibels = psnr(result, target, border=border)
-    similar = ssim(result, target, border=border)
-    ours, theirs = (crop(pixels, border).astype(np.float32) for pixels in (result, target))
+def _compare(result: Array, target: Array, held_out: HeldOut) -> Values:
+    decibels, similar = (
+        function(result, target, border=held_out.border(measure), luma=measure.luma)
+        for function, measure in ((psnr, held_out.psnr), (ssim, held_out.ssim))
+    )
+    ours, theirs = (crop(pixels, held_out.scale).astype(np.float32) for pixels in (result, target))
     blue, green, red = (ours - theirs).mean(axis=(0, 1), dtype=np.float64)
     return Values(
         psnr=min(decibels, HIGHEST_PSNR),
