@@ -205,6 +205,21 @@ def test_what_is_measured_names_the_best_checkpoint_and_fills_the_page(pictures:
     assert any("pictures/s" in line for line in log.lines)
 
 
+def test_results_are_written_if_the_recipe_says_so_and_a_disk_that_refuses_stops_nothing(
+    pictures: Path, tmp_path: Path
+) -> None:
+    wanted = recipe(pictures, held_out=True, val={"save_img": True})
+    train(training(wanted, tmp_path / "run"), Log())
+    written = sorted(path.name for path in (tmp_path / "run" / "visualization" / "0").iterdir())
+    assert written == ["0_3.png", "0_6.png"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "visualization").touch()
+    log = Log()
+    assert train(training(wanted, tmp_path / "other"), log).reason == "finished"
+    (warning,) = [line for line in log.lines if "no more results are written" in line]
+    assert "visualization" in warning
+
+
 def test_a_time_limit_ends_a_training_and_saves_it(pictures: Path, tmp_path: Path) -> None:
     pace = Pace(total=10**9, log_every=1, save_every=10**9, validate_every=10**9, minutes=1e-9)
     ended = train(training(recipe(pictures), tmp_path / "run", pace=pace), Log())

@@ -308,11 +308,11 @@ def test_what_the_published_program_read_and_this_one_does_not_is_named(file: Pa
     text = STAGE_1.replace("pretrain_network_g: null", "resume_state: a.state").replace(
         "    batch", "    prefetch_mode: cuda\n    pin_memory: true\n    dataset_enlarge_ratio: 100\n    batch"
     )
-    _, (remark,) = parse(file, text + "val: {val_freq: 5, save_img: true}\nlogger: {wandb: {project: mine}}\n")
+    _, (remark,) = parse(file, text + "val: {val_freq: 5, pbar: true}\nlogger: {wandb: {project: mine}}\n")
     assert {name for _, name in re.findall(r"line (\d+): ([\w.]+) \(", remark)} == {
         *(f"datasets.train.{key}" for key in ("prefetch_mode", "pin_memory", "dataset_enlarge_ratio")),
         "path.resume_state",
-        "val.save_img",
+        "val.pbar",
         "logger.wandb",
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ from realesrgan.metrics.fidelity import psnr, ssim
 from realesrgan.restorer import Reporter
 from realesrgan.training import held_out
 from realesrgan.training.held_out import HeldOut, Measure, Sample
-from realesrgan.training.validation import HIGHEST_PSNR, bicubic, judge, keep, kept, measure
+from realesrgan.training.validation import HIGHEST_PSNR, bicubic, judge, keep, kept, measure, write_pictures
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(scale=4)
@@ -248,6 +249,24 @@ def test_blur_lowers_sharpness_noise_raises_it_and_fading_lowers_contrast() -> N
 def test_pictures_of_one_colour_are_equally_sharp() -> None:
     flat = np.full((64, 64, 3), 90, np.uint8)
     assert judge([flat + 1], of(flat)).values[0].sharpness == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("names", "written"),
+    [
+        (["cat.png", "d.o.g.jpg"], ["cat/cat_7.png", "d.o.g/d.o.g_7.png"]),
+        (["cat.png, 1", "cat.png, 2"], ["cat, 1/cat, 1_7.png", "cat, 2/cat, 2_7.png"]),
+        (["cat.png #2", "cat.png"], ["cat #2/cat #2_7.png", "cat/cat_7.png"]),
+        (["cat.png", "cat.jpg"], ["cat.png/cat.png_7.png", "cat.jpg/cat.jpg_7.png"]),
+    ],
+)
+def test_results_are_written_under_names_of_their_own(tmp_path: Path, names: list[str], written: list[str]) -> None:
+    samples = [replace(sample, name=name) for sample, name in zip(two().samples, names, strict=True)]
+    found = measure(Nearest(), HeldOut(tuple(samples), 4), CPU, iteration=7)
+    write_pictures(tmp_path, found)
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2
+    for path, result in zip(written, found.results, strict=True):
+        assert np.array_equal(cv2.imread(str(tmp_path / path)), result)
 
 
 def test_what_is_kept_before_training_is_there_after_a_resume(tmp_path: Path) -> None:

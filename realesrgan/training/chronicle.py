@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from ..errors import RealESRGANError
 from ..restorer import Reporter
 from ..words import duration
 from . import report, validation
@@ -23,6 +24,7 @@ from .validation import Measurement
 from .watch import Watch
 
 START_NAME = "start.npz"  # what the network made of the held-out pictures before training
+PICTURES_NAME = "visualization"  # as published
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,12 @@ class Best:
 
 
 class Chronicle:
-    """Use in `with`, in the leading process only. `total` is None where only time ends the training."""
+    """Use in `with`, in the leading process only.
+
+    Args:
+        total: iterations; None where only time ends the training.
+        pictures: also write the result of every measurement, into `folder`/visualization.
+    """
 
     def __init__(
         self,
@@ -46,11 +53,12 @@ class Chronicle:
         total: int | None = None,
         seconds_limit: float | None = None,
         held_out: HeldOut | None = None,
+        pictures: bool = False,
         tensorboard: Path | None = None,
     ) -> None:
         self._name, self._folder, self._reporter = name, folder, reporter
         self._first, self._total, self._limit_s = iteration, total, seconds_limit
-        self._held_out = held_out
+        self._held_out, self._pictures = held_out, pictures
         self._stack = ExitStack()
         journal = Journal(folder, iteration=iteration, tensorboard=tensorboard, reporter=reporter)
         self._journal = self._stack.enter_context(journal)
@@ -134,6 +142,7 @@ class Chronicle:
         self.now = validation.measure(network, self._held_out, device, iteration=iteration)
         psnr = self.now.line.validation.psnr
         self._journal.add(self.now.line)
+        self._write_pictures()
         is_best = self.best is None or not psnr <= self.best.psnr
         if is_best and math.isfinite(psnr):
             self.best = Best(iteration, psnr)
@@ -141,6 +150,15 @@ class Chronicle:
             f"iteration {iteration}: {psnr:.2f} dB on held-out pictures{', the best so far' * is_best}"
         )
         return is_best
+
+    def _write_pictures(self) -> None:
+        """A disk that refuses is warned of once and does not stop the training."""
+        if self._pictures and self.now is not None:
+            try:
+                validation.write_pictures(self._folder / PICTURES_NAME, self.now)
+            except RealESRGANError as error:
+                self._pictures = False
+                self._reporter.warn(f"{error.message}; no more results are written")
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         """How PSNR and SSIM are measured, where a recipe says so."""

@@ -121,6 +121,7 @@ class _Loop:
             total=pace.total,
             seconds_limit=None if pace.minutes is None else 60 * pace.minutes,
             held_out=self.training.held_out,
+            pictures=self.recipe.val.save_img,
             tensorboard=self.training.tensorboard,
         )
         if best := self.state.facts.get("best"):

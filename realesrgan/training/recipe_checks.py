@@ -167,7 +167,6 @@ def _always_idle(recipe: TrainingRecipe) -> Iterator[Idle]:
 
 
 def _idle_of_validation(recipe: TrainingRecipe) -> Iterator[Idle]:
-    yield ("val", "save_img"), "the report page has the pictures of the last measurement"
     yield ("val", "suffix"), "it is for tests, as published"
     yield ("val", "pbar"), "a measurement has no bar"
     for name, metric in recipe.val.metrics.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +19,15 @@ from ..arrays import LUMA, Array
 from ..degradation.pixels import from_pixels, to_pixels
 from ..degradation.resize import resize
 from ..errors import RealESRGANError
+from ..image import files
+from ..image.files import Picture
 from ..metrics.fidelity import crop, psnr, ssim
 from ..outputs import appearing
 from .held_out import HeldOut, Sample
 from .lines import Validated, Values, mean_of
 
 HIGHEST_PSNR = 99.0  # dB, for a result that equals its target: far above what 8 bits can tell apart otherwise
+_ENDING = re.compile(r"\.\w+((, \d+)?( #\d+)?)$")  # of a sample's name, with what may follow: "cat.png, 2"
 _EVEN = 0.01  # squared levels, added to both sides of a ratio: two pictures of one colour are equally sharp
 
 
@@ -122,6 +126,23 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def write_pictures(folder: Path, measurement: Measurement) -> None:
+    """Write the results where published trainers do: `folder`/NAME/NAME_ITERATION.png.
+
+    Raises:
+        RealESRGANError: the disk refuses.
+    """
+    stems = [_ENDING.sub(r"\1", name) for name in measurement.names]
+    names = stems if len(set(stems)) == len(stems) else measurement.names  # cat.png and cat.jpg
+    for name, result in zip(names, measurement.results, strict=True):
+        path = folder / name / f"{name}_{measurement.iteration}.png"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RealESRGANError(f"{path}: cannot be written ({error.strerror})") from error
+        files.write(path, Picture(result))
 
 
 def keep(path: Path, start: Measurement, held_out: HeldOut) -> None:
