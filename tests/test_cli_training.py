@@ -112,6 +112,55 @@ def test_stage_2_starts_from_the_last_weights_of_stage_1(capsys: pytest.CaptureF
     assert len(list(Path("experiments").glob("*/models/net_d_latest.pth"))) == 1
 
 
+def test_a_recipe_names_a_state_to_go_on_from(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = ["logger:save_checkpoint_freq=1", "datasets:val={dataroot_gt: pictures}", "val:val_freq=1"]
+    assert train(small_recipe(*steps)) == 0
+    states = Path("experiments/mine/training_states")
+    first, second = (f"path:resume_state={states}/{iteration}.state" for iteration in (1, 2))
+    assert train(small_recipe(*steps, first, "name=again")) == 0
+    mine, again = (Path(f"experiments/{name}/models/net_g_2.pth") for name in ("mine", "again"))
+    assert_same_weights(mine, again)
+    assert not Path("experiments/again/models/net_g_1.pth").exists()
+    capsys.readouterr()
+    assert train(small_recipe(*steps, first)) == 2
+    assert "experiments/mine goes on to iteration 2; --auto_resume goes on from there" in capsys.readouterr().err
+    assert train([*small_recipe(*steps, first, "train:total_iter=3"), "--auto_resume"]) == 0
+    assert "going on after iteration 2" in capsys.readouterr().err
+    (states / "3.state").unlink()
+    assert train(small_recipe(*steps, second, "train:total_iter=4")) == 0
+    assert "going on after iteration 2" in capsys.readouterr().err
+    assert sorted(path.name for path in Path("experiments").iterdir()) == ["again", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("nowhere/training_states/1.state", "there is no such state"),
+        ("pictures/0.png", "a state is called FOLDER/training_states/ITERATION.state"),
+    ],
+)
+@pytest.mark.parametrize("check", [[], ["--check"]])
+def test_a_state_that_is_none_is_refused(
+    state: str, reason: str, check: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train([*small_recipe(f"path:resume_state={state}"), *check]) == (1 if check else 2)
+    assert f"resume_state {state}: {reason}" in capsys.readouterr().err
+
+
+def test_a_state_without_its_weights_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(small_recipe()) == 0
+    Path("experiments/mine/models/net_g_2.pth").unlink()
+    state = "experiments/mine/training_states/2.state"
+    assert train(small_recipe(f"path:resume_state={state}", "name=again")) == 1
+    assert "net_g_2.pth is missing" in capsys.readouterr().err
+
+
+def assert_same_weights(*paths: Path) -> None:
+    first, second = (torch.load(path, weights_only=True) for path in paths)
+    for which in ("params", "params_ema"):
+        assert all(torch.equal(value, second[which][key]) for key, value in first[which].items())
+
+
 def test_a_recipe_says_how_psnr_is_measured() -> None:
     metric = "val:metrics:psnr={type: calculate_psnr, crop_border: 0, test_y_channel: true}"
     found = []

@@ -123,6 +123,24 @@ def test_a_training_stopped_and_resumed_ends_with_the_same_bits(
     assert logged[0] == logged[1]
 
 
+@pytest.mark.parametrize("ignored", ["network_g", "network_d"])
+def test_a_network_that_is_ignored_stays_as_it_starts_and_the_others_go_on(
+    pictures: Path, tmp_path: Path, ignored: str
+) -> None:
+    wanted = recipe(pictures, stage=2)
+    train(training(wanted, tmp_path / "run"), Log())
+    checkpoint, _ = Checkpoints(tmp_path / "run").load_last()
+    assert checkpoint is not None
+    resumed, fresh = (training(wanted, tmp_path / "new").state for _ in range(2))
+    resumed.go_on_from(checkpoint, Machine("cpu"), [ignored])
+    assert resumed.iteration == 6
+    found, start = (state.checkpoint(Machine("cpu"), 0) for state in (resumed, fresh))
+    for name in ("g", "g_ema", "d"):
+        is_ignored = name[0] == ignored[-1]
+        assert_same(found.networks[name], (start if is_ignored else checkpoint).networks[name])
+    assert [name for name in ("g", "d") if not found.optimizers[name]["state"]] == [ignored[-1]]
+
+
 class Killed(BaseException):
     """Ends a run as kill -9 does: nothing is saved after it."""
 

@@ -305,13 +305,13 @@ def test_keys_without_effect_are_accepted_and_named_with_their_lines(file: Path)
 
 
 def test_what_the_published_program_read_and_this_one_does_not_is_named(file: Path) -> None:
-    text = STAGE_1.replace("pretrain_network_g: null", "resume_state: a.state").replace(
+    text = STAGE_1.replace("pretrain_network_g: null", "ignore_resume_networks: [network_g]").replace(
         "    batch", "    prefetch_mode: cuda\n    pin_memory: true\n    dataset_enlarge_ratio: 100\n    batch"
     )
     _, (remark,) = parse(file, text + "val: {val_freq: 5, pbar: true}\nlogger: {wandb: {project: mine}}\n")
     assert {name for _, name in re.findall(r"line (\d+): ([\w.]+) \(", remark)} == {
         *(f"datasets.train.{key}" for key in ("prefetch_mode", "pin_memory", "dataset_enlarge_ratio")),
-        "path.resume_state",
+        "path.ignore_resume_networks",
         "val.pbar",
         "logger.wandb",
     }

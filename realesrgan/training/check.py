@@ -19,6 +19,7 @@ from ..restorer import Relay, Reporter
 from ..weights.check import defect_of
 from ..words import count, duration, size
 from . import data
+from .checkpoint import Checkpoints
 from .loop import Training, train
 from .pictures import decode
 from .plan import Request, find_starts, prepared
@@ -48,6 +49,8 @@ def check(request: Request, reporter: Reporter) -> list[str]:
 def _start_files(request: Request, reporter: Reporter) -> list[str]:
     """Whether the files a recipe starts from are there, and are what is published under their names."""
     faults = []
+    if request.recipe.path.resume_state is not None:
+        Checkpoints.of_state(request.recipe.path.resume_state)
     starts = find_starts(request.recipe, reporter)
     for path in (starts.generator, starts.discriminator):
         file = published(str(path)) if path is not None else None
@@ -114,9 +117,13 @@ def _steps(request: Request, reporter: Reporter) -> Iterator[str]:
 def _trial(request: Request, reporter: Reporter) -> Iterator[Training]:
     recipe = request.recipe
     quiet = recipe.logger.model_copy(update={"use_tb_logger": False})
+    fresh = recipe.path.model_copy(update={"resume_state": None})
     with tempfile.TemporaryDirectory() as folder:
         short = replace(
-            request, recipe=recipe.model_copy(update={"logger": quiet}), folder=Path(folder), auto_resume=False
+            request,
+            recipe=recipe.model_copy(update={"logger": quiet, "path": fresh}),
+            folder=Path(folder),
+            auto_resume=False,
         )
         with prepared(short, reporter) as training:
             training.pace = replace(training.pace, total=STEPS, log_every=1, save_every=10**9, validate_every=10**9)

@@ -22,6 +22,7 @@ from ..outputs import appearing
 from ..weights.torch_file import read_torch
 
 FORMAT = 1  # of the state; raise it when old states can no longer be resumed
+STATES = "training_states"
 _STATE_NAME = re.compile(r"(\d+)\.state")
 
 
@@ -52,7 +53,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 3) -> None:
         self.models = folder / "models"
-        self.states = folder / "training_states"
+        self.states = folder / STATES
         self._keep = keep
 
     def network_path(self, name: str, iteration: int | str) -> Path:
@@ -143,6 +144,20 @@ class Checkpoints:
             pool=state["pool"],
             facts=state["facts"],
         )
+
+    @staticmethod
+    def of_state(path: Path) -> tuple[Checkpoints, int]:
+        """The checkpoints that a state, FOLDER/training_states/N.state, is one of, and its iteration.
+
+        Raises:
+            UsageError: there is no such file, or it has another name.
+        """
+        match = _STATE_NAME.fullmatch(path.name)
+        if match is None or path.absolute().parent.name != STATES:
+            raise UsageError(f"resume_state {path}: a state is called FOLDER/{STATES}/ITERATION.state")
+        if not path.is_file():
+            raise UsageError(f"resume_state {path}: there is no such state")
+        return Checkpoints(path.absolute().parent.parent), int(match[1])
 
     def load_last(self) -> tuple[Checkpoint | None, list[str]]:
         """The last checkpoint that can be read, if any, and a line for each later one that cannot."""

@@ -28,8 +28,9 @@ from .compiling import compile_generator
 from .loop import Pace, Training
 from .machine import Machine, Precision
 from .recipe import TrainingRecipe
+from .resuming import go_on_from, go_on_in, is_of
 from .start_files import published
-from .state import Starts, State, begin, losses_of
+from .state import Starts, begin, losses_of
 
 EXPERIMENTS, TENSORBOARD = Path("experiments"), Path("tb_logger")
 CACHE_SHARE = 0.5  # of the free disk, at most
@@ -48,7 +49,7 @@ class Request:
         num_worker: processes that prepare pictures, for each device; None takes the recipe's, or fewer if the machine
             has fewer processors.
         minutes: end after so long.
-        auto_resume: go on from the last checkpoint of `folder`.
+        auto_resume: go on from the last checkpoint of `folder`; if there is none, from the recipe's `resume_state`.
         hold_out: if the recipe names no pictures to measure on, take some of those to learn from.
         keep: how many of the last checkpoints stay, besides the best.
         channels_last: the memory order that convolutions are fastest in.
@@ -89,12 +90,15 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
         found, held_out = data.hold_out(recipe, found, reporter)
     elif machine.leads:
         held_out = data.find_held_out(recipe, reporter)
+    named = None if request.auto_resume and Checkpoints(folder).iterations() else recipe.path.resume_state
     if machine.leads:
-        _make_room(folder, request.auto_resume, reporter)
+        _make_room(folder, request.auto_resume or (named is not None and is_of(named, folder)), reporter)
     machine.wait()
     state = begin(recipe, find_starts(recipe, reporter), machine, reporter, channels_last=request.channels_last)
-    if request.auto_resume:
-        _resume(folder, state, machine, found.fingerprint, reporter)
+    if named is not None:
+        go_on_from(named, folder, recipe.path.ignore_resume_networks, state, machine, found.fingerprint, reporter)
+    elif request.auto_resume:
+        go_on_in(folder, state, machine, found.fingerprint, reporter)
     state.facts |= {"pictures": found.fingerprint}
     if request.compile:
         compile_generator(recipe, state, machine, reporter, accumulate=request.accumulate)
@@ -164,9 +168,9 @@ def _workers(request: Request, machine: Machine) -> int:
     return min(request.recipe.datasets.train.num_worker_per_gpu, most)
 
 
-def _make_room(folder: Path, auto_resume: bool, reporter: Reporter) -> None:
+def _make_room(folder: Path, stays: bool, reporter: Reporter) -> None:
     """As published, an earlier training under the name is put aside, unless it is gone on with."""
-    if folder.exists() and any(folder.iterdir()) and not auto_resume:
+    if folder.exists() and any(folder.iterdir()) and not stays:
         aside = folder.with_name(f"{folder.name}_archived_{datetime.now():%Y%m%d_%H%M%S}")
         folder.rename(aside)
         reporter.remark(f"{folder} held an earlier training, which is now {aside}; `auto_resume` would go on with it")
@@ -176,19 +180,6 @@ def _make_room(folder: Path, auto_resume: bool, reporter: Reporter) -> None:
         raise UsageError(f"`name`: {folder} cannot be written ({error.strerror})") from error
     checkpoints = Checkpoints(folder)
     remove_stale_parts([folder, checkpoints.models, checkpoints.states])
-
-
-def _resume(folder: Path, state: State, machine: Machine, pictures: str, reporter: Reporter) -> None:
-    checkpoint, remarks = Checkpoints(folder).load_last()
-    for line in remarks:
-        reporter.warn(line)
-    if checkpoint is None:
-        reporter.remark(f"{folder} has no checkpoint to go on from: training begins at iteration 1")
-        return
-    state.go_on_from(checkpoint, machine)
-    reporter.remark(f"going on after iteration {checkpoint.iteration}")
-    if checkpoint.facts.get("pictures", pictures) != pictures:
-        reporter.warn("the pictures are not those it was trained on before: it goes on, but not as it would have")
 
 
 def _report(reporter: Reporter, file: WeightFile, here: int) -> None:

@@ -83,8 +83,8 @@ class Paths(Section):
         pretrain_network_g, pretrain_network_d: weights files; None starts from nothing.
         param_key_g, param_key_d: which weights, of a file that has several.
         strict_load_g, strict_load_d: false leaves tensors that are missing or of another shape fresh.
-        resume_state: a state to go on from.
-        ignore_resume_networks: networks that are not taken from it, but from their start files.
+        resume_state: FOLDER/training_states/N.state to go on from, with the weights beside it.
+        ignore_resume_networks: networks that are not taken from it, but from their start files, to learn afresh.
         experiments_root: the folder of results; None is experiments/NAME.
     """
 

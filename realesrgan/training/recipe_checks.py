@@ -155,10 +155,8 @@ def _always_idle(recipe: TrainingRecipe) -> Iterator[Idle]:
         for key in WITHOUT_EFFECT:
             yield (*place, key), "kernels have 7 to 21 pixels a side"
     yield from _idle_of_the_train_set(recipe)
-    if recipe.path.resume_state is not None:
-        yield ("path", "resume_state"), "`auto_resume` goes on from the latest checkpoint"
-    if recipe.path.ignore_resume_networks:
-        yield ("path", "ignore_resume_networks"), "a training goes on with all its networks"
+    if recipe.path.resume_state is None:
+        yield ("path", "ignore_resume_networks"), "there is no resume_state"
     yield from _idle_of_validation(recipe)
     if recipe.logger.wandb.project is not None:
         yield ("logger", "wandb"), "metrics.jsonl and TensorBoard have the log"

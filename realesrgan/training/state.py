@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,8 @@ class State:
             facts=self.facts,
         )
 
-    def go_on_from(self, checkpoint: Checkpoint, machine: Machine) -> None:
-        """Become what the checkpoint was.
+    def go_on_from(self, checkpoint: Checkpoint, machine: Machine, ignored: Collection[str] = ()) -> None:
+        """Become what the checkpoint was, but for networks that are `ignored`, network_g or network_d.
 
         Raises:
             UsageError: it is of another recipe.
@@ -67,9 +68,11 @@ class State:
             raise UsageError("the checkpoint to resume is of the other stage: use another `name`")
         try:
             for name, student in students.items():
-                student.network.load_state_dict(checkpoint.networks[name])
-                student.optimizer.load_state_dict(checkpoint.optimizers[name])
-            self.average.network.load_state_dict(checkpoint.networks["g_ema"])
+                if f"network_{name}" not in ignored:  # an optimiser knows what its network has been through
+                    student.network.load_state_dict(checkpoint.networks[name])
+                    student.optimizer.load_state_dict(checkpoint.optimizers[name])
+            if "network_g" not in ignored:
+                self.average.network.load_state_dict(checkpoint.networks["g_ema"])
         except (RuntimeError, ValueError) as error:
             raise UsageError("the checkpoint to resume is of other networks: use another `name`") from error
         machine.scaler_state = checkpoint.scaler
