@@ -122,6 +122,8 @@ def test_a_recipe_names_a_state_to_go_on_from(capsys: pytest.CaptureFixture[str]
     assert_same_weights(mine, again)
     assert not Path("experiments/again/models/net_g_1.pth").exists()
     capsys.readouterr()
+    assert train([*small_recipe(*steps, first), "--check"]) == 0
+    assert "going on" not in capsys.readouterr().err  # what is tried are the first steps
     assert train(small_recipe(*steps, first)) == 2
     assert "experiments/mine goes on to iteration 2; --auto_resume goes on from there" in capsys.readouterr().err
     assert train([*small_recipe(*steps, first, "train:total_iter=3"), "--auto_resume"]) == 0
@@ -130,6 +132,15 @@ def test_a_recipe_names_a_state_to_go_on_from(capsys: pytest.CaptureFixture[str]
     assert train(small_recipe(*steps, second, "train:total_iter=4")) == 0
     assert "going on after iteration 2" in capsys.readouterr().err
     assert sorted(path.name for path in Path("experiments").iterdir()) == ["again", "mine"]
+
+
+def test_the_best_of_another_training_is_not_looked_for_in_ones_own() -> None:
+    steps = ["logger:save_checkpoint_freq=1", "datasets:val={dataroot_gt: pictures}", "val:val_freq=1"]
+    steps.append("train:optim_g:lr=1e-30")  # so that nothing gets better than the other's best
+    assert train(small_recipe(*steps)) == 0
+    state = "experiments/mine/training_states/1.state"
+    assert train(small_recipe(*steps, "name=again", f"path:resume_state={state}")) == 0
+    assert Path("experiments/again/again.pth").exists()
 
 
 @pytest.mark.parametrize(
