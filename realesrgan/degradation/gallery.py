@@ -16,7 +16,7 @@ from ..image import files, jobs
 from ..image.files import Picture
 from ..image.formats import DEFAULT_QUALITY
 from ..image.jobs import Naming
-from ..image.sheet import Cell, draw
+from ..image.sheet import Cell, draw_sheet
 from ..outputs import make_folder, refuse_overwrites
 from .draw import RESIZE_MODES
 from .pixels import from_pixels, to_pixels
@@ -81,7 +81,7 @@ def _kernels(sample: Tensor, seed: int) -> Array:
         rows.append([cell for kernel in kernels for cell in _kernel_cells(kernel, sample)])
     sincs: list[Kernel] = [SincKernel(size=21, cutoff=share * math.pi) for share in (0.34, 0.5, 0.8)]
     rows.append([cell for kernel in sincs for cell in _kernel_cells(kernel, sample)])
-    return draw(rows)
+    return draw_sheet(rows)
 
 
 def _kernel_cells(kernel: Kernel, sample: Tensor) -> Iterator[Cell]:
@@ -90,7 +90,7 @@ def _kernel_cells(kernel: Kernel, sample: Tensor) -> Iterator[Cell]:
 
 
 def _labelled(sample: Tensor, rows: Sequence[Sequence[Step]]) -> Array:
-    return draw([[Cell(wrapped(describe(step)), _after(sample, step)) for step in row] for row in rows])
+    return draw_sheet([[Cell(wrapped(describe(step)), _after(sample, step)) for step in row] for row in rows])
 
 
 def _noise(sample: Tensor, seed: int) -> Array:
@@ -112,7 +112,7 @@ def _jpeg(sample: Tensor, seed: int) -> Array:
         for name in tables
         for steps in [[Jpeg(quality=quality, tables=name) for quality in (95, 60, 30, 10)]]  # type: ignore[arg-type]
     ]
-    return draw(rows)
+    return draw_sheet(rows)
 
 
 def _resize(sample: Tensor, seed: int) -> Array:
@@ -125,12 +125,12 @@ def _resize(sample: Tensor, seed: int) -> Array:
             for second in RESIZE_MODES
         ]
         rows.append([Cell(f"down {pair[0].mode}\nup {pair[1].mode}", _after(sample, *pair)) for pair in steps])
-    return draw(rows)
+    return draw_sheet(rows)
 
 
 def _sharpening(sample: Tensor, seed: int) -> Array:
     """The original and what training learns towards."""
-    return draw([[Cell("original", _after(sample)), Cell("sharpened", _after(sample, Sharpen()))]])
+    return draw_sheet([[Cell("original", _after(sample)), Cell("sharpened", _after(sample, Sharpen()))]])
 
 
 _GALLERIES: dict[str, Callable[[Tensor, int], Array]] = {

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from ..arrays import Array
-from ..image.sheet import Cell, draw
+from ..image.sheet import Cell, draw_sheet
 from .pixels import to_pixels
 from .steps import BellKernel, Blur, Jpeg, Kernel, Noise, PulseKernel, RealFile, RealVideo, Resize, Sharpen, Step
 
@@ -50,7 +50,7 @@ class StageSheet:
     def draw(self, title: str) -> Array:
         """All stages in reading order, 8-bit BGR."""
         rows = [self._cells[first : first + COLUMNS] for first in range(0, len(self._cells), COLUMNS)]
-        return draw(rows, title)
+        return draw_sheet(rows, title)
 
 
 def enlargement(sides: Sequence[int]) -> int:

@@ -28,7 +28,7 @@ class Cell:
     pixels: Array
 
 
-def draw(rows: Sequence[Sequence[Cell]], title: str = "") -> Array:
+def draw_sheet(rows: Sequence[Sequence[Cell]], title: str = "") -> Array:
     """Draw rows of cells in columns as wide as they need; rows may differ in length. Returns (H, W, 3) 8-bit BGR.
 
     Transparency is shown over a checkerboard.

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import RealESRGANError
 from ..image import files
-from ..image.sheet import Cell, draw
+from ..image.sheet import Cell, draw_sheet
 from .evaluation import Evaluation
 from .fidelity import bands, crop, levels
 from .measuring import Row
@@ -32,7 +32,7 @@ def sheet(found: Evaluation, *, border: int = 0, count: int = COUNT) -> Array:
     rows = worst_rows(found.rows, metric, count)
     if not rows:
         raise RealESRGANError(f"no sheet: {metric.name} was measured of nothing")
-    return draw([_cells(row, metric, border) for row in rows], f"worst by {metric.name}")
+    return draw_sheet([_cells(row, metric, border) for row in rows], f"worst by {metric.name}")
 
 
 def worst_rows(rows: Sequence[Row], metric: Metric, count: int = COUNT) -> list[Row]:

@@ -66,7 +66,7 @@ def draw(reals: Sequence[Real], sharp: Sequence[Path], recipe: Recipe, reporter:
             name, source = f"{real.name} / {REDUCED}", real.reduced
         cells += [_cell(real.name, real.middle, real.measured), _synthesised(name, source, recipe, number)]
     rows = [cells[first : first + COLUMNS] for first in range(0, len(cells), COLUMNS)]
-    return sheet.draw(rows, "pairs: a picture as it is, and a sharp one after the recipe")
+    return sheet.draw_sheet(rows, "pairs: a picture as it is, and a sharp one after the recipe")
 
 
 def _synthesised(name: str, source: Array, recipe: Recipe, number: int) -> Cell:
