@@ -93,8 +93,8 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
     machine.wait()
     state = begin(recipe, find_starts(recipe, reporter), machine, reporter, channels_last=request.channels_last)
     if request.auto_resume:
-        _resume(folder, state, machine, found.fingerprint, reporter)
-    state.facts |= {"pictures": found.fingerprint}
+        _resume(folder, state, machine, found.fingerprint, recipe, reporter)
+    state.facts |= {"pictures": found.fingerprint, "drawn_from": recipe.drawn_from}
     if request.compile:
         compile_generator(recipe, state, machine, reporter)
     vgg = None
@@ -175,7 +175,9 @@ def _make_room(folder: Path, auto_resume: bool, reporter: Reporter) -> None:
         raise UsageError(f"`name`: {folder} cannot be written ({error.strerror})") from error
 
 
-def _resume(folder: Path, state: State, machine: Machine, pictures: str, reporter: Reporter) -> None:
+def _resume(
+    folder: Path, state: State, machine: Machine, pictures: str, recipe: TrainingRecipe, reporter: Reporter
+) -> None:
     checkpoint, remarks = Checkpoints(folder).load_last()
     for line in remarks:
         reporter.warn(line)
@@ -186,6 +188,10 @@ def _resume(folder: Path, state: State, machine: Machine, pictures: str, reporte
     reporter.remark(f"going on after iteration {checkpoint.iteration}")
     if checkpoint.facts.get("pictures", pictures) != pictures:
         reporter.warn("the pictures are not those it was trained on before: it goes on, but not as it would have")
+    before, now = checkpoint.facts.get("drawn_from", {}), recipe.drawn_from
+    changed = [f"{key} was {before[key]}, is {value}" for key, value in now.items() if before.get(key, value) != value]
+    if changed:
+        reporter.warn(f"{'; '.join(changed)}: it goes on, but not as it would have")
 
 
 def _report(reporter: Reporter, file: WeightFile, here: int) -> None:
