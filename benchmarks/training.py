@@ -36,6 +36,7 @@ from realesrgan.degradation.recipe import PUBLISHED
 
 LEARNED, HELD_OUT = ("astronaut", "chelsea", "motorcycle_left", "ihc"), ("coffee",)  # lossless, in colour
 BATCH, CROP, SIZE = 4, 400, 128
+SMALL_CROP = SIZE + 64  # what is degraded for so small a network; the comparison degrades what is published
 NETWORK: dict[str, Any] = {"num_feat": 24, "num_conv": 8}
 ITERATIONS = 30  # in a turn
 
