@@ -437,7 +437,8 @@ def test_reading_in_parts_calls_nothing_that_the_file_names(server, tmp_path, mo
 @pytest.mark.parametrize("cut", [0, 1, 100, 2000, -WANTED_BYTES, -1])
 @pytest.mark.parametrize("make", [pytorchs, safetensors])
 def test_a_damaged_file_is_an_error_whatever_is_damaged(make, cut, server, tmp_path, monkeypatch):
-    content = make(tmp_path)
+    # PyTorch's old layout sorts tensors by address, so the end of the file may be of any of them.
+    content = make(tmp_path) if make is safetensors else make(tmp_path, state=CONVOLUTIONS)
     server.files[publish(monkeypatch, content).name] = (
         content[:cut] if make is pytorchs or cut >= 0 else content[: cut // 9]
     )
