@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import shutil
 import statistics
 import tempfile
@@ -33,6 +34,7 @@ from realesrgan.cli.train import main as train
 from realesrgan.degradation.draw import draw
 from realesrgan.degradation.pixels import from_pixels
 from realesrgan.degradation.recipe import PUBLISHED
+from realesrgan.loading import GOMP_SPINCOUNT
 
 LEARNED, HELD_OUT = ("astronaut", "chelsea", "motorcycle_left", "ihc"), "coffee"  # lossless, in colour
 PIECE = 200  # pixels a side of what is held out, each piece with a degradation of its own
@@ -84,6 +86,7 @@ def _write_pictures(folder: Path) -> None:
 
 
 def _compare(folder: Path, rounds: int) -> None:
+    os.environ.setdefault("GOMP_SPINCOUNT", GOMP_SPINCOUNT)  # as commands; else the textbook crawls under load
     context = multiprocessing.get_context("spawn")
     textbook: list[float] = []
     ours: dict[tuple[int, int], list[tuple[float, float]]] = {(SIZE, CROP): [], (TINY_SIZE, TINY_CROP): []}
