@@ -194,6 +194,18 @@ def test_what_a_killed_run_left_half_written_is_removed() -> None:
     assert not list(Path("experiments").rglob("*.part*"))
 
 
+def test_a_training_that_goes_on_with_other_samples_says_which_keys_have_changed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert train(small_recipe()) == 0
+    again = ["train:total_iter=3", "datasets:train:crop_pad_size=96", "jpeg_range=[40, 50]"]
+    assert train([*small_recipe(*again), "--auto_resume"]) == 0
+    said = capsys.readouterr().err
+    assert "crop_pad_size was 400, is 96; jpeg_range was [30.0, 95.0], is [40.0, 50.0]: it goes on, but not as" in said
+    assert train([*small_recipe("train:total_iter=4", *again[1:]), "--auto_resume"]) == 0
+    assert "not as it would have" not in capsys.readouterr().err
+
+
 def test_finetune_needs_a_folder_only_and_ends_with_weights(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["-i", "pictures", "-n", "realesr-animevideov3", "-o", "out", "--iterations", "2", "-g", "cpu"]
     assert finetune([*arguments, "--set", "jpeg_range=[10,20]"]) == 0

@@ -217,7 +217,9 @@ def test_if_no_picture_can_be_decoded_that_is_said(pictures: Pictures) -> None:
         on_the_fly(pictures)[0]
 
 
-@pytest.mark.parametrize(("size", "message"), [(52, "48 at most"), (18, "multiple of the scale"), (0, "multiple")])
+@pytest.mark.parametrize(
+    ("size", "message"), [(52, "more than the 48"), (18, "multiple of the scale"), (0, "multiple")]
+)
 def test_a_size_that_does_not_fit_is_refused(pictures: Pictures, size: int, message: str) -> None:
     with pytest.raises(UsageError, match=f"gt_size {size}: .*{message}"):
         on_the_fly(pictures, size=size)

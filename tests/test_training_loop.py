@@ -19,7 +19,7 @@ from realesrgan.image.files import Picture
 from realesrgan.restorer import Reporter
 from realesrgan.training import data
 from realesrgan.training.checkpoint import Checkpoints
-from realesrgan.training.datasets import stack
+from realesrgan.training.datasets import OnTheFly, stack
 from realesrgan.training.loop import Ended, Pace, Training, _Loop, train
 from realesrgan.training.machine import Machine
 from realesrgan.training.recipe import TrainingRecipe
@@ -58,7 +58,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(pictures: Path, *, stage: int = 1, held_out: bool = False, **changes: Any) -> TrainingRecipe:
-    train_set = {"type": "RealESRGANDataset", "dataroot_gt": pictures, "batch_size_per_gpu": 4}
+    train_set = {"type": "RealESRGANDataset", "dataroot_gt": pictures, "batch_size_per_gpu": 4, "crop_pad_size": 48}
     content: dict[str, Any] = {
         "name": "tiny",
         "model_type": "RealESRNetModel" if stage == 1 else "RealESRGANModel",
@@ -85,7 +85,7 @@ def training(
         if checkpoint is not None:
             state.go_on_from(checkpoint, machine)
     found = data.find(recipe, Reporter())
-    samples = data.samples(recipe, found, global_batch=4, crop=48)
+    samples = data.samples(recipe, found, global_batch=4)
     held_out = data.find_held_out(recipe, Reporter())
     pace = pace or Pace(total=6, log_every=2, save_every=2, validate_every=3)
     folder.mkdir(exist_ok=True)
@@ -104,6 +104,13 @@ def assert_same(first: dict[str, Tensor], second: dict[str, Tensor], tolerance: 
     assert first.keys() == second.keys()
     for key in first:
         assert torch.allclose(first[key], second[key], rtol=0, atol=tolerance), key
+
+
+def test_as_much_is_degraded_as_the_recipe_says(pictures: Path) -> None:
+    made = recipe(pictures)
+    samples = data.samples(made, data.find(made, Reporter()), global_batch=4)
+    assert isinstance(samples, OnTheFly)
+    assert samples.crop(0)[0].shape == (48, 48, 3)
 
 
 @pytest.mark.parametrize("stage", [1, 2])

@@ -12,10 +12,12 @@ import yaml
 from pydantic import ValidationError
 
 from realesrgan.degradation import recipe_file as degradation_file
+from realesrgan.degradation.draw import draw
 from realesrgan.degradation.recipe import PUBLISHED, Recipe
+from realesrgan.degradation.steps import Blur, Resize
 from realesrgan.errors import UsageError
 from realesrgan.training.recipe import TrainingRecipe, TrainSet
-from realesrgan.training.recipe_checks import DEGRADED_SIZE, nearest_multiple
+from realesrgan.training.recipe_checks import least_crop, nearest_multiple
 from realesrgan.training.recipe_file import read, to_yaml
 from realesrgan.training.recipe_parts import CosineOptions, MultiStepOptions, OptimizerOptions, TrainOptions
 from realesrgan.training.recipes import default_recipe
@@ -163,6 +165,31 @@ DO_NOT_GO_TOGETHER = [
     ),
     (STAGE_2, "gt_size: 64", "gt_size: 68", "the discriminator takes multiples of 8; the nearest is 64"),
     (STAGE_1, "gt_size: 64", "gt_size: 404", "404 is more than the 400 pixels"),
+    (
+        STAGE_1,
+        "    type",
+        "    crop_pad_size: 60\n    type",
+        "line 7: datasets.train.crop_pad_size: 60 is less than gt_size",
+    ),
+    (
+        STAGE_1,
+        "    type",
+        "    crop_pad_size: 102\n    type",
+        "102 is no multiple of the scale, 4, so results would be",
+    ),
+    (
+        STAGE_1,
+        "    type",
+        "    crop_pad_size: 72\n    type",
+        "72 is too small: resize_range leaves 10 pixels a side to be blurred, and kernels of 21 pixels take 11; "
+        "the smallest is 76",
+    ),
+    (
+        STAGE_1,
+        "    type",
+        "    resize_range: [0.02, 1]\n    type",
+        "400 is too small: resize_range leaves 8 pixels a side",
+    ),
     (STAGE_2, "gt_size: 64", "gt_size: 8", "gt_size: 8 is too small for perceptual_opt"),
     (STAGE_1, "gt_size: 64", "queue_size: 181", "181 must be a multiple of batch_size_per_gpu, 4; the nearest is 180"),
     (PAIRS, "    dataroot_lq: degraded\n", "", "datasets.train.dataroot_lq: is missing; RealESRGANPairedDataset takes"),
@@ -328,10 +355,44 @@ def test_of_each_kind_of_metric_the_first_counts_and_others_are_named(file: Path
     assert names == ["val.metrics.again", "val.metrics.ssim.better"]
 
 
-def test_as_much_is_degraded_as_recipes_are_told() -> None:
-    from realesrgan.training.datasets import CROP
+@pytest.mark.parametrize(
+    "degradation",
+    [Recipe(), Recipe(scale=2, resize_range=(0.5, 1)), Recipe(scale=3, second_blur_prob=0), Recipe(orders=1)],
+    ids=["published", "mild", "no second blur", "classical"],
+)
+def test_the_smallest_crop_is_the_smallest_that_no_kernel_is_too_large_for(degradation: Recipe) -> None:
+    """By trying the strongest shrinking: as drawn with the smallest factor, and nothing else in between."""
+    least = least_crop(degradation, degradation.scale)
 
-    assert CROP == DEGRADED_SIZE
+    def smallest_blurred(crop: int) -> int:
+        fixed = {"resize_range": (degradation.resize_range[0], 1), "resize_prob": (0, 1, 0)}
+        sides = []
+        for number in range(40):
+            side = (crop, crop)
+            for step in draw(0, number, degradation.model_copy(update=fixed)).steps:
+                if isinstance(step, Blur):
+                    sides.append(min(side))
+                if isinstance(step, Resize):
+                    strongest = step.model_copy(update={"factor": degradation.resize_range[0]})
+                    step = strongest if step.of == "current" else step
+                    side = step.size_after(side, (crop, crop), degradation.scale)
+        return min(sides)
+
+    assert smallest_blurred(least) > 10 >= smallest_blurred(least - degradation.scale)
+
+
+def test_the_crop_that_is_degraded_is_the_published_one_unless_the_recipe_says_otherwise(file: Path) -> None:
+    recipe, _ = parse(file, STAGE_1)
+    assert recipe.datasets.train.crop_pad_size == 400
+    assert "crop_pad_size" not in to_yaml(recipe)
+    smaller, remarks = parse(file, STAGE_1, "datasets:train:crop_pad_size=96")
+    assert (smaller.datasets.train.crop_pad_size, remarks) == (96, [])
+    assert parse(file, to_yaml(smaller))[0] == smaller
+
+
+def test_pairs_are_degraded_already_so_the_crop_to_degrade_may_be_any(file: Path) -> None:
+    _, (remark,) = parse(file, PAIRS, "datasets:train:crop_pad_size=7")
+    assert "datasets.train.crop_pad_size (the pairs are degraded already)" in remark
 
 
 def test_gt_usm_false_leaves_the_degraded_picture_unsharpened_too(file: Path) -> None:

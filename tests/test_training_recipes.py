@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,21 @@ def test_a_fine_tune_degrades_as_it_is_told() -> None:
     degradation = Recipe(jpeg_range=(5, 15), scale=2, sharpen=False)
     recipe = default_recipe("realesr-general-x4v3", Path("sharp"), degradation=degradation)
     assert recipe.degradation == degradation.model_copy(update={"scale": 4})
+
+
+def test_on_a_cpu_less_is_degraded_for_networks_that_learn_as_fast() -> None:
+    def crop(name: str, **how: Any) -> int:
+        return default_recipe(name, Path("sharp"), **how).datasets.train.crop_pad_size
+
+    assert crop("realesr-animevideov3") == 256 + 64
+    assert crop("RealESRGAN_x4plus") == 400
+    assert crop("realesr-animevideov3", gpu=True) == crop("realesr-animevideov3", gan=True) == 400
+
+
+@pytest.mark.parametrize("name", ["realesr-animevideov3", "RealESRGAN_x4plus"])
+def test_a_fine_tune_degrades_as_much_as_the_smallest_picture_on_the_way_takes(name: str) -> None:
+    recipe = default_recipe(name, Path("sharp"), degradation=Recipe(resize_range=(0.02, 1)))
+    assert recipe.datasets.train.crop_pad_size == 552  # a fiftieth of it is 11 pixels
 
 
 def test_without_the_perceptual_loss_something_must_be_left_to_learn_from() -> None:

@@ -59,11 +59,14 @@ def _stoppable(work: Callable[[], T], reporter: TrainingReporter) -> T:
 
 
 def _train(request: Request, reporter: TrainingReporter, resume_hint: str) -> int:
+    from ..engine.device import keep_freed_memory
     from ..training.finish import finish
     from ..training.loop import train
     from ..training.plan import prepared
 
     with prepared(request, reporter) as training:
+        if training.machine.device.type == "cpu":
+            keep_freed_memory()  # else a step of realesr-animevideov3 takes 6 % longer
         pictures = count(training.samples.count, "picture")
         console.say(
             f"{training.recipe.name}: {pictures}, {training.global_batch} an iteration, "

@@ -27,7 +27,7 @@ OF_TRAINING = frozenset(
 OF_A_DATASET = frozenset(
     ["name", "type", "dataroot_gt", "dataroot_lq", "meta_info", "filename_tmpl", "io_backend", "gt_size", "use_hflip"]
     + ["use_rot", "mean", "std", "num_worker_per_gpu", "batch_size_per_gpu", "dataset_enlarge_ratio", "prefetch_mode"]
-    + ["pin_memory", "use_shuffle", "persistent_workers", "num_prefetch_queue"]
+    + ["pin_memory", "use_shuffle", "persistent_workers", "num_prefetch_queue", "crop_pad_size"]
 )
 
 

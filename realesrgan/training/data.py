@@ -9,7 +9,7 @@ from ..arrays import Array
 from ..restorer import Reporter
 from . import held_out, pictures
 from .cache import PictureCache
-from .datasets import CROP, OnTheFly, Paired, Turns
+from .datasets import OnTheFly, Paired, Turns
 from .held_out import HeldOut, Measure
 from .pictures import PictureFile, PicturePairs, Pictures
 from .recipe import Metric, TrainingRecipe
@@ -45,9 +45,9 @@ def files_of(found: Found) -> tuple[PictureFile, ...]:
 
 
 def samples(
-    recipe: TrainingRecipe, found: Found, *, global_batch: int, cache: PictureCache | None = None, crop: int = CROP
+    recipe: TrainingRecipe, found: Found, *, global_batch: int, cache: PictureCache | None = None
 ) -> OnTheFly | Paired:
-    """Samples by number. `crop` is the side of what is degraded on the fly."""
+    """Samples by number."""
     train = recipe.datasets.train
     turns = Turns(train.use_hflip, train.use_rot)
     seed, size = recipe.manual_seed, recipe.gt_size
@@ -59,7 +59,7 @@ def samples(
             size=size,
             global_batch=global_batch,
             turns=turns,
-            crop=crop,
+            crop=train.crop_pad_size,
             cache=cache,
         )
     repeated = recipe.degradation.repeated_seeds

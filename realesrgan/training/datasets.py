@@ -27,7 +27,6 @@ from .cache import PictureCache
 from .pictures import PicturePairs, Pictures
 from .source import Source
 
-CROP = 400  # pixels a side of what is degraded, as published; what training learns from is cut out of the result
 _CPU = torch.device("cpu")
 
 
@@ -119,13 +118,13 @@ class OnTheFly:
         seed: int,
         size: int,
         global_batch: int,
+        crop: int,
         turns: Turns = Turns(),
-        crop: int = CROP,
         cache: PictureCache | None = None,
     ) -> None:
         check_size(size, recipe.scale)
         if size > crop // recipe.scale * recipe.scale:
-            raise UsageError(f"`gt_size` {size}: pieces of {crop} pixels are degraded, so it can be {crop} at most")
+            raise UsageError(f"`gt_size` {size}: more than the {crop} pixels that are degraded, `crop_pad_size`")
         self.recipe = recipe
         self.seed = seed
         self._size = size

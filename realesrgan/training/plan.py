@@ -16,6 +16,7 @@ import torch
 from ..engine.cgroups import processor_count
 from ..engine.device import parse_devices
 from ..errors import UsageError
+from ..loading import thread_count_kept
 from ..model_zoo import WeightFile
 from ..outputs import remove_stale_parts
 from ..restorer import Reporter
@@ -27,10 +28,11 @@ from .checkpoint import Checkpoints
 from .compiling import compile_generator
 from .loop import Pace, Training
 from .machine import Machine, Precision
+from .processors import share
 from .recipe import TrainingRecipe
 from .resuming import go_on_from, go_on_in, is_of
 from .start_files import published
-from .state import Starts, begin, losses_of
+from .state import Starts, State, begin, losses_of
 
 EXPERIMENTS, TENSORBOARD = Path("experiments"), Path("tb_logger")
 CACHE_SHARE = 0.5  # of the free disk, at most
@@ -46,8 +48,6 @@ class Request:
         gpu_id: "cpu", "mps", "0" or several as in "0,1"; None takes what the recipe's `num_gpu` says.
         precision: fp32 as published, bf16, fp16, or auto: bf16 where the GPU has it, else fp32.
         accumulate: compute each batch in so many parts, in less memory.
-        num_worker: processes that prepare pictures, for each device; None takes the recipe's, or fewer if the machine
-            has fewer processors.
         minutes: end after so long.
         auto_resume: go on from the last checkpoint of `folder`; if there is none, from the recipe's `resume_state`.
         hold_out: if the recipe names no pictures to measure on, take some of those to learn from.
@@ -61,7 +61,6 @@ class Request:
     gpu_id: str | None = None
     precision: Precision = "auto"
     accumulate: int = 1
-    num_worker: int | None = None
     minutes: float | None = None
     auto_resume: bool = False
     hold_out: bool = False
@@ -95,11 +94,12 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
         _make_room(folder, request.auto_resume or (named is not None and is_of(named, folder)), reporter)
     machine.wait()
     state = begin(recipe, find_starts(recipe, reporter), machine, reporter, channels_last=request.channels_last)
+    facts = {"pictures": found.fingerprint, "drawn_from": recipe.drawn_from}
     if named is not None:
-        go_on_from(named, folder, recipe.path.ignore_resume_networks, state, machine, found.fingerprint, reporter)
+        go_on_from(named, folder, recipe.path.ignore_resume_networks, state, machine, facts, reporter)
     elif request.auto_resume:
-        go_on_in(folder, state, machine, found.fingerprint, reporter)
-    state.facts |= {"pictures": found.fingerprint}
+        go_on_in(folder, state, machine, facts, reporter)
+    state.facts |= facts
     if request.compile:
         compile_generator(recipe, state, machine, reporter, accumulate=request.accumulate)
     vgg = None
@@ -111,7 +111,8 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
             report=partial(_report, reporter),
         )
     limit_bytes = min(CACHE_BYTES, int(CACHE_SHARE * shutil.disk_usage(folder).free))
-    with PictureCache(data.files_of(found), folder, limit_bytes, reporter) as cache:
+    cache = PictureCache(data.files_of(found), folder, limit_bytes, reporter)
+    with cache, _processors_shared(recipe, machine, state) as workers:
         batch = recipe.datasets.train.batch_size_per_gpu * machine.world
         yield Training(
             recipe=recipe,
@@ -123,7 +124,7 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
             samples=data.samples(recipe, found, global_batch=batch, cache=cache),
             held_out=held_out,
             accumulate=request.accumulate,
-            workers=_workers(request, machine),
+            workers=workers,
             keep=request.keep,
             tensorboard=TENSORBOARD / recipe.name if recipe.logger.use_tb_logger else None,
         )
@@ -158,14 +159,18 @@ def _machine(request: Request) -> Machine:
     return Machine("mps" if on_apple else "cpu", launched, request.precision, nodes=request.nodes)
 
 
-def _workers(request: Request, machine: Machine) -> int:
-    """On a CPU training itself takes the processors, and one or two processes keep up with it."""
-    wanted = request.num_worker
-    if wanted is not None:
-        return wanted
-    cores = processor_count()
-    most = max(1, cores // 2 if machine.device.type == "cpu" else cores // machine.world)
-    return min(request.recipe.datasets.train.num_worker_per_gpu, most)
+@contextmanager
+def _processors_shared(recipe: TrainingRecipe, machine: Machine, state: State) -> Iterator[int]:
+    """Yield how many processes prepare pictures; on a CPU, torch has the threads meanwhile that they leave over."""
+    processors = max(1, processor_count() // machine.world)
+    if machine.device.type != "cpu":
+        yield min(processors, recipe.datasets.train.num_worker_per_gpu)
+        return
+    weights = sum(parameter.numel() for parameter in state.generator.network.parameters())
+    shares = share(recipe, weights, processors)
+    with thread_count_kept():
+        torch.set_num_threads(min(torch.get_num_threads(), shares.threads))
+        yield shares.workers
 
 
 def _make_room(folder: Path, stays: bool, reporter: Reporter) -> None:

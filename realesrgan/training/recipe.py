@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, PrivateAttr
 
@@ -11,6 +11,7 @@ from ..degradation.recipe import PUBLISHED, Recipe
 from .recipe_parts import Count, CountOrNone, DiscriminatorOptions, Generator, Section, TrainOptions
 
 PUBLISHED_GT_SIZE = 256
+PUBLISHED_CROP_PAD_SIZE = 400  # pixels; so named and fixed in the published data set
 Share: TypeAlias = Annotated[float, Field(ge=0)]
 
 
@@ -28,6 +29,8 @@ class TrainSet(Section):
         dataroot_gt: the folder of the sharp pictures.
         meta_info: a list of files, relative to the folders; None takes all there are.
         filename_tmpl: a degraded picture's name, {} being its original's; where no list pairs them.
+        crop_pad_size: on the fly, side of the crop that is degraded, in pixels of the sharp pictures. Pictures that are
+            smaller are mirrored to that size. What is learned from is cut out of the result.
         gt_size: side of the crop, in pixels of the sharp pictures; read where the set is paired.
         use_rot: turn by 90° as well.
     """
@@ -39,6 +42,7 @@ class TrainSet(Section):
     meta_info: Path | None = None
     filename_tmpl: str = "{}"
     io_backend: Storage = Storage()
+    crop_pad_size: Count = PUBLISHED_CROP_PAD_SIZE
     gt_size: Count | None = None
     use_hflip: bool = True
     use_rot: bool = False
@@ -214,6 +218,16 @@ class TrainingRecipe(Section):
     def queue_size(self) -> int:
         """Pairs in the pool that mixes the degradations of batches; 0 is none."""
         return self.degradation.queue_size
+
+    @property
+    def drawn_from(self) -> dict[str, Any]:
+        """All keys that what is learned from depends on, beside the pictures, as plain data."""
+        train = self.datasets.train
+        keys = {"manual_seed": self.manual_seed, "gt_size": self.gt_size, "gt_usm": self.gt_usm}
+        keys |= {key: getattr(train, key) for key in ("batch_size_per_gpu", "use_hflip", "use_rot")}
+        if self.paired:
+            return keys
+        return keys | {"crop_pad_size": train.crop_pad_size} | self.degradation.model_dump(mode="json")
 
     def degraded_by(self, degradation: Recipe) -> TrainingRecipe:
         """The same with another degradation."""

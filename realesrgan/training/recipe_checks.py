@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import lcm
 
+from ..degradation.kernels import LARGEST_SIZE
 from ..degradation.recipe import Recipe
 from ..degradation.recipe_file import TRAIN_SET, WITHOUT_EFFECT
 from ..strict_keys import KeyPath, dotted
 from ..strict_yaml import Fault
 from .recipe import TrainingRecipe
 
-DEGRADED_SIZE = 400  # side of the crop that is degraded on the fly, as published; its inside is learned from
 DISCRIMINATOR_MULTIPLE = 8  # the discriminator halves its input three times
+LEAST_BLURRED = LARGEST_SIZE // 2 + 1  # pixels a side
 LEAST_FOR_VGG19 = 16  # conv5_4 comes after four halvings
 
 Idle = tuple[KeyPath, str]  # a key, and why it has no effect
@@ -27,6 +28,7 @@ def faults(recipe: TrainingRecipe) -> Iterator[Fault]:
     yield from _missing_of_a_stage(recipe)
     yield from _scale(recipe)
     yield from _crop(recipe)
+    yield from _degraded_crop(recipe)
     yield from _pool(recipe)
     yield from _pictures(recipe)
     yield from _iterations(recipe)
@@ -66,10 +68,54 @@ def _crop(recipe: TrainingRecipe) -> Iterator[Fault]:
         words = f"{size} will not do: {' and '.join(refusing)}"
         near = nearest_multiple(size, lcm(*takers.values()))
         yield _fault(path, f"{words}; the nearest is {near}", ("scale",), ("network_g",))
-    if recipe.high_order_degradation and size > DEGRADED_SIZE:
-        yield _fault(path, f"{size} is more than the {DEGRADED_SIZE} pixels that are degraded at a time")
     if recipe.train.perceptual_opt is not None and size < LEAST_FOR_VGG19:
         yield _fault(path, f"{size} is too small for perceptual_opt, which takes {LEAST_FOR_VGG19} pixels and more")
+
+
+def _degraded_crop(recipe: TrainingRecipe) -> Iterator[Fault]:
+    """The first fault of what is degraded on the fly: `crop_pad_size`."""
+    train, path = recipe.datasets.train, (*TRAIN_SET, "crop_pad_size")
+    crop, size, scale = train.crop_pad_size, recipe.gt_size, recipe.scale
+    given = "crop_pad_size" in train.model_fields_set
+    least, (share, key) = least_crop(recipe.degradation, scale), _smallest_blurred(recipe.degradation, scale)
+    if recipe.paired:
+        return
+    if size > crop and given:
+        yield _fault(path, f"{crop} is less than gt_size, {size}, which is cut out of it", ("gt_size",))
+    elif size > crop:
+        words = f"{size} is more than the {crop} pixels that are degraded at a time; {dotted(path)} sets how many"
+        yield _fault(("gt_size",), words, path)
+    elif crop < least:
+        words = f"{crop} is too small: {key} leaves {int(crop * share)} pixels a side to be blurred, and kernels of"
+        words += f" {LARGEST_SIZE} pixels take {LEAST_BLURRED}; the smallest is {max(least, size)}"
+        yield _fault(path, words, ("scale",))
+    elif given and crop % scale:
+        near = nearest_multiple(crop, scale)
+        words = f"{crop} is no multiple of the scale, {scale}, so results would be shifted; the nearest is {near}"
+        yield _fault(path, words, ("scale",))
+
+
+def least_crop(degradation: Recipe, scale: int) -> int:
+    """The smallest crop, a multiple of the scale, that is blurred with `LEAST_BLURRED` pixels a side or more.
+
+    Kernels reach half their side over the border, into what is mirrored there. From a smaller picture they would reach
+    over the border opposite, too.
+    """
+    share, _ = _smallest_blurred(degradation, scale)
+    least = nearest_multiple(LEAST_BLURRED, scale)
+    while int(least * share) < LEAST_BLURRED:
+        least += scale
+    return least
+
+
+def _smallest_blurred(degradation: Recipe, scale: int) -> tuple[float, str]:
+    """To what share of its side a crop may have shrunk when it is blurred, and by which key."""
+    shares = [(1.0, "crop_pad_size")]
+    if degradation.orders == 2 and degradation.second_blur_prob > 0 and degradation.resize_prob[1] > 0:
+        shares.append((degradation.resize_range[0], "resize_range"))
+    if degradation.orders == 2 and degradation.final_sinc_prob > 0:
+        shares.append((1 / scale, "scale"))
+    return min(shares)
 
 
 def nearest_multiple(number: int, of: int) -> int:
@@ -177,9 +223,12 @@ def _idle_of_validation(recipe: TrainingRecipe) -> Iterator[Idle]:
 def _idle_of_the_train_set(recipe: TrainingRecipe) -> Iterator[Idle]:
     train = recipe.datasets.train
     if recipe.high_order_degradation:
-        yield (*TRAIN_SET, "gt_size"), f"{DEGRADED_SIZE} pixels are degraded; gt_size at the top is cut out of them"
-    elif train.gt_size is not None:
-        yield ("gt_size",), "that of datasets.train counts"
+        why = f"{train.crop_pad_size} pixels are degraded; gt_size at the top is cut out of them"
+        yield (*TRAIN_SET, "gt_size"), why
+    else:
+        yield (*TRAIN_SET, "crop_pad_size"), "the pairs are degraded already"
+        if train.gt_size is not None:
+            yield ("gt_size",), "that of datasets.train counts"
     yield (*TRAIN_SET, "use_shuffle"), "every epoch is shuffled"
     if train.dataset_enlarge_ratio != 1:
         yield (*TRAIN_SET, "dataset_enlarge_ratio"), "pictures are counted, not epochs"

@@ -13,13 +13,18 @@ from ..families import name_of
 from ..families.family import NetworkSpec
 from ..model_zoo import find_model
 from ..strict_yaml import Document
-from .recipe import TrainingRecipe
+from .recipe import PUBLISHED_CROP_PAD_SIZE, TrainingRecipe
+from .recipe_checks import least_crop
 from .recipe_file import build
 from .start_files import DISCRIMINATORS
 
 # Below this much work for a pixel of the input a network is small: degrading a crop then costs as much as learning from
 # it. The small ones take 0.6 and 1.2 million multiply-adds, the large ones 4 million and more.
 SMALL_MULTIPLY_ADDS = 2e6
+
+# By how much the crop that is degraded is then larger than what is learned from, in pixels; published are 144. A kernel
+# reaches 10 pixels at each border, where a border is half of this away on average.
+SMALL_MARGIN = 64
 
 # That of stage 2, which starts from trained weights as well.
 LEARNING_RATE = 1e-4
@@ -52,7 +57,8 @@ def default_recipe(
     texture: the longer it runs, the softer the results of a model that was trained with one. `gan` takes stage 2
     instead, with the released discriminator where there is one. It is for a GPU and for hours.
 
-    Crops and batches are sized for two cores, or with `gpu`, by estimate, for 8 GB of its memory.
+    Crops and batches are sized for two cores, or with `gpu`, by estimate, for 8 GB of its memory. On a CPU, less than
+    the published crop is degraded for a small network, unless `gan` makes learning cost many times as much.
 
     Args:
         model_name: a model of the zoo. Of a pair to blend, the first file is tuned.
@@ -69,7 +75,8 @@ def default_recipe(
     model = find_model(model_name)
     small = model.network.multiply_adds < SMALL_MULTIPLY_ADDS
     frequency = 1000 if gpu else 250 if small else 50
-    crop: dict[str, Any] = {"gt_size": 256 if gpu or small else 128}
+    size = 256 if gpu or small else 128
+    crop: dict[str, Any] = {"gt_size": size}
     train_set: dict[str, Any] = {
         "type": "RealESRGANDataset" if low_quality is None else "RealESRGANPairedDataset",
         "dataroot_gt": pictures,
@@ -79,6 +86,9 @@ def default_recipe(
     if low_quality is not None:
         train_set |= {"dataroot_lq": low_quality, **crop}
         crop = {}
+    else:
+        wanted = size + SMALL_MARGIN if small and not gpu and not gan else PUBLISHED_CROP_PAD_SIZE
+        train_set["crop_pad_size"] = max(wanted, least_crop(degradation, model.scale))
     keys = degradation.model_dump(exclude_defaults=True, exclude={"scale", "sharpen"}) if low_quality is None else {}
     content: dict[str, Any] = {
         "name": f"finetune_{model.name}",

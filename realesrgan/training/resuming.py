@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import UsageError, WeightsError
 from ..outputs import place_of
@@ -13,8 +14,8 @@ from .machine import Machine
 from .state import State
 
 
-def go_on_in(folder: Path, state: State, machine: Machine, pictures: str, reporter: Reporter) -> None:
-    """Become what the last checkpoint of a folder was, if it has one; `pictures` tells those to learn from apart.
+def go_on_in(folder: Path, state: State, machine: Machine, facts: Mapping[str, Any], reporter: Reporter) -> None:
+    """Become what the last checkpoint of a folder was, if it has one; `facts` tell what has changed since.
 
     Raises:
         UsageError: the checkpoint is of another recipe.
@@ -26,7 +27,7 @@ def go_on_in(folder: Path, state: State, machine: Machine, pictures: str, report
         reporter.remark(f"{folder} has no checkpoint to go on from: training begins at iteration 1")
         return
     state.go_on_from(checkpoint, machine)
-    _tell(checkpoint, pictures, reporter)
+    _tell(checkpoint, facts, reporter)
 
 
 def is_of(path: Path, folder: Path) -> bool:
@@ -45,7 +46,7 @@ def go_on_from(
     ignored: Collection[str],
     state: State,
     machine: Machine,
-    pictures: str,
+    facts: Mapping[str, Any],
     reporter: Reporter,
 ) -> None:
     """Become what a state was, of this training or of another, but for networks that are `ignored`.
@@ -68,12 +69,16 @@ def go_on_from(
     state.go_on_from(checkpoint, machine, ignored)
     if not is_of(path, folder):
         state.facts.pop("best", None)  # its weights are in the other folder
-    _tell(checkpoint, pictures, reporter)
+    _tell(checkpoint, facts, reporter)
     if ignored:
         reporter.remark(f"not taken from {path}: {', '.join(ignored)}")
 
 
-def _tell(checkpoint: Checkpoint, pictures: str, reporter: Reporter) -> None:
+def _tell(checkpoint: Checkpoint, facts: Mapping[str, Any], reporter: Reporter) -> None:
     reporter.remark(f"going on after iteration {checkpoint.iteration}")
-    if checkpoint.facts.get("pictures", pictures) != pictures:
+    if checkpoint.facts.get("pictures", facts["pictures"]) != facts["pictures"]:
         reporter.warn("the pictures are not those it was trained on before: it goes on, but not as it would have")
+    before, now = checkpoint.facts.get("drawn_from", {}), facts["drawn_from"]
+    changed = [f"{key} was {before[key]}, is {value}" for key, value in now.items() if before.get(key, value) != value]
+    if changed:
+        reporter.warn(f"{'; '.join(changed)}: it goes on, but not as it would have")
