@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -21,6 +23,7 @@ from tiny import picture, save_weights, tiny_srvgg
 from realesrgan import load_upsampler
 from realesrgan.cli.finetune import main as finetune
 from realesrgan.cli.train import main as train
+from realesrgan.cli.training_options import RECIPE_KEYS, FinetuneOptions, TrainOptions
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 
@@ -197,3 +200,65 @@ def test_two_processes_that_share_a_batch_learn_what_one_learns() -> None:
     first, second = (json.loads(line) for line in lines)
     assert first["pictures"] == second["pictures"] == 12
     assert first["losses"]["l_pix"] == pytest.approx(second["losses"]["l_pix"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([*small_recipe(), "--minutes", "-1"], "--minutes -1: must be at least 0"),
+        ([*small_recipe(), "--minutes", "nan"], "--minutes nan: must be at least 0"),
+        ([*small_recipe(), "--keep", "0"], "--keep 0"),
+        (small_recipe("name=.."), "name: must be the name of a folder below experiments/, not '..'"),
+        (small_recipe("num_gpu=-1"), "num_gpu: should be auto or a number of GPUs; 0 is the CPU"),
+        (small_recipe("datasets:train:dataroot_gt=null"), "dataroot_gt: should be the path of a file or folder"),
+        (small_recipe("train:scheduler:milestones=abc"), "milestones: should be a list"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused_in_plain_words(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(arguments) == 2
+    assert reason in capsys.readouterr().err
+    assert not Path("experiments").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["-i", "pictures", "--iterations", "0"], "--iterations 0: must be a whole number from 1"),
+        (["-i", "pictures", "--seed", "-1"], "--seed -1: must be a whole number from 0"),
+        (["-i", ""], "-i (empty): there is no such folder"),
+        (["-i", "empty"], "-i empty: no pictures to train on"),
+        (["-i", "pictures", "--low_quality", "nowhere"], "--low_quality nowhere: there is no such file or folder"),
+        (["-i", "pictures", "--model_path", "nowhere.pth"], "--model_path nowhere.pth: there is no such weights file"),
+        (["-i", "pictures", "-o", "a file"], "-o a file: cannot be written"),
+    ],
+)
+def test_finetune_refuses_in_the_words_of_its_own_options(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("empty").mkdir()
+    Path("a file").touch()
+    assert finetune(["-n", "realesr-animevideov3", "-g", "cpu", *arguments]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_finetune_says_what_has_no_effect(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["-i", "pictures", "-n", "realesr-animevideov3", "-g", "cpu", "--model_path", "nowhere.pth"]
+    finetune([*arguments, "--set", "scale=2"])
+    assert "scale 2 has no effect: realesr-animevideov3 enlarges 4 times" in capsys.readouterr().err
+    finetune([*arguments, "--set", "jpeg_range=[5,15]", "--low_quality", "pictures"])
+    assert "--recipe and --set have no effect beside --low_quality" in capsys.readouterr().err
+    finetune([*arguments, "--set", "jpeg_range=[5,15]"])
+    assert "no effect" not in capsys.readouterr().err
+
+
+def test_what_training_calls_an_option_is_a_flag_or_a_key_of_recipes() -> None:
+    flags = {one.name for options in (TrainOptions, FinetuneOptions) for one in fields(options)}
+    for path in (PROJECT / "realesrgan" / "training").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        messages = [node for node in ast.walk(tree) if isinstance(node, ast.Raise | ast.Call | ast.Assign | ast.Return)]
+        for message in messages:
+            words = [node.value for node in ast.walk(message) if isinstance(node, ast.Constant)]
+            named = {name for word in words if isinstance(word, str) for name in re.findall(r"`([a-z_]+)`", word)}
+            assert named <= flags | RECIPE_KEYS.keys(), path
