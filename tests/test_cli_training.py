@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from tiny import picture, save_weights, tiny_srvgg
 
 from realesrgan import load_upsampler
@@ -26,6 +27,7 @@ from realesrgan.cli.train import main as train
 from realesrgan.cli.training_options import RECIPE_KEYS, FinetuneOptions, TrainOptions
 from realesrgan.image import files
 from realesrgan.image.files import Picture
+from realesrgan.outputs import part_of
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((PROJECT / "options").glob("*.yml"))
@@ -262,3 +264,68 @@ def test_what_training_calls_an_option_is_a_flag_or_a_key_of_recipes() -> None:
             words = [node.value for node in ast.walk(message) if isinstance(node, ast.Constant)]
             named = {name for word in words if isinstance(word, str) for name in re.findall(r"`([a-z_]+)`", word)}
             assert named <= flags | RECIPE_KEYS.keys(), path
+
+
+def test_an_earlier_training_stays_where_it_is_if_the_new_one_cannot_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    earlier = Path("experiments/mine/models/net_g_5.pth")
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("precious")
+    Path("cut.pth").write_bytes(save_weights(tiny_srvgg(), Path("whole.pth")).read_bytes()[:500])
+    assert train(small_recipe("path:pretrain_network_g=cut.pth")) == 1
+    assert "cut.pth: cut short" in capsys.readouterr().err
+    assert earlier.read_text() == "precious"
+
+
+@pytest.mark.parametrize("more", [[], ["--auto_resume"]])
+def test_two_trainings_never_write_into_one_folder(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("experiments/mine/models").mkdir(parents=True)
+    with FileLock("experiments/mine/.training.lock"):
+        assert train([*small_recipe(), *more]) == 2
+    assert "experiments/mine: another training is writing into it" in capsys.readouterr().err
+    assert [path.name for path in Path("experiments").iterdir()] == ["mine"]
+    assert train([*small_recipe(), *more]) == 0
+
+
+def test_what_a_killed_training_left_is_removed_by_the_next() -> None:
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    left = [part_of(Path("experiments/mine", place, "x.pth")).name for place in ("", "models", "training_states")]
+    for place, name in zip(("", "models", "training_states"), left, strict=True):
+        path = Path("experiments/mine", place, name.replace(str(os.getpid()), ended.stdout.decode().strip()))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    Path("experiments/mine/training-pictures-0123456789abcdef.cache").touch()
+    assert train([*small_recipe(), "--auto_resume"]) == 0
+    assert not [path for path in Path("experiments/mine").rglob("*") if path.suffix in (".part", ".cache", ".lock")]
+    assert not list(Path("experiments/mine").rglob(".*"))
+
+
+def test_tensorboard_that_cannot_be_written_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tb_logger").touch()
+    assert train(small_recipe("logger:use_tb_logger=true")) == 0
+    assert "no files for TensorBoard are written: tb_logger/mine: cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("taken", ["models", "training_states", "mine.pth/x"])
+def test_a_place_that_is_taken_fails_in_a_sentence(taken: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("experiments/mine", taken)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert train([*small_recipe(), "--auto_resume"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"error: experiments/mine/.*: cannot be written \([A-Z][a-z ]*\)", said)
+
+
+def test_a_damaged_pair_is_named_and_not_measured_on(capsys: pytest.CaptureFixture[str]) -> None:
+    make_low()
+    for number in (5, 6, 7, 8):
+        for folder in ("pictures", "low"):
+            Path(folder, f"{number}.png").write_bytes(Path(folder, "1.png").read_bytes())
+    content = Path("low/0.png").read_bytes()
+    Path("low/0.png").write_bytes(content[: len(content) // 2])
+    recipe = ["datasets:train:type=RealESRGANPairedDataset", "datasets:train:dataroot_lq=low"]
+    recipe += ["high_order_degradation=false", "datasets:train:gt_size=64"]
+    recipe += ["datasets:val:dataroot_gt=pictures", "datasets:val:dataroot_lq=low"]
+    assert train(small_recipe(*recipe)) == 0
+    said = capsys.readouterr().err
+    assert "failed: pictures/0.png: low/0.png: damaged or cut short" in said
+    assert "dB on held-out pictures" in said

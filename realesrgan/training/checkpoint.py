@@ -142,9 +142,9 @@ class Checkpoints:
 
 
 def _write(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             torch.save(content, file)
         part.replace(path)
@@ -152,4 +152,5 @@ def _write(path: Path, content: object) -> None:
         reason = getattr(error, "strerror", None) or error
         raise WeightsError(f"{path}: cannot be written ({reason})") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

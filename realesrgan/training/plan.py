@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import torch
 
+from ..archs.vgg_arch import VGGFeatureExtractor
 from ..engine.cgroups import processor_count
 from ..engine.device import parse_devices
 from ..errors import UsageError
@@ -21,11 +21,13 @@ from ..restorer import Reporter
 from ..weights.store import obtain
 from ..weights.vgg import load_vgg19
 from . import data
-from .cache import PictureCache
+from .cache import PictureCache, remove_others
 from .checkpoint import Checkpoints
 from .compiling import compile_generator
+from .folder import occupied
 from .loop import Pace, Training
 from .machine import Machine, Precision
+from .pictures import PictureFile
 from .recipe import TrainingRecipe
 from .start_files import published
 from .state import Starts, State, begin, losses_of
@@ -88,25 +90,20 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
         found, held_out = data.hold_out(recipe, found, reporter)
     elif machine.leads:
         held_out = data.find_held_out(recipe, reporter)
-    if machine.leads:
-        _make_room(folder, request.auto_resume, reporter)
-    machine.wait()
+    # What may be missing or wrong comes first: an earlier training is put aside only for one that can begin.
     state = begin(recipe, find_starts(recipe, reporter), machine, reporter, channels_last=request.channels_last)
-    if request.auto_resume:
-        _resume(folder, state, machine, found.fingerprint, reporter)
-    state.facts |= {"pictures": found.fingerprint}
-    if request.compile:
-        compile_generator(recipe, state, machine, reporter)
-    vgg = None
-    if wanted := recipe.train.perceptual_opt:
-        vgg = load_vgg19(
-            list(wanted.layer_weights),
-            use_input_norm=wanted.use_input_norm,
-            range_norm=wanted.range_norm,
-            report=partial(_report, reporter),
-        )
-    limit_bytes = min(CACHE_BYTES, int(CACHE_SHARE * shutil.disk_usage(folder).free))
-    with PictureCache(data.files_of(found), folder, limit_bytes, reporter) as cache:
+    losses = losses_of(recipe, _vgg(recipe, reporter), machine)
+    with ExitStack() as stack:
+        if machine.leads:
+            stack.enter_context(occupied(folder, request.auto_resume, reporter))
+        files = data.files_of(found)
+        limit_bytes = _cache_limit(folder, files, machine)
+        if request.auto_resume:
+            _resume(folder, state, machine, found.fingerprint, reporter)
+        state.facts |= {"pictures": found.fingerprint}
+        if request.compile:
+            compile_generator(recipe, state, machine, reporter)
+        cache = stack.enter_context(PictureCache(files, folder, limit_bytes, reporter))
         batch = recipe.datasets.train.batch_size_per_gpu * machine.world
         yield Training(
             recipe=recipe,
@@ -114,7 +111,7 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
             pace=_pace(request),
             machine=machine,
             state=state,
-            losses=losses_of(recipe, vgg, machine),
+            losses=losses,
             samples=data.samples(recipe, found, global_batch=batch, cache=cache),
             held_out=held_out,
             accumulate=request.accumulate,
@@ -122,6 +119,28 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
             keep=request.keep,
             tensorboard=TENSORBOARD / recipe.name if recipe.logger.use_tb_logger else None,
         )
+
+
+def _vgg(recipe: TrainingRecipe, reporter: Reporter) -> VGGFeatureExtractor | None:
+    wanted = recipe.train.perceptual_opt
+    if wanted is None:
+        return None
+    return load_vgg19(
+        list(wanted.layer_weights),
+        use_input_norm=wanted.use_input_norm,
+        range_norm=wanted.range_norm,
+        report=partial(_report, reporter),
+    )
+
+
+def _cache_limit(folder: Path, files: Sequence[PictureFile], machine: Machine) -> int:
+    """Bytes for decoded pictures, as the leading process sees the disk, so that all share one file."""
+    said = None
+    if machine.leads:
+        limit_bytes = min(CACHE_BYTES, int(CACHE_SHARE * shutil.disk_usage(folder).free))
+        remove_others(files, folder, limit_bytes)
+        said = str(limit_bytes)
+    return int(machine.from_leader(said) or 0)
 
 
 def _pace(request: Request) -> Pace:
@@ -161,18 +180,6 @@ def _workers(request: Request, machine: Machine) -> int:
     cores = processor_count()
     most = max(1, cores // 2 if machine.device.type == "cpu" else cores // machine.world)
     return min(request.recipe.datasets.train.num_worker_per_gpu, most)
-
-
-def _make_room(folder: Path, auto_resume: bool, reporter: Reporter) -> None:
-    """As published, an earlier training under the name is put aside, unless it is gone on with."""
-    if folder.exists() and any(folder.iterdir()) and not auto_resume:
-        aside = folder.with_name(f"{folder.name}_archived_{datetime.now():%Y%m%d_%H%M%S}")
-        folder.rename(aside)
-        reporter.remark(f"{folder} held an earlier training, which is now {aside}; `auto_resume` would go on with it")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"`name`: {folder} cannot be written ({error.strerror})") from error
 
 
 def _resume(folder: Path, state: State, machine: Machine, pictures: str, reporter: Reporter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,20 @@ def write_weights(stem: Path, network: nn.Module, average: MovingAverage, facts:
     whole = {"params": params, "params_ema": averaged, "training": dict(facts)}
     paths = [stem.with_name(f"{stem.name}{ending}") for ending in (".pth", ".safetensors")]
     for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = part_of(path)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix == ".pth":
                 torch.save(whole, part)
             else:
                 save_file(averaged, part, metadata={"format": "pt", "training": json.dumps(facts)})
             part.replace(path)
         except Exception as error:  # safetensors has exceptions of its own for what the system refuses
-            raise WeightsError(f"{path}: cannot be written ({error})") from error
+            reason = getattr(error, "strerror", None) or error
+            raise WeightsError(f"{path}: cannot be written ({reason})") from error
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
     return paths
 
 
