@@ -329,3 +329,16 @@ def test_a_damaged_pair_is_named_and_not_measured_on(capsys: pytest.CaptureFixtu
     said = capsys.readouterr().err
     assert "failed: pictures/0.png: low/0.png: damaged or cut short" in said
     assert "dB on held-out pictures" in said
+
+
+def test_a_recipe_that_changed_between_two_runs_is_told_by_its_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(small_recipe("train:optim_g:lr=0.0001")) == 0
+    assert train([*small_recipe("train:optim_g:lr=0.0001", "train:total_iter=3"), "--auto_resume"]) == 0
+    assert "changed" not in capsys.readouterr().err
+    other = ["train:optim_g:lr=0.001", "datasets:train:batch_size_per_gpu=3", "jpeg_range=[10,20]", "manual_seed=5"]
+    assert train([*small_recipe(*other, "train:total_iter=4"), "--auto_resume"]) == 0
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "changed since" in line]
+    for change in ("train.optim_g.lr 0.0001, now 0.001", "pictures an iteration 2, now 3", "manual_seed 0, now 5"):
+        assert change in said
+    assert "jpeg_range [30.0, 95.0], now [10.0, 20.0]" in said
+    assert said.count(", now ") == 4

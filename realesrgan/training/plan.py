@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,6 +25,7 @@ from . import data
 from .cache import PictureCache, remove_others
 from .checkpoint import Checkpoints
 from .compiling import compile_generator
+from .course import changes, course_of
 from .folder import occupied
 from .loop import Pace, Training
 from .machine import Machine, Precision
@@ -98,13 +100,14 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
             stack.enter_context(occupied(folder, request.auto_resume, reporter))
         files = data.files_of(found)
         limit_bytes = _cache_limit(folder, files, machine)
+        batch = recipe.datasets.train.batch_size_per_gpu * machine.world
+        facts = {"pictures": found.fingerprint, "course": course_of(recipe, batch)}
         if request.auto_resume:
-            _resume(folder, state, machine, found.fingerprint, reporter)
-        state.facts |= {"pictures": found.fingerprint}
+            _resume(folder, state, machine, facts, reporter)
+        state.facts |= facts
         if request.compile:
             compile_generator(recipe, state, machine, reporter)
         cache = stack.enter_context(PictureCache(files, folder, limit_bytes, reporter))
-        batch = recipe.datasets.train.batch_size_per_gpu * machine.world
         yield Training(
             recipe=recipe,
             folder=folder,
@@ -182,7 +185,7 @@ def _workers(request: Request, machine: Machine) -> int:
     return min(request.recipe.datasets.train.num_worker_per_gpu, most)
 
 
-def _resume(folder: Path, state: State, machine: Machine, pictures: str, reporter: Reporter) -> None:
+def _resume(folder: Path, state: State, machine: Machine, facts: dict[str, Any], reporter: Reporter) -> None:
     checkpoint, remarks = Checkpoints(folder).load_last()
     for line in remarks:
         reporter.warn(line)
@@ -191,8 +194,11 @@ def _resume(folder: Path, state: State, machine: Machine, pictures: str, reporte
         return
     state.go_on_from(checkpoint, machine)
     reporter.remark(f"going on after iteration {checkpoint.iteration}")
-    if checkpoint.facts.get("pictures", pictures) != pictures:
-        reporter.warn("the pictures are not those it was trained on before: it goes on, but not as it would have")
+    changed = changes(checkpoint.facts.get("course", facts["course"]), facts["course"])
+    if checkpoint.facts.get("pictures", facts["pictures"]) != facts["pictures"]:
+        changed.append("the pictures are not those it was trained on before")
+    if changed:
+        reporter.warn(f"changed since: {'; '.join(changed)}. Training goes on, but not as it would have")
 
 
 def _report(reporter: Reporter, file: WeightFile, here: int) -> None:
