@@ -10,6 +10,7 @@ from .options import CHANCE, MACHINE, MODEL, RESULT, UNUSED, WHAT, option
 
 # Keys of recipes that messages name, and what they are among the options of `finetune`, which takes no recipe.
 RECIPE_KEYS = {
+    "batch_size_per_gpu": None,
     "dataroot_gt": "-i",
     "dataroot_lq": "--low_quality",
     "gt_size": None,
