@@ -342,3 +342,11 @@ def test_a_recipe_that_changed_between_two_runs_is_told_by_its_keys(capsys: pyte
         assert change in said
     assert "jpeg_range [30.0, 95.0], now [10.0, 20.0]" in said
     assert said.count(", now ") == 4
+
+
+@pytest.mark.parametrize("taken", ["experiments", "experiments/mine"])
+def test_check_looks_at_the_folder_of_results_too(taken: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(taken).parent.mkdir(exist_ok=True)
+    Path(taken).touch()
+    assert train([*small_recipe(), "--check"]) == 1
+    assert "fault: experiments/mine: cannot be written" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from ..restorer import Relay, Reporter
 from ..weights.check import defect_of
 from ..words import count, duration, size
 from . import data
+from .folder import why_not_writable
 from .loop import Training, train
 from .pictures import decode
 from .plan import Request, find_starts, prepared
@@ -35,7 +36,7 @@ def check(request: Request, reporter: Reporter) -> list[str]:
     Returns the faults, a sentence each; what is well is remarked.
     """
     faults: list[str] = []
-    for look in (_start_files, _pictures, _steps):
+    for look in (_place, _start_files, _pictures, _steps):
         try:
             faults += look(request, reporter)
         except RealESRGANError as error:
@@ -43,6 +44,12 @@ def check(request: Request, reporter: Reporter) -> list[str]:
         except MemoryError:
             faults.append("not enough memory for a batch: try a smaller batch_size_per_gpu, or `accumulate`")
     return list(dict.fromkeys(faults))
+
+
+def _place(request: Request, reporter: Reporter) -> list[str]:
+    """Whether the folder can be written."""
+    defect = why_not_writable(request.place)
+    return [] if defect is None else [defect]
 
 
 def _start_files(request: Request, reporter: Reporter) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -33,6 +34,18 @@ def occupied(folder: Path, auto_resume: bool, reporter: Reporter) -> Iterator[No
     remove_stale_parts([folder, checkpoints.models, checkpoints.states])
     with _locked(folder):
         yield
+
+
+def why_not_writable(folder: Path) -> str | None:
+    """Why a training could not write into `folder`, which need not exist and is not made; None if it could."""
+    place = folder
+    while not (place.exists() or place.is_symlink()):
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return None
+    except OSError as error:
+        return f"{folder}: cannot be written ({error.strerror})"
 
 
 def _put_aside(folder: Path, reporter: Reporter) -> None:
