@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from ..errors import UsageError, WeightsError
-from ..outputs import part_of
 from ..weights.torch_file import read_torch
+from ..weights.write import write_torch
 
 FORMAT = 1  # of the state; raise it when old states can no longer be resumed
 _STATE_NAME = re.compile(r"(\d+)\.state")
@@ -74,9 +74,9 @@ class Checkpoints:
         """
         iteration, networks = checkpoint.iteration, checkpoint.networks
         generator = {"params": networks["g"], "params_ema": networks["g_ema"]}
-        _write(self.network_path("g", iteration), generator)
+        write_torch(self.network_path("g", iteration), generator)
         if "d" in networks:
-            _write(self.network_path("d", iteration), {"params": networks["d"]})
+            write_torch(self.network_path("d", iteration), {"params": networks["d"]})
         state = {
             "format": FORMAT,
             "epoch": checkpoint.facts.get("epoch", 0),
@@ -88,7 +88,7 @@ class Checkpoints:
             "pool": checkpoint.pool,
             "facts": checkpoint.facts,
         }
-        _write(self.state_path(iteration), state)
+        write_torch(self.state_path(iteration), state)
         self._remove_old(best)
         return self.network_path("g", iteration)
 
@@ -139,18 +139,3 @@ class Checkpoints:
             except (WeightsError, OSError, KeyError) as error:
                 remarks.append(f"checkpoint {iteration} cannot be read and is passed over: {error}")
         return None, remarks
-
-
-def _write(path: Path, content: object) -> None:
-    part = part_of(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            torch.save(content, file)
-        part.replace(path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: how torch's writer says that the disk is full
-        reason = getattr(error, "strerror", None) or error
-        raise WeightsError(f"{path}: cannot be written ({reason})") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
-from ..errors import WeightsError
-from ..outputs import part_of
+from ..weights.write import write_safetensors, write_torch
 from .ema import MovingAverage
 
 
@@ -28,21 +25,8 @@ def write_weights(stem: Path, network: nn.Module, average: MovingAverage, facts:
     params, averaged = _on_cpu(network), _on_cpu(average.network)
     whole = {"params": params, "params_ema": averaged, "training": dict(facts)}
     paths = [stem.with_name(f"{stem.name}{ending}") for ending in (".pth", ".safetensors")]
-    for path in paths:
-        part = part_of(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".pth":
-                torch.save(whole, part)
-            else:
-                save_file(averaged, part, metadata={"format": "pt", "training": json.dumps(facts)})
-            part.replace(path)
-        except Exception as error:  # safetensors has exceptions of its own for what the system refuses
-            reason = getattr(error, "strerror", None) or error
-            raise WeightsError(f"{path}: cannot be written ({reason})") from error
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+    write_torch(paths[0], whole)
+    write_safetensors(paths[1], averaged, {"format": "pt", "training": json.dumps(facts)})
     return paths
 
 

@@ -92,11 +92,14 @@ def obtain_vgg19(
     if folder is None and (found := store.find(CONVOLUTIONS)):
         return found.path
     folder = folder or store.cache_folder()
+    from .write import write_safetensors
+
     target = folder / CONVOLUTIONS.name
     with _locked(folder):
         if not target.is_file():
             state, source = _collected(_shapes(widths), folder, report or (lambda *_: None))
-            _write(state, target, source)
+            facts = {"source": source, "content": "the convolutions of torchvision's VGG19, in fp32"}
+            write_safetensors(target, state, facts)
     return target
 
 
@@ -118,19 +121,6 @@ def _shapes(widths: Sequence[int] | None) -> Shapes:
 
     network = meta_network(lambda: VGGFeatureExtractor([], widths=widths or WIDTHS))
     return shapes_of(network.state_dict())
-
-
-def _write(state: StateDict, target: Path, source: str) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    part = target.with_name(f"{target.name}.part")
-    try:
-        save_file(state, part, {"source": source, "content": "the convolutions of torchvision's VGG19, in fp32"})
-    except SafetensorError as error:  # which is not an OSError, whatever the disk said
-        part.unlink(missing_ok=True)
-        raise WeightsError(f"{target} cannot be written ({error})") from error
-    part.replace(target)
 
 
 def _collected(shapes: Shapes, folder: Path, report: Report) -> tuple[StateDict, str]:
@@ -165,7 +155,7 @@ def _from_file(path: Path, file: WeightFile, shapes: Shapes) -> StateDict:
         raise WeightsError(f"{path}: {defect}")
     state = read_weights(path)
     check_shapes({key: tuple(tensor.shape) for key, tensor in state.items()}, shapes, str(path))
-    return {key: state[key].clone(memory_format=torch.contiguous_format) for key in shapes}  # as save_file wants them
+    return {key: state[key].clone(memory_format=torch.contiguous_format) for key in shapes}  # as safetensors wants them
 
 
 def _from_server(file: WeightFile, shapes: Shapes, folder: Path, report: Report) -> StateDict:
