@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ from realesrgan.cli.training_options import RECIPE_KEYS, FinetuneOptions, TrainO
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.outputs import part_of
+from realesrgan.training import loop
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((PROJECT / "options").glob("*.yml"))
@@ -350,3 +352,19 @@ def test_check_looks_at_the_folder_of_results_too(taken: str, capsys: pytest.Cap
     Path(taken).touch()
     assert train([*small_recipe(), "--check"]) == 1
     assert "fault: experiments/mine: cannot be written" in capsys.readouterr().err
+
+
+def test_a_check_that_was_stopped_never_says_that_all_is_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = loop._Loop._step
+
+    def interrupted(self: loop._Loop, parts: Any) -> Any:
+        self.reporter.to.stop.set()  # type: ignore[attr-defined]
+        return taken(self, parts)
+
+    monkeypatch.setattr(loop._Loop, "_step", interrupted)
+    assert train([*small_recipe(), "--check"]) == 130
+    printed = capsys.readouterr()
+    assert "ready" not in printed.out
+    assert "interrupted" in printed.err

@@ -294,3 +294,12 @@ def test_a_state_of_the_other_stage_or_another_network_is_refused(pictures: Path
     larger = {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1, "upscale": 2}
     with pytest.raises(RealESRGANError, match="other networks"):
         training(recipe(pictures, network_g=larger), tmp_path / "run", resume=True)
+
+
+def test_a_training_stopped_before_its_first_iteration_is_measured_once(pictures: Path, tmp_path: Path) -> None:
+    samples = len(list(pictures.iterdir()))
+    log = Log(stop_after=samples)  # one check before each picture that is measured, the next before the iteration
+    ended = train(training(recipe(pictures, held_out=True), tmp_path / "run"), log)
+    assert (ended.reason, ended.iteration) == ("stopped", 0)
+    assert [line for line in log.lines if "dB" in line] == [log.lines[0]]
+    assert Checkpoints(tmp_path / "run").iterations() == [0]

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from ..engine.device import free_memory_bytes
-from ..errors import RealESRGANError
+from ..errors import Cancelled, RealESRGANError
 from ..model_zoo import WeightFile
 from ..restorer import Relay, Reporter
 from ..weights.check import defect_of
@@ -34,6 +34,9 @@ def check(request: Request, reporter: Reporter) -> list[str]:
     """Look at files, hashes, pictures, disk and memory, take a few steps, and throw them away.
 
     Returns the faults, a sentence each; what is well is remarked.
+
+    Raises:
+        Cancelled: `reporter.check` did.
     """
     faults: list[str] = []
     for look in (_place, _start_files, _pictures, _steps):
@@ -104,7 +107,8 @@ def _steps(request: Request, reporter: Reporter) -> Iterator[str]:
             def remark(self, message: str) -> None:
                 pass
 
-        train(trial, Timing(reporter))
+        if train(trial, Timing(reporter)).reason == "stopped":
+            raise Cancelled
         yield from _disk(request, trial, reporter)
         total = request.recipe.train.total_iter
         step_s = min(seconds[1:], default=0.0)

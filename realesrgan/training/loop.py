@@ -113,7 +113,8 @@ class _Loop:
                 self.chronicle.measure_start(self.state.average.network, self.machine.device)
             reason = self._iterate(stack.enter_context(closing(self._batches())))
             if self.state.iteration not in self.checkpoints.iterations():
-                self._validate()
+                if self.state.iteration:  # at the start, all was measured
+                    self._validate()
                 self._save()
             if self.chronicle is not None:
                 condition = "finished" if reason != "stopped" else "stopped"
