@@ -17,6 +17,7 @@ from .strict_keys import KeyPath, KnownKeys, dotted
 Model = TypeVar("Model", bound=BaseModel)
 
 MOST_VALUES = 100_000  # in a file; recipes have a hundred
+MOST_BYTES = 1_000_000  # of a file; recipes have a few thousand, and parsing takes 10 s a million
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,14 @@ def read(path: Path) -> Document:
     """Read a YAML file that holds a mapping.
 
     Raises:
-        UsageError: it cannot be read, is not YAML, or has a key twice.
+        UsageError: it cannot be read, is too large or not YAML, or has a key twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise UsageError(f"{path}: too large for a file of keys, which has {MOST_BYTES} bytes at most")
+        text = content.decode("utf-8")
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -212,6 +217,9 @@ def _leave_out(content: Any, path: KeyPath) -> None:
         content.pop(path[-1], None)
 
 
+_PLAINER = {"path_type": "should be the path of a file or folder", "tuple_type": "should be a list"}
+
+
 def _words(error: Any) -> str:
     """What pydantic says, in words for people who have never heard of it."""
     kind, given = error["type"], error.get("ctx", {})
@@ -224,6 +232,8 @@ def _words(error: Any) -> str:
         return f"{given['discriminator'].strip(chr(39))} {given['tag']}: input should be {tags}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return "should hold keys with values, one `key: value` a line"
+    if kind in _PLAINER:
+        return _PLAINER[kind]
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -10,21 +11,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from tiny import picture, save_weights, tiny_srvgg
 
 from realesrgan import load_upsampler
 from realesrgan.cli.finetune import main as finetune
 from realesrgan.cli.train import main as train
+from realesrgan.cli.training_options import RECIPE_KEYS, FinetuneOptions, TrainOptions
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.outputs import part_of
+from realesrgan.training import loop
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((PROJECT / "options").glob("*.yml"))
@@ -183,29 +189,6 @@ def test_a_recipe_says_how_psnr_is_measured() -> None:
     assert "of luma, without 0 pixels on each side" in Path("experiments/mine/report.html").read_text()
 
 
-def test_what_a_killed_run_left_half_written_is_removed() -> None:
-    assert train(small_recipe()) == 0
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        ended.wait()
-    for name in ("report.html", "models/net_g_2.pth", "training_states/2.state"):
-        part = part_of(Path("experiments/mine", name))
-        part.with_name(part.name.replace(f"-{os.getpid()}.", f"-{ended.pid}.")).touch()
-    assert train([*small_recipe(), "--auto_resume"]) == 0
-    assert not list(Path("experiments").rglob("*.part*"))
-
-
-def test_a_training_that_goes_on_with_other_samples_says_which_keys_have_changed(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert train(small_recipe()) == 0
-    again = ["train:total_iter=3", "datasets:train:crop_pad_size=96", "jpeg_range=[40, 50]"]
-    assert train([*small_recipe(*again), "--auto_resume"]) == 0
-    said = capsys.readouterr().err
-    assert "crop_pad_size was 400, is 96; jpeg_range was [30.0, 95.0], is [40.0, 50.0]: it goes on, but not as" in said
-    assert train([*small_recipe("train:total_iter=4", *again[1:]), "--auto_resume"]) == 0
-    assert "not as it would have" not in capsys.readouterr().err
-
-
 def test_finetune_needs_a_folder_only_and_ends_with_weights(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["-i", "pictures", "-n", "realesr-animevideov3", "-o", "out", "--iterations", "2", "-g", "cpu"]
     assert finetune([*arguments, "--set", "jpeg_range=[10,20]"]) == 0
@@ -305,3 +288,188 @@ def test_two_processes_that_share_a_batch_learn_what_one_learns() -> None:
     first, second = (json.loads(line) for line in lines)
     assert first["pictures"] == second["pictures"] == 12
     assert first["losses"]["l_pix"] == pytest.approx(second["losses"]["l_pix"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([*small_recipe(), "--minutes", "-1"], "--minutes -1: must be at least 0"),
+        ([*small_recipe(), "--minutes", "nan"], "--minutes nan: must be at least 0"),
+        ([*small_recipe(), "--keep", "0"], "--keep 0"),
+        (small_recipe("name=.."), "name: must be the name of a folder below experiments/, not '..'"),
+        (small_recipe("num_gpu=-1"), "num_gpu: should be auto or a number of GPUs; 0 is the CPU"),
+        (small_recipe("datasets:train:dataroot_gt=null"), "dataroot_gt: should be the path of a file or folder"),
+        (small_recipe("train:scheduler:milestones=abc"), "milestones: should be a list"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused_in_plain_words(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(arguments) == 2
+    assert reason in capsys.readouterr().err
+    assert not Path("experiments").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["-i", "pictures", "--iterations", "0"], "--iterations 0: must be a whole number from 1"),
+        (["-i", "pictures", "--seed", "-1"], "--seed -1: must be a whole number from 0"),
+        (["-i", ""], "-i (empty): there is no such folder"),
+        (["-i", "empty"], "-i empty: no pictures to train on"),
+        (["-i", "pictures", "--low_quality", "nowhere"], "--low_quality nowhere: there is no such file or folder"),
+        (["-i", "pictures", "--model_path", "nowhere.pth"], "--model_path nowhere.pth: there is no such weights file"),
+        (["-i", "pictures", "-o", "a file"], "-o a file: cannot be written"),
+    ],
+)
+def test_finetune_refuses_in_the_words_of_its_own_options(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("empty").mkdir()
+    Path("a file").touch()
+    assert finetune(["-n", "realesr-animevideov3", "-g", "cpu", *arguments]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_finetune_says_what_has_no_effect(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["-i", "pictures", "-n", "realesr-animevideov3", "-g", "cpu", "--model_path", "nowhere.pth"]
+    finetune([*arguments, "--set", "scale=2"])
+    assert "scale 2 has no effect: realesr-animevideov3 enlarges 4 times" in capsys.readouterr().err
+    finetune([*arguments, "--set", "jpeg_range=[5,15]", "--low_quality", "pictures"])
+    assert "--recipe and --set have no effect beside --low_quality" in capsys.readouterr().err
+    finetune([*arguments, "--set", "jpeg_range=[5,15]"])
+    assert "no effect" not in capsys.readouterr().err
+
+
+def test_what_training_calls_an_option_is_a_flag_or_a_key_of_recipes() -> None:
+    flags = {one.name for options in (TrainOptions, FinetuneOptions) for one in fields(options)}
+    for path in (PROJECT / "realesrgan" / "training").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        messages = [node for node in ast.walk(tree) if isinstance(node, ast.Raise | ast.Call | ast.Assign | ast.Return)]
+        for message in messages:
+            words = [node.value for node in ast.walk(message) if isinstance(node, ast.Constant)]
+            named = {name for word in words if isinstance(word, str) for name in re.findall(r"`([a-z_]+)`", word)}
+            assert named <= flags | RECIPE_KEYS.keys(), path
+
+
+def test_an_earlier_training_stays_where_it_is_if_the_new_one_cannot_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    earlier = Path("experiments/mine/models/net_g_5.pth")
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("precious")
+    Path("cut.pth").write_bytes(save_weights(tiny_srvgg(), Path("whole.pth")).read_bytes()[:500])
+    assert train(small_recipe("path:pretrain_network_g=cut.pth")) == 1
+    assert "cut.pth: cut short" in capsys.readouterr().err
+    assert earlier.read_text() == "precious"
+
+
+def test_an_earlier_training_stays_where_it_is_if_the_state_to_go_on_from_is_damaged() -> None:
+    assert train(small_recipe("name=other")) == 0
+    assert train(small_recipe()) == 0
+    state = Path("experiments/other/training_states/2.state")
+    state.write_bytes(state.read_bytes()[:500])
+    assert train(small_recipe(f"path:resume_state={state}")) == 1
+    assert sorted(path.name for path in Path("experiments").iterdir()) == ["mine", "other"]
+
+
+@pytest.mark.parametrize("more", [[], ["--auto_resume"]])
+def test_two_trainings_never_write_into_one_folder(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("experiments/mine/models").mkdir(parents=True)
+    with FileLock("experiments/mine/.training.lock"):
+        assert train([*small_recipe(), *more]) == 2
+    assert "experiments/mine: another training is writing into it" in capsys.readouterr().err
+    assert [path.name for path in Path("experiments").iterdir()] == ["mine"]
+    assert train([*small_recipe(), *more]) == 0
+
+
+def test_what_a_killed_training_left_is_removed_by_the_next() -> None:
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    left = [part_of(Path("experiments/mine", place, "x.pth")).name for place in ("", "models", "training_states")]
+    for place, name in zip(("", "models", "training_states"), left, strict=True):
+        path = Path("experiments/mine", place, name.replace(str(os.getpid()), ended.stdout.decode().strip()))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    Path("experiments/mine/training-pictures-0123456789abcdef.cache").touch()
+    assert train([*small_recipe(), "--auto_resume"]) == 0
+    assert not [path for path in Path("experiments/mine").rglob("*") if path.suffix in (".part", ".cache", ".lock")]
+    assert not list(Path("experiments/mine").rglob(".*"))
+
+
+def test_tensorboard_that_cannot_be_written_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tb_logger").touch()
+    assert train(small_recipe("logger:use_tb_logger=true")) == 0
+    assert "no files for TensorBoard are written: tb_logger/mine: cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("taken", ["models", "training_states", "mine.pth/x"])
+def test_a_place_that_is_taken_fails_in_a_sentence(taken: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("experiments/mine", taken)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert train([*small_recipe(), "--auto_resume"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"error: experiments/mine/.*: cannot be written \([A-Z][a-z ]*\)", said)
+
+
+def test_a_damaged_pair_is_named_and_not_measured_on(capsys: pytest.CaptureFixture[str]) -> None:
+    make_low()
+    for number in (5, 6, 7, 8):
+        for folder in ("pictures", "low"):
+            Path(folder, f"{number}.png").write_bytes(Path(folder, "1.png").read_bytes())
+    content = Path("low/0.png").read_bytes()
+    Path("low/0.png").write_bytes(content[: len(content) // 2])
+    recipe = ["datasets:train:type=RealESRGANPairedDataset", "datasets:train:dataroot_lq=low"]
+    recipe += ["high_order_degradation=false", "datasets:train:gt_size=64"]
+    recipe += ["datasets:val:dataroot_gt=pictures", "datasets:val:dataroot_lq=low"]
+    assert train(small_recipe(*recipe)) == 0
+    said = capsys.readouterr().err
+    assert "failed: pictures/0.png: low/0.png: damaged or cut short" in said
+    assert "dB on held-out pictures" in said
+
+
+def test_a_recipe_that_changed_between_two_runs_is_told_by_its_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    rate = "train:optim_g:lr=0.0001"
+    assert train(small_recipe(rate)) == 0
+    assert train([*small_recipe(rate, "train:total_iter=3"), "--auto_resume"]) == 0
+    assert "changed" not in capsys.readouterr().err
+    sizes = ["datasets:train:batch_size_per_gpu=3", "datasets:train:crop_pad_size=96"]
+    other = ["train:optim_g:lr=0.001", *sizes, "jpeg_range=[10,20]", "manual_seed=5"]
+    assert train([*small_recipe(*other, "train:total_iter=4"), "--auto_resume"]) == 0
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "changed since" in line]
+    for change in ("train.optim_g.lr 0.0001, now 0.001", "manual_seed 0, now 5", "crop_pad_size 400, now 96"):
+        assert change in said
+    assert "batch_size_per_gpu of all processes 2, now 3" in said
+    assert "jpeg_range [30.0, 95.0], now [10.0, 20.0]" in said
+    assert said.count(", now ") == 5
+    (drawn,) = re.findall(r"Samples are drawn differently because of (.*?)\. Training goes on, but not as", said)
+    assert {key.split(".")[-1].split()[0] for key in drawn.split(", ")} == {
+        *("manual_seed", "jpeg_range", "crop_pad_size", "batch_size_per_gpu")
+    }
+    assert train([*small_recipe("train:total_iter=5", rate, *other[1:]), "--auto_resume"]) == 0
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "changed since" in line]
+    assert said.endswith(
+        "changed since: train.optim_g.lr 0.001, now 0.0001. Training goes on, but not as it would have"
+    )
+
+
+@pytest.mark.parametrize("taken", ["experiments", "experiments/mine"])
+def test_check_looks_at_the_folder_of_results_too(taken: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(taken).parent.mkdir(exist_ok=True)
+    Path(taken).touch()
+    assert train([*small_recipe(), "--check"]) == 1
+    assert "fault: experiments/mine: cannot be written" in capsys.readouterr().err
+
+
+def test_a_check_that_was_stopped_never_says_that_all_is_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = loop._Loop._step
+
+    def interrupted(self: loop._Loop, parts: Any) -> Any:
+        self.reporter.to.stop.set()  # type: ignore[attr-defined]
+        return taken(self, parts)
+
+    monkeypatch.setattr(loop._Loop, "_step", interrupted)
+    assert train([*small_recipe(), "--check"]) == 130
+    printed = capsys.readouterr()
+    assert "ready" not in printed.out
+    assert "interrupted" in printed.err

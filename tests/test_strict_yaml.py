@@ -152,3 +152,12 @@ def test_a_few_lines_of_aliases_that_stand_for_millions_of_values_are_refused() 
         *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)),
     ]
     assert "aliases" in refusal("\n".join(lines))
+
+
+def test_a_file_that_is_too_large_for_keys_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    path = tmp_path / "a.yml"
+    path.write_text("number: 1\n#" + "x" * 999_987 + "\n")
+    assert read(path).content == {"number": 1}
+    path.write_text(path.read_text() + "a: [1,")
+    with pytest.raises(UsageError, match="a.yml: too large for a file of keys"):
+        read(path)

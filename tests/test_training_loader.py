@@ -19,7 +19,7 @@ import torch
 from tiny import picture
 
 from realesrgan.degradation.recipe import Recipe
-from realesrgan.errors import DeviceError, UsageError
+from realesrgan.errors import RealESRGANError, UsageError
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.restorer import Reporter
@@ -138,7 +138,7 @@ def test_a_process_goes_on_at_ctrl_c_and_its_death_is_an_error_that_says_what_to
         assert numbers_in(next(found)) == [0, 1, 2]
     assert child.is_alive()
     os.kill(child.pid, signal.SIGKILL)
-    with pytest.raises(DeviceError, match="memory ran out .* num_worker_per_gpu"):
+    with pytest.raises(RealESRGANError, match="memory ran out .* num_worker_per_gpu"):
         for _ in found:
             pass
     assert active_children() == []

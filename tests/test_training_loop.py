@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from tiny import picture
 from torch import Tensor
 
+from realesrgan.cli.degrade import main as degrade
+from realesrgan.degradation.pixels import to_pixels
 from realesrgan.errors import Cancelled, RealESRGANError
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.restorer import Reporter
-from realesrgan.training import data
+from realesrgan.training import data, loop
 from realesrgan.training.checkpoint import Checkpoints
 from realesrgan.training.datasets import OnTheFly, stack
 from realesrgan.training.loop import Ended, Pace, Training, _Loop, train
@@ -267,8 +270,68 @@ def test_a_loss_that_is_no_number_stops_the_training_before_it_is_saved(pictures
     ):
         train(made, Spoiling())
     assert Checkpoints(tmp_path / "run").iterations() == [4]
-    lines = (tmp_path / "run" / "diverged_6.jsonl").read_text().splitlines()
-    assert [json.loads(line)["number"] for line in lines] == [20, 21, 22, 23]
+
+
+def test_the_batch_at_which_a_training_diverged_is_degraded_again_as_it_was(pictures: Path, tmp_path: Path) -> None:
+    made = training(recipe(pictures), tmp_path / "run", pace=Pace(total=9, log_every=4, save_every=4, validate_every=9))
+    with torch.no_grad():
+        next(made.state.generator.network.parameters()).fill_(math.nan)
+    with pytest.raises(RealESRGANError, match="realesrgan degrade -i .*/diverged_1 -o .* --replay .*jsonl"):
+        train(made, Log())
+    kept, again = tmp_path / "run" / "diverged_1", tmp_path / "again"
+    assert degrade(["-i", str(kept), "-o", str(again), "--replay", str(kept / "degradations.jsonl"), "-g", "cpu"]) == 0
+    for number in range(4):
+        sample, (top, left) = made.samples[number], made.samples.corner(number)  # type: ignore[union-attr]
+        side = sample.low.shape[-1]
+        replayed = files.read(again / f"{number}.png").pixels[top : top + side, left : left + side]
+        assert np.array_equal(replayed, to_pixels(sample.low[None]))
+
+
+def test_without_memory_a_training_ends_in_a_sentence(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(loop, "stage1_step", fail)
+    with pytest.raises(RealESRGANError, match="not enough memory on cpu for an iteration: accumulate 2 or more"):
+        train(training(recipe(pictures), tmp_path / "run"), Log())
+
+
+def test_what_was_learned_is_saved_where_no_more_pictures_come(pictures: Path, tmp_path: Path) -> None:
+    made = training(recipe(pictures), tmp_path / "run", pace=Pace(total=9, save_every=9, validate_every=9))
+    one = type(made.samples).__getitem__
+
+    class Ending(type(made.samples)):  # type: ignore[misc]
+        def __getitem__(self, number: int) -> Any:
+            if number >= 12:
+                raise RealESRGANError("the process was ended")
+            return one(self, number)
+
+    made.samples.__class__ = Ending
+    with pytest.raises(RealESRGANError, match="the process was ended"):
+        train(made, Log())
+    assert Checkpoints(tmp_path / "run").iterations() == [3]
+
+
+def test_a_page_that_cannot_be_written_is_told_once_and_stops_nothing(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "run" / "report.html").mkdir(parents=True)
+    log = Log()
+    ended = train(training(recipe(pictures, held_out=True), tmp_path / "run"), log)
+    assert (ended.reason, ended.report) == ("finished", None)
+    assert len([line for line in log.lines if "training goes on without the page" in line]) == 1
+
+
+def test_settings_of_the_optimiser_are_those_of_the_recipe_after_a_resume_too(pictures: Path, tmp_path: Path) -> None:
+    train(training(recipe(pictures), tmp_path / "run"), Log(2))
+    wanted = recipe(pictures)
+    changed = wanted.train.model_copy(
+        update={"optim_g": wanted.train.optim_g.model_copy(update={"betas": (0.5, 0.6), "weight_decay": 0.1})}
+    )
+    made = training(wanted.model_copy(update={"train": changed}), tmp_path / "run", resume=True)
+    (group,) = made.state.generator.optimizer.param_groups
+    assert (group["betas"], group["weight_decay"]) == ((0.5, 0.6), 0.1)
+    assert made.state.generator.optimizer.state_dict()["state"]
 
 
 def test_the_loss_falls(pictures: Path, tmp_path: Path) -> None:
@@ -285,3 +348,12 @@ def test_a_state_of_the_other_stage_or_another_network_is_refused(pictures: Path
     larger = {"type": "SRVGGNetCompact", "num_feat": 8, "num_conv": 1, "upscale": 2}
     with pytest.raises(RealESRGANError, match="other networks"):
         training(recipe(pictures, network_g=larger), tmp_path / "run", resume=True)
+
+
+def test_a_training_stopped_before_its_first_iteration_is_measured_once(pictures: Path, tmp_path: Path) -> None:
+    samples = len(list(pictures.iterdir()))
+    log = Log(stop_after=samples)  # one check before each picture that is measured, the next before the iteration
+    ended = train(training(recipe(pictures, held_out=True), tmp_path / "run"), log)
+    assert (ended.reason, ended.iteration) == ("stopped", 0)
+    assert [line for line in log.lines if "dB" in line] == [log.lines[0]]
+    assert Checkpoints(tmp_path / "run").iterations() == [0]

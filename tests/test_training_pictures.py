@@ -13,6 +13,7 @@ from realesrgan.errors import ImageFileError, UsageError
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.restorer import Reporter
+from realesrgan.training import data
 from realesrgan.training.pictures import (
     SHOWN,
     PicturePairs,
@@ -23,6 +24,7 @@ from realesrgan.training.pictures import (
     pairs_in_folders,
     pairs_in_list,
 )
+from realesrgan.training.recipe import TrainingRecipe
 
 
 class Log(Reporter):
@@ -214,3 +216,30 @@ def test_a_picture_that_is_damaged_or_was_replaced_is_not_decoded() -> None:
         decode(first)
     with pytest.raises(ImageFileError, match="b.png: was 64×64 when training began, is 32×32"):
         decode(second)
+
+
+def test_what_is_no_text_is_no_list() -> None:
+    make("a.png")
+    Path("list.txt").write_bytes(b"a.png\nb\0.png\n")
+    with pytest.raises(UsageError, match="meta_info list.txt: is no text"):
+        in_list(Path("list.txt"), Path("data"), Reporter())
+
+
+def test_pictures_large_enough_to_measure_on_are_held_out_wherever_they_are() -> None:
+    make(*(f"data/{number:02}.png" for number in range(20)), side=8)
+    make("data/07.png", "data/19.png", side=64)
+    recipe = TrainingRecipe.model_validate(
+        {
+            "name": "x",
+            "model_type": "RealESRNetModel",
+            "scale": 4,
+            "datasets": {"train": {"type": "RealESRGANDataset", "dataroot_gt": "data"}},
+            "network_g": {"type": "SRVGGNetCompact", "upscale": 4},
+            "train": {"optim_g": {"lr": 1e-4}, "total_iter": 1},
+        }
+    )
+    rest, measured = data.hold_out(recipe, data.find(recipe, Reporter()), Reporter())
+    assert [sample.name for sample in measured.samples] == ["07.png"]
+    assert isinstance(rest, Pictures)
+    assert "07.png" not in names(rest)
+    assert len(rest.files) == 19

@@ -125,7 +125,7 @@ FAULTS_AT_EVERY_LEVEL = [
         "line 2: val.metrics.psnr.crop_boarder: there is no such key; is crop_border meant?",
     ),
     ("scale: 4", "scale: four", "line 3: scale: input should be a valid integer"),
-    ("name: tiny", "name: a/b", "line 1: name: string should match"),
+    ("name: tiny", "name: a/b", "line 1: name: must be the name of a folder"),
     ("lr: 1e-4", "lr: fast", "line 16: train.optim_g.lr: input should be a valid number"),
     ("lr: 1e-4", "lr: 0", "line 16: train.optim_g.lr: input should be greater than 0"),
     ("type: RRDBNet", "type: RRDBNett", "line 10: network_g: type RRDBNett: input should be 'RRDBNet' or 'SRVGGNet"),

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TextIO
 
@@ -22,12 +22,13 @@ from . import interrupts
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, interrupts.INTERRUPTED
 BROKEN_PIPE = 141  # what shells report for a process ended by a closed pipe
 _SHORT_FLAGS = {"gpu_id": "-g", "input": "-i", "output": "-o", "model_name": "-n"}
+_spellings: dict[str, str] = {}  # of the command that runs, where they differ from the usual ones
 _refused: dict[str, TextIO] = {}  # the stdout, the stderr that has refused a message
 
 
 def flag(option: str) -> str:
     """The command line's spelling of one of the library's options."""
-    return _SHORT_FLAGS.get(option, f"--{option}")
+    return _spellings.get(option) or _SHORT_FLAGS.get(option, f"--{option}")
 
 
 def say(message: str) -> None:
@@ -73,8 +74,10 @@ class _LogLines(logging.Handler):
         say(f"{word}{record.getMessage()}")
 
 
-def run(command: Callable[[], int], *, prints_results: bool = False) -> int:
+def run(command: Callable[[], int], *, prints_results: bool = False, spellings: Mapping[str, str] | None = None) -> int:
     """Run a command and return its exit code: errors a user can fix become one message, bugs keep their traceback.
+
+    `spellings` has what messages call options that are no flags of this command, such as keys of a file.
 
     `prints_results`: printing is all the command does, so a closed pipe sets the exit code. Other commands write files,
     and if these are written, that is success.
@@ -83,6 +86,8 @@ def run(command: Callable[[], int], *, prints_results: bool = False) -> int:
     that stay, and scanning them over and over takes a tenth of the start-up time.
     """
     _refused.clear()
+    _spellings.clear()
+    _spellings.update(spellings or {})
     _fill_standard_descriptors()
     gc.disable()
     logger = logging.getLogger("realesrgan")

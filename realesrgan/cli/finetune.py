@@ -12,7 +12,7 @@ from ..loading import prepare_process
 from ..values import check_range, check_whole_number
 from . import console
 from .options import made_from, parse
-from .training_options import FinetuneOptions
+from .training_options import RECIPE_KEYS, FinetuneOptions
 
 DESCRIPTION = "Adapt a model to pictures of one kind: give a folder of sharp ones, and half an hour."
 EPILOG = """\
@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "realesrgan finetune") -
     """Run the command with `argv` (by default the process's) and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     options = parse(FinetuneOptions, argv, prog, DESCRIPTION, EPILOG % {"prog": prog})
-    return console.run(lambda: _finetune(options))
+    spellings = {key: flag or key for key, flag in RECIPE_KEYS.items()}
+    return console.run(lambda: _finetune(options), spellings=spellings)
 
 
 def _finetune(options: FinetuneOptions) -> int:
@@ -37,16 +38,19 @@ def _finetune(options: FinetuneOptions) -> int:
     from ..degradation.recipe_file import read
     from ..image import vips
     from ..training.plan import Request
-    from ..training.recipes import MOST_ITERATIONS, default_recipe, without_perceptual
+    from ..training.recipes import MOST_ITERATIONS, default_recipe, idle, without_perceptual
     from . import training
 
     vips.prepare_process()
     check_range("minutes", options.minutes, 0)
-    for name in ("accumulate", "keep"):
-        check_whole_number(name, getattr(options, name), 1)
-    if not Path(options.input).is_dir():
-        raise UsageError(f"`input` {options.input}: there is no such folder")
+    for name in ("accumulate", "keep", "iterations"):
+        if getattr(options, name) is not None:
+            check_whole_number(name, getattr(options, name), 1)
+    check_whole_number("seed", options.seed, 0)
+    if not options.input or not Path(options.input).is_dir():
+        raise UsageError(f"`input` {options.input or '(empty)'}: there is no such folder")
     degradation, remarks = read(None if options.recipe is None else Path(options.recipe), options.set or ())
+    remarks += idle(options.model_name, degradation, paired=options.low_quality is not None)
     for line in remarks:
         console.say(line)
     recipe = default_recipe(

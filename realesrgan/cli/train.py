@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import UsageError
 from ..loading import prepare_process
+from ..values import check_range, check_whole_number
 from . import console
 from .options import made_from, parse
-from .training_options import TrainOptions
+from .training_options import RECIPE_KEYS, TrainOptions
 
 DESCRIPTION = "Train a network by a recipe, one of options/ or your own; docs/training.md tells how."
 EPILOG = """\
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "realesrgan train") -> i
     """Run the command with `argv` (by default the process's) and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     options = parse(TrainOptions, argv, prog, DESCRIPTION, EPILOG % {"prog": prog})
-    return console.run(lambda: _train(options))
+    return console.run(lambda: _train(options), spellings={key: key for key in RECIPE_KEYS})
 
 
 def _train(options: TrainOptions) -> int:
@@ -37,8 +37,10 @@ def _train(options: TrainOptions) -> int:
     from . import training
 
     vips.prepare_process()
-    if options.accumulate < 1:
-        raise UsageError(f"`accumulate` {options.accumulate}: must be at least 1")
+    for name in ("accumulate", "keep"):
+        check_whole_number(name, getattr(options, name), 1)
+    if options.minutes is not None:
+        check_range("minutes", options.minutes, 0)
     recipe, remarks = read(Path(options.opt), options.force_yml or (), debug=options.debug)
     for line in remarks:
         console.say(line)

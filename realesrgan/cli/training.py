@@ -37,14 +37,17 @@ def carry_out(request: Request, *, check: bool, resume_hint: str) -> int:
     with TrainingReporter() as reporter:
         console.started_up()
         work = (lambda: _check(request, reporter)) if check else (lambda: _train(request, reporter, resume_hint))
+        stopping = "stopping" if check else "stopping after this iteration and saving"
         try:
-            return _stoppable(work, reporter)
+            return _stoppable(
+                work, reporter, f"{stopping}; Ctrl-C again ends at once{', without saving' * (not check)}"
+            )
         except Cancelled:
-            console.say("interrupted before the first iteration")
+            console.say("interrupted" if check else "interrupted before the first iteration")
             return console.INTERRUPTED
 
 
-def _stoppable(work: Callable[[], T], reporter: TrainingReporter) -> T:
+def _stoppable(work: Callable[[], T], reporter: TrainingReporter, stopping: str) -> T:
     """Run `work` in a thread, so that Ctrl-C never lands in the middle of a step, and wait until it has saved."""
     with ThreadPoolExecutor(1, "train") as pool:
         future = pool.submit(work)
@@ -55,7 +58,7 @@ def _stoppable(work: Callable[[], T], reporter: TrainingReporter) -> T:
                 return future.result()
             except KeyboardInterrupt:
                 reporter.stop.set()
-                console.say("stopping after this iteration and saving; Ctrl-C again ends at once, without saving")
+                console.say(stopping)
 
 
 def _train(request: Request, reporter: TrainingReporter, resume_hint: str) -> int:

@@ -8,6 +8,22 @@ from typing import Any, Literal
 from ..model_zoo import DEFAULT_IMAGE_MODEL
 from .options import CHANCE, MACHINE, MODEL, RESULT, UNUSED, WHAT, option
 
+# Keys of recipes that messages name, and what they are among the options of `finetune`, which takes no recipe.
+RECIPE_KEYS = {
+    "batch_size_per_gpu": None,
+    "crop_pad_size": None,
+    "dataroot_gt": "-i",
+    "dataroot_lq": "--low_quality",
+    "gt_size": None,
+    "lr": None,
+    "meta_info": None,
+    "name": "-o",
+    "num_worker_per_gpu": None,
+    "pretrain_network_d": None,
+    "pretrain_network_g": "--model_path",
+    "resume_state": None,
+}
+
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 

@@ -16,14 +16,18 @@ INSTALL = 'pip install "realesrgan[train]"'
 def open_board(folder: Path, *, iteration: int, reporter: Reporter) -> Any:
     """A writer of TensorBoard's files in `folder` that hides what was written after `iteration`, or None.
 
-    Tells `reporter` in one line where the package is missing.
+    Tells `reporter` in one line where the package is missing or the folder cannot be written.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         reporter.warn(f"no files for TensorBoard are written: it is not installed ({INSTALL})")
         return None
-    return SummaryWriter(str(folder), purge_step=iteration + 1)
+    try:
+        return SummaryWriter(str(folder), purge_step=iteration + 1)
+    except OSError as error:
+        reporter.warn(f"no files for TensorBoard are written: {folder}: cannot be written ({error.strerror})")
+        return None
 
 
 def add(writer: Any, line: Line) -> None:

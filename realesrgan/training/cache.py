@@ -28,7 +28,8 @@ from ..words import size
 from .pictures import PictureFile
 
 KEPT_FREE_BYTES = 1_000_000_000  # of the disk, so that weights can still be saved
-_LAYOUT = 1  # to be raised when the file's layout changes: files of other layouts have other names
+_NAME, _ENDING = "training-pictures-", ".cache"
+_LAYOUT = 2  # to be raised when the file's layout changes: files of other layouts have other names
 _ENTRY = np.dtype("<u8")  # 0, or _READY and the CRC-32 of the pixels
 _READY = 1 << 32
 _ALIGNMENT = 64  # bytes; where pixels begin
@@ -47,9 +48,9 @@ class PictureCache:
         self, files: Sequence[PictureFile], folder: Path, limit_bytes: int, reporter: Reporter, *, keep: bool = False
     ) -> None:
         self.note: str | None = None
-        self.path = folder / f"training-pictures-{_name(files, limit_bytes)}.cache"
         self._keep = keep
         self._offsets, self._total_bytes = _places(files, limit_bytes)
+        self.path = folder / f"{_NAME}{_digest(files, self._offsets)}{_ENDING}"
         self._shapes = np.array([(file.height, file.width, file.depth_bits) for file in files], np.int32)
         self._compared = np.zeros(len(files), bool)
         self._filling = True
@@ -137,6 +138,15 @@ class PictureCache:
         self.note = f"{self.path}: no more decoded pictures can be kept there ({reason}); others are decoded every time"
 
 
+def remove_others(files: Sequence[PictureFile], folder: Path, limit_bytes: int) -> None:
+    """Remove what killed runs left in `folder`, but for the cache of these files. No training may be at work there."""
+    kept = f"{_NAME}{_digest(files, _places(files, limit_bytes)[0])}{_ENDING}"
+    for path in folder.glob(f"{_NAME}*{_ENDING}"):
+        if path.name != kept:
+            with suppress(OSError):
+                path.unlink()
+
+
 def _write(file: FileIO, place: int, data: Array) -> None:
     file.seek(place)
     rest = data.data
@@ -144,8 +154,8 @@ def _write(file: FileIO, place: int, data: Array) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _name(files: Sequence[PictureFile], limit_bytes: int) -> str:
-    digest = hashlib.blake2b(f"{_LAYOUT} {limit_bytes}".encode(), digest_size=8)
+def _digest(files: Sequence[PictureFile], offsets: Array) -> str:
+    digest = hashlib.blake2b(f"{_LAYOUT}".encode() + offsets.tobytes(), digest_size=8)
     for file in files:
         facts = (file.width, file.height, file.depth_bits, file.size_bytes, file.modified_ns)
         digest.update(os.fsencode(os.path.abspath(file.path)) + f"\n{facts}\n".encode())

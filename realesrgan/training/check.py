@@ -13,13 +13,14 @@ from pathlib import Path
 import torch
 
 from ..engine.device import free_memory_bytes
-from ..errors import RealESRGANError
+from ..errors import Cancelled, RealESRGANError
 from ..model_zoo import WeightFile
 from ..restorer import Relay, Reporter
 from ..weights.check import defect_of
 from ..words import count, duration, size
 from . import data
 from .checkpoint import Checkpoints
+from .folder import why_not_writable
 from .loop import Training, train
 from .pictures import decode
 from .plan import Request, find_starts, prepared
@@ -34,9 +35,12 @@ def check(request: Request, reporter: Reporter) -> list[str]:
     """Look at files, hashes, pictures, disk and memory, take a few steps, and throw them away.
 
     Returns the faults, a sentence each; what is well is remarked.
+
+    Raises:
+        Cancelled: `reporter.check` did.
     """
     faults: list[str] = []
-    for look in (_start_files, _pictures, _steps):
+    for look in (_place, _start_files, _pictures, _steps):
         try:
             faults += look(request, reporter)
         except RealESRGANError as error:
@@ -44,6 +48,12 @@ def check(request: Request, reporter: Reporter) -> list[str]:
         except MemoryError:
             faults.append("not enough memory for a batch: try a smaller batch_size_per_gpu, or `accumulate`")
     return list(dict.fromkeys(faults))
+
+
+def _place(request: Request, reporter: Reporter) -> list[str]:
+    """Whether the folder can be written."""
+    defect = why_not_writable(request.place)
+    return [] if defect is None else [defect]
 
 
 def _start_files(request: Request, reporter: Reporter) -> list[str]:
@@ -100,7 +110,8 @@ def _steps(request: Request, reporter: Reporter) -> Iterator[str]:
             def remark(self, message: str) -> None:
                 pass
 
-        train(trial, Timing(reporter))
+        if train(trial, Timing(reporter)).reason == "stopped":
+            raise Cancelled
         yield from _disk(request, trial, reporter)
         total = request.recipe.train.total_iter
         step_s = min(seconds[1:], default=0.0)

@@ -20,6 +20,7 @@ import torch
 from ..errors import UsageError, WeightsError
 from ..outputs import appearing
 from ..weights.torch_file import read_torch
+from ..weights.write import write_torch
 
 FORMAT = 1  # of the state; raise it when old states can no longer be resumed
 STATES = "training_states"
@@ -77,9 +78,9 @@ class Checkpoints:
         """
         iteration, networks = checkpoint.iteration, checkpoint.networks
         generator = {"params": networks["g"], "params_ema": networks["g_ema"]}
-        _write(self.network_path("g", iteration), generator)
+        write_torch(self.network_path("g", iteration), generator)
         if "d" in networks:
-            _write(self.network_path("d", iteration), {"params": networks["d"]})
+            write_torch(self.network_path("d", iteration), {"params": networks["d"]})
         state = {
             "format": FORMAT,
             "epoch": checkpoint.facts.get("epoch", 0),
@@ -91,7 +92,7 @@ class Checkpoints:
             "pool": checkpoint.pool,
             "facts": checkpoint.facts,
         }
-        _write(self.state_path(iteration), state)
+        write_torch(self.state_path(iteration), state)
         self._remove_old(best)
         return self.network_path("g", iteration)
 
@@ -154,9 +155,9 @@ class Checkpoints:
         """
         match = _STATE_NAME.fullmatch(path.name)
         if match is None or path.absolute().parent.name != STATES:
-            raise UsageError(f"resume_state {path}: a state is called FOLDER/{STATES}/ITERATION.state")
+            raise UsageError(f"`resume_state` {path}: a state is called FOLDER/{STATES}/ITERATION.state")
         if not path.is_file():
-            raise UsageError(f"resume_state {path}: there is no such state")
+            raise UsageError(f"`resume_state` {path}: there is no such state")
         return Checkpoints(path.absolute().parent.parent), int(match[1])
 
     def load_last(self) -> tuple[Checkpoint | None, list[str]]:
@@ -168,19 +169,3 @@ class Checkpoints:
             except (WeightsError, OSError, KeyError) as error:
                 remarks.append(f"checkpoint {iteration} cannot be read and is passed over: {error}")
         return None, remarks
-
-
-def _write(path: Path, content: object) -> None:
-    with appearing(path, WeightsError, also=(RuntimeError,), durable=True) as part:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_torch(content, part)
-
-
-def save_torch(content: object, path: Path) -> None:
-    """Write a file that `torch.load` reads.
-
-    Raises:
-        OSError, RuntimeError: the disk refuses.
-    """
-    with path.open("wb") as file:  # given a path, torch would not say what the system said
-        torch.save(content, file)

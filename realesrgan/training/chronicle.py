@@ -63,6 +63,7 @@ class Chronicle:
         journal = Journal(folder, iteration=iteration, tensorboard=tensorboard, reporter=reporter)
         self._journal = self._stack.enter_context(journal)
         self._watch = Watch(reporter)
+        self._pageless = False
         self._bicubic = None if held_out is None else validation.bicubic(held_out)
         self._start: Measurement | None = None
         self.now: Measurement | None = None
@@ -167,8 +168,17 @@ class Chronicle:
                 of = "luma" if measure.luma else "RGB"
                 yield f"{name} measured", f"of {of}, without {measure.border} pixels on each side"
 
-    def write_report(self, condition: Literal["running", "stopped", "finished"], iteration: int) -> Path:
-        """Write the page, with all warnings there are now."""
+    def write_report(self, condition: Literal["running", "stopped", "finished"], iteration: int) -> Path | None:
+        """Write the page, with all warnings there are now. Where it cannot be written, that is told once."""
+        try:
+            return self._write_report(condition, iteration)
+        except RealESRGANError as error:
+            if not self._pageless:
+                self._reporter.warn(f"{error.message}; training goes on without the page")
+            self._pageless = True
+            return None
+
+    def _write_report(self, condition: Literal["running", "stopped", "finished"], iteration: int) -> Path:
         state = report.State(
             name=self._name,
             condition=condition,

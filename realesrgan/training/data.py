@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from ..arrays import Array
+from ..errors import ImageFileError
 from ..restorer import Reporter
 from . import held_out, pictures
 from .cache import PictureCache
@@ -89,20 +89,24 @@ def find_held_out(recipe: TrainingRecipe, reporter: Reporter) -> HeldOut | None:
 
 
 def hold_out(recipe: TrainingRecipe, found: Found, reporter: Reporter) -> tuple[Found, HeldOut]:
-    """Take every eighth picture, at most eight, out of those to learn from, to measure on.
+    """Take every eighth picture that is large enough, at most eight, out of those to learn from, to measure on.
 
     Of fewer than four pictures none can be spared: then all are measured on, and that is warned of.
 
     Raises:
-        UsageError: none of the pictures taken is large enough.
+        UsageError: none of the pictures taken can be read and is large enough.
     """
-    count = len(found.files) if isinstance(found, Pictures) else len(found.originals.files)
+    originals = (found if isinstance(found, Pictures) else found.originals).files
+    count = len(originals)
     if count < FEWEST_TO_SPARE:
-        reporter.warn(f"of {count} pictures none can be held out: progress is measured on those that are learned from")
+        of = "the only picture cannot" if count == 1 else f"of {count} pictures none can"
+        reporter.warn(f"{of} be held out: progress is measured on what is learned from")
         taken = list(range(count))
         rest = taken
     else:
-        taken = list(range(0, count, max(HELD_OUT_EVERY, -(-count // MOST_HELD_OUT))))
+        least = held_out.least_side(recipe.scale)
+        large = [index for index, file in enumerate(originals) if min(file.width, file.height) >= least]
+        taken = large[:: max(HELD_OUT_EVERY, -(-len(large) // MOST_HELD_OUT))]
         rest = [index for index in range(count) if index not in set(taken)]
     measured = _held_out_of(recipe, _some(found, taken), reporter)
     return _some(found, rest), measured
@@ -127,7 +131,7 @@ def _measure(metric: Metric | None) -> Measure:
 
 def _samples_held_out(recipe: TrainingRecipe, found: Found, reporter: Reporter) -> HeldOut:
     if isinstance(found, PicturePairs):
-        return held_out.paired(_decoded(found), recipe.scale, reporter=reporter)
+        return held_out.paired(_decoded(found, reporter), recipe.scale, reporter=reporter)
     sharpened = recipe.stage == 1 and recipe.gt_usm and recipe.degradation.sharpen
     named = held_out.read((file.path for file in found.files), reporter)
     return held_out.degraded(
@@ -140,6 +144,10 @@ def _samples_held_out(recipe: TrainingRecipe, found: Found, reporter: Reporter) 
     )
 
 
-def _decoded(pairs: PicturePairs) -> Iterator[tuple[str, Array, Array]]:
+def _decoded(pairs: PicturePairs, reporter: Reporter) -> Iterator[tuple[str, Array, Array]]:
     for original, copy in zip(pairs.originals.files, pairs.copies.files, strict=True):
-        yield Path(original.path).name, pictures.decode(copy), pictures.decode(original)
+        reporter.check()
+        try:
+            yield original.path.name, pictures.decode(copy), pictures.decode(original)
+        except ImageFileError as error:
+            reporter.failed(original.path, str(error))

@@ -174,12 +174,17 @@ def _middle(name: str, pixels: Array, scale: int, side: int, reporter: Reporter 
     """Cut (H, W, 3) to at most `side` pixels, or warn and return None if it is too small."""
     multiple = scale * _FOLD
     height, width = (min(length, side) // multiple * multiple for length in pixels.shape[:2])
-    least = scale * SMALLEST_LOW_PX
+    least = least_side(scale)
     if min(height, width) < least:
         _warn(reporter, f"{name}: {_size(pixels)} is less than {least} pixels a side: it is not measured")
         return None
     top, left = _corner(pixels, pixels[:height, :width])
     return pixels[top : top + height, left : left + width]
+
+
+def least_side(scale: int) -> int:
+    """The pixels a side that a picture must have to be measured on."""
+    return scale * SMALLEST_LOW_PX
 
 
 def _corner(whole: Array, part: Array) -> tuple[int, int]:
@@ -193,8 +198,8 @@ def _eight_bits(pixels: Array) -> Array:
 
 def _held_out(samples: Sequence[Sample], scale: int) -> HeldOut:
     if not samples:
-        least = scale * SMALLEST_LOW_PX
-        raise UsageError(f"no held-out picture can be measured: each needs at least {least} pixels a side")
+        least = least_side(scale)
+        raise UsageError(f"no picture can be measured on: one must be readable and have {least} pixels a side or more")
     seen: dict[str, int] = {}
     unique: list[Sample] = []
     for sample in samples:

@@ -25,7 +25,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..errors import DeviceError, RealESRGANError
+from ..errors import RealESRGANError
 from ..image import vips
 from ..restorer import Reporter
 from .datasets import Batch, Sample, stack
@@ -85,8 +85,8 @@ def batches(
     processes; they do not listen to Ctrl-C themselves, and end when this one does.
 
     Raises:
-        RealESRGANError: there is nothing to make samples of.
-        DeviceError: a process was ended from outside, most likely because memory ran out.
+        RealESRGANError: there is nothing to make samples of, or a process was ended from outside, most likely because
+            memory ran out.
         RuntimeError: a bug; the message names the sample and its picture.
     """
     waiting, said = waiting or Waiting(), set[str]()
@@ -211,7 +211,7 @@ def _next(iterator: Iterator[_Loaded]) -> _Loaded | None:
         # The latter ones come where a process ends while a batch of it is being fetched.
         if type(error) is RuntimeError and not _ENDED.search(str(error)):
             raise
-        raise DeviceError(
+        raise RealESRGANError(
             "a process that prepares pictures was ended from outside, most likely because memory ran out "
             "(in a container perhaps shared memory, /dev/shm); try a smaller `num_worker_per_gpu`"
         ) from error

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..degradation.filters import sharpen
+from ..engine.device import is_out_of_memory
 from ..errors import Cancelled, RealESRGANError
 from ..restorer import Reporter
 from .checkpoint import Checkpoints
 from .chronicle import Best, Chronicle, mean_losses
 from .datasets import Batch, OnTheFly, Paired
+from .diverged import keep_batch
 from .held_out import HeldOut
 from .loader import Waiting, batches
 from .machine import Machine
@@ -77,9 +79,17 @@ def train(training: Training, reporter: Reporter) -> Ended:
     stopped at any moment and resumed ends with the same weights as one that is not.
 
     Raises:
-        RealESRGANError: a loss is no longer a number, or a file cannot be written.
+        RealESRGANError: a loss is no longer a number, a file cannot be written, or memory ran out.
     """
-    return _Loop(training, reporter).run()
+    try:
+        return _Loop(training, reporter).run()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RealESRGANError(
+            f"not enough memory on {training.machine.device} for an iteration: `accumulate` 2 or more takes less, and "
+            "so does a smaller `batch_size_per_gpu` or `gt_size`"
+        ) from error
 
 
 class _Loop:
@@ -103,7 +113,8 @@ class _Loop:
                 self.chronicle.measure_start(self.state.average.network, self.machine.device)
             reason = self._iterate(stack.enter_context(closing(self._batches())))
             if self.state.iteration not in self.checkpoints.iterations():
-                self._validate()
+                if self.state.iteration:  # at the start, all was measured
+                    self._validate()
                 self._save()
             if self.chronicle is not None:
                 condition = "finished" if reason != "stopped" else "stopped"
@@ -134,7 +145,12 @@ class _Loop:
         while state.iteration < pace.total:
             if reason := self._reason_to_stop():
                 return reason
-            self.unread.append(self._step(self._next_parts(stream)))
+            try:
+                parts = self._next_parts(stream)
+            except RealESRGANError:
+                self._save_before_failing()
+                raise
+            self.unread.append(self._step(parts))
             state.iteration += 1
             last = state.iteration == pace.total
             if last or state.iteration % pace.log_every == 0:
@@ -235,19 +251,15 @@ class _Loop:
         self.unread = []
 
     def _diverged(self, iteration: int, losses: dict[str, float]) -> RealESRGANError:
-        """Save what the batch was made of as lines that can be replayed."""
+        """Keep the batch, so that it can be looked at."""
         numbers = numbers_of(iteration, self.training.global_batch, self.machine.rank, self.machine.world)
-        saved = ""
-        if isinstance(self.training.samples, OnTheFly):
-            path = self.training.folder / f"diverged_{iteration + 1}.jsonl"
-            drawn = [self.training.samples.degradation(number) for number in numbers]
-            path.write_text("".join(f"{one.model_dump_json(exclude_none=True)}\n" for one in drawn), encoding="utf-8")
-            saved = f" What was drawn for the batch is in {path}."
-        wrong = ", ".join(name for name, value in losses.items() if not math.isfinite(value))
+        kept = keep_batch(self.training.folder / f"diverged_{iteration + 1}", self.training.samples, numbers)
+        wrong = [name for name, value in losses.items() if not math.isfinite(value)]
+        are = f"{wrong[0]} is not a number" if len(wrong) == 1 else f"{', '.join(wrong)} are not numbers"
         last = self.checkpoints.iterations()[-1:]
         back = f"the checkpoint of iteration {last[0]} is the last" if last else "there is no checkpoint yet"
         return RealESRGANError(
-            f"{wrong} is not a number from iteration {iteration + 1} on: the training has diverged; {back}.{saved} "
+            f"{are} from iteration {iteration + 1} on: the training has diverged; {back}.{kept} "
             "Try a lower `lr`, or `precision` fp32"
         )
 
@@ -260,6 +272,12 @@ class _Loop:
             best = self.chronicle.best
             self.state.facts["best"] = best and {"iteration": best.iteration, "psnr": best.psnr}
         return is_best
+
+    def _save_before_failing(self) -> None:
+        """Keep what was learned where no more pictures come, as if the training had been stopped."""
+        if self.state.iteration and self.state.iteration not in self.checkpoints.iterations():
+            with suppress(RealESRGANError):  # the failure that led here is the one to tell
+                self._save()
 
     def _save(self) -> None:
         self._check_losses()

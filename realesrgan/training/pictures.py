@@ -235,6 +235,8 @@ def _lines(meta_info: Path) -> list[str]:
         text = meta_info.read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
         raise UsageError(f"`meta_info` {meta_info}: cannot be read ({error.strerror})") from error
+    if "\0" in text:
+        raise UsageError(f"`meta_info` {meta_info}: is no text, so no list of pictures")
     return [line for line in text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n") if line.strip()]
 
 

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import torch
 
+from ..archs.vgg_arch import VGGFeatureExtractor
 from ..engine.cgroups import processor_count
 from ..engine.device import parse_devices
 from ..errors import UsageError
 from ..loading import thread_count_kept
 from ..model_zoo import WeightFile
-from ..outputs import remove_stale_parts
 from ..restorer import Reporter
 from ..weights.store import obtain
 from ..weights.vgg import load_vgg19
 from . import data
-from .cache import PictureCache
+from .cache import PictureCache, remove_others
 from .checkpoint import Checkpoints
 from .compiling import compile_generator
+from .course import course_of
+from .folder import occupied
+from .held_out import HeldOut
 from .loop import Pace, Training
 from .machine import Machine, Precision
+from .pictures import PictureFile
 from .processors import share
 from .recipe import TrainingRecipe
 from .resuming import go_on_from, go_on_in, is_of
@@ -84,43 +87,35 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
     """
     recipe, folder = request.recipe, request.place
     machine = _machine(request)
-    found, held_out = data.find(recipe, reporter), None
-    if request.hold_out and recipe.datasets.val is None:
-        found, held_out = data.hold_out(recipe, found, reporter)
-    elif machine.leads:
-        held_out = data.find_held_out(recipe, reporter)
+    found, held_out = _pictures(request, machine, reporter)
     named = None if request.auto_resume and Checkpoints(folder).iterations() else recipe.path.resume_state
-    if machine.leads:
-        _make_room(folder, request.auto_resume or (named is not None and is_of(named, folder)), reporter)
-    machine.wait()
+    stays = request.auto_resume or (named is not None and is_of(named, folder))
+    batch = recipe.datasets.train.batch_size_per_gpu * machine.world
+    facts = {"pictures": found.fingerprint, "course": course_of(recipe, batch)}
+    # What may be missing or wrong comes first: an earlier training is put aside only for one that can begin.
     state = begin(recipe, find_starts(recipe, reporter), machine, reporter, channels_last=request.channels_last)
-    facts = {"pictures": found.fingerprint, "drawn_from": recipe.drawn_from}
+    losses = losses_of(recipe, _vgg(recipe, reporter), machine)
     if named is not None:
         go_on_from(named, folder, recipe.path.ignore_resume_networks, state, machine, facts, reporter)
-    elif request.auto_resume:
-        go_on_in(folder, state, machine, facts, reporter)
-    state.facts |= facts
-    if request.compile:
-        compile_generator(recipe, state, machine, reporter, accumulate=request.accumulate)
-    vgg = None
-    if wanted := recipe.train.perceptual_opt:
-        vgg = load_vgg19(
-            list(wanted.layer_weights),
-            use_input_norm=wanted.use_input_norm,
-            range_norm=wanted.range_norm,
-            report=partial(_report, reporter),
-        )
-    limit_bytes = min(CACHE_BYTES, int(CACHE_SHARE * shutil.disk_usage(folder).free))
-    cache = PictureCache(data.files_of(found), folder, limit_bytes, reporter)
-    with cache, _processors_shared(recipe, machine, state) as workers:
-        batch = recipe.datasets.train.batch_size_per_gpu * machine.world
+    with ExitStack() as stack:
+        if machine.leads:
+            stack.enter_context(occupied(folder, stays, reporter))
+        files = data.files_of(found)
+        limit_bytes = _cache_limit(folder, files, machine)
+        if named is None and request.auto_resume:
+            go_on_in(folder, state, machine, facts, reporter)
+        state.facts |= facts
+        if request.compile:
+            compile_generator(recipe, state, machine, reporter, accumulate=request.accumulate)
+        cache = stack.enter_context(PictureCache(files, folder, limit_bytes, reporter))
+        workers = stack.enter_context(_processors_shared(recipe, machine, state))
         yield Training(
             recipe=recipe,
             folder=folder,
             pace=_pace(request),
             machine=machine,
             state=state,
-            losses=losses_of(recipe, vgg, machine),
+            losses=losses,
             samples=data.samples(recipe, found, global_batch=batch, cache=cache),
             held_out=held_out,
             accumulate=request.accumulate,
@@ -128,6 +123,36 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
             keep=request.keep,
             tensorboard=TENSORBOARD / recipe.name if recipe.logger.use_tb_logger else None,
         )
+
+
+def _pictures(request: Request, machine: Machine, reporter: Reporter) -> tuple[data.Found, HeldOut | None]:
+    """What to learn from, and, for the leading process, what to measure on."""
+    found = data.find(request.recipe, reporter)
+    if request.hold_out and request.recipe.datasets.val is None:
+        return data.hold_out(request.recipe, found, reporter)
+    return found, data.find_held_out(request.recipe, reporter) if machine.leads else None
+
+
+def _vgg(recipe: TrainingRecipe, reporter: Reporter) -> VGGFeatureExtractor | None:
+    wanted = recipe.train.perceptual_opt
+    if wanted is None:
+        return None
+    return load_vgg19(
+        list(wanted.layer_weights),
+        use_input_norm=wanted.use_input_norm,
+        range_norm=wanted.range_norm,
+        report=partial(_report, reporter),
+    )
+
+
+def _cache_limit(folder: Path, files: Sequence[PictureFile], machine: Machine) -> int:
+    """Bytes for decoded pictures, as the leading process sees the disk, so that all share one file."""
+    said = None
+    if machine.leads:
+        limit_bytes = min(CACHE_BYTES, int(CACHE_SHARE * shutil.disk_usage(folder).free))
+        remove_others(files, folder, limit_bytes)
+        said = str(limit_bytes)
+    return int(machine.from_leader(said) or 0)
 
 
 def _pace(request: Request) -> Pace:
@@ -173,20 +198,6 @@ def _processors_shared(recipe: TrainingRecipe, machine: Machine, state: State) -
         yield shares.workers
 
 
-def _make_room(folder: Path, stays: bool, reporter: Reporter) -> None:
-    """As published, an earlier training under the name is put aside, unless it is gone on with."""
-    if folder.exists() and any(folder.iterdir()) and not stays:
-        aside = folder.with_name(f"{folder.name}_archived_{datetime.now():%Y%m%d_%H%M%S}")
-        folder.rename(aside)
-        reporter.remark(f"{folder} held an earlier training, which is now {aside}; `auto_resume` would go on with it")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"`name`: {folder} cannot be written ({error.strerror})") from error
-    checkpoints = Checkpoints(folder)
-    remove_stale_parts([folder, checkpoints.models, checkpoints.states])
-
-
 def _report(reporter: Reporter, file: WeightFile, here: int) -> None:
     reporter.downloading(file.name, file.url, here, file.size_bytes)
 
@@ -204,7 +215,7 @@ def find_starts(recipe: TrainingRecipe, reporter: Reporter) -> Starts:
             return None if name is None else Path(name)
         file = published(name)
         if file is None:
-            raise UsageError(f"{key} {name}: there is no such weights file")
+            raise UsageError(f"`{key}` {name}: there is no such weights file")
         return obtain([file], partial(_report, reporter))[0].path
 
     path = recipe.path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, PrivateAttr
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
 from ..degradation.recipe import PUBLISHED, Recipe
 from .recipe_parts import Count, CountOrNone, DiscriminatorOptions, Generator, Section, TrainOptions
@@ -13,6 +13,19 @@ from .recipe_parts import Count, CountOrNone, DiscriminatorOptions, Generator, S
 PUBLISHED_GT_SIZE = 256
 PUBLISHED_CROP_PAD_SIZE = 400  # pixels; so named and fixed in the published data set
 Share: TypeAlias = Annotated[float, Field(ge=0)]
+
+
+def _names_a_folder(name: str) -> str:
+    if not name or name in (".", "..") or any(mark in name for mark in "/\\\0"):
+        raise ValueError(f"must be the name of a folder below experiments/, not {name or 'empty'!r}")
+    return name
+
+
+def _number_of_gpus(value: Any) -> Any:
+    # As one validator, because of a union pydantic reports what each choice says.
+    if value != "auto" and not (isinstance(value, int | float) and value >= 0 and value % 1 == 0):
+        raise ValueError("should be auto or a number of GPUs; 0 is the CPU")
+    return value if value == "auto" else int(value)
 
 
 class Storage(Section):
@@ -165,10 +178,10 @@ class TrainingRecipe(Section):
         network_d: the discriminator, of stage 2.
     """
 
-    name: Annotated[str, Field(min_length=1, pattern=r"^[^/\\]+$")]
+    name: Annotated[str, AfterValidator(_names_a_folder)]
     model_type: Literal["RealESRNetModel", "RealESRGANModel"]
     scale: Annotated[int, Field(ge=1, le=16)]
-    num_gpu: CountOrNone | Literal["auto"] = "auto"
+    num_gpu: Annotated[int | Literal["auto"], BeforeValidator(_number_of_gpus)] = "auto"
     manual_seed: CountOrNone = 0
     root_gt_size: Count | None = Field(default=None, alias="gt_size")
     gt_usm: bool = True
@@ -218,16 +231,6 @@ class TrainingRecipe(Section):
     def queue_size(self) -> int:
         """Pairs in the pool that mixes the degradations of batches; 0 is none."""
         return self.degradation.queue_size
-
-    @property
-    def drawn_from(self) -> dict[str, Any]:
-        """All keys that what is learned from depends on, beside the pictures, as plain data."""
-        train = self.datasets.train
-        keys = {"manual_seed": self.manual_seed, "gt_size": self.gt_size, "gt_usm": self.gt_usm}
-        keys |= {key: getattr(train, key) for key in ("batch_size_per_gpu", "use_hflip", "use_rot")}
-        if self.paired:
-            return keys
-        return keys | {"crop_pad_size": train.crop_pad_size} | self.degradation.model_dump(mode="json")
 
     def degraded_by(self, degradation: Recipe) -> TrainingRecipe:
         """The same with another degradation."""

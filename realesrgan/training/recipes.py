@@ -133,6 +133,21 @@ def network_options(spec: NetworkSpec) -> Mapping[str, Any]:
     return {"type": name_of(spec), **asdict(spec)}  # type: ignore[call-overload]
 
 
+def idle(model_name: str, degradation: Recipe, *, paired: bool) -> list[str]:
+    """A line for each thing that was asked of the degradation and has no effect on a fine-tune of that model.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    given, scale = degradation.model_fields_set, find_model(model_name).scale
+    if paired:
+        said = "`recipe` and `set` have no effect beside `low_quality`, whose pictures are degraded already"
+        return [said] if given else []
+    if "scale" in given and degradation.scale != scale:
+        return [f"scale {degradation.scale} has no effect: {model_name} enlarges {scale} times"]
+    return []
+
+
 def without_perceptual(recipe: TrainingRecipe) -> TrainingRecipe:
     """The same without the perceptual loss, for machines that cannot get VGG19's weights.
 

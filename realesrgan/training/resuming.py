@@ -10,6 +10,7 @@ from ..errors import UsageError, WeightsError
 from ..outputs import place_of
 from ..restorer import Reporter
 from .checkpoint import Checkpoint, Checkpoints
+from .course import changes
 from .machine import Machine
 from .state import State
 
@@ -56,18 +57,19 @@ def go_on_from(
         WeightsError: it cannot be read, or weights are missing.
     """
     checkpoints, iteration = Checkpoints.of_state(path)
+    own = is_of(path, folder)
     last = max(Checkpoints(folder).iterations(), default=0)
-    if last > iteration:  # what comes later would be taken for this training's own
+    if own and last > iteration:  # what comes later would be taken for this training's own
         raise UsageError(
-            f"resume_state {path}: {folder} goes on to iteration {last}; "
+            f"`resume_state` {path}: {folder} goes on to iteration {last}; "
             f"`auto_resume` goes on from there, and another `name` from {iteration}"
         )
     try:
         checkpoint = checkpoints.load(iteration)
     except FileNotFoundError as error:
-        raise WeightsError(f"resume_state {path}: {error.filename} is missing") from error
+        raise WeightsError(f"`resume_state` {path}: {error.filename} is missing") from error
     state.go_on_from(checkpoint, machine, ignored)
-    if not is_of(path, folder):
+    if not own:
         state.facts.pop("best", None)  # its weights are in the other folder
     _tell(checkpoint, facts, reporter)
     if ignored:
@@ -76,9 +78,9 @@ def go_on_from(
 
 def _tell(checkpoint: Checkpoint, facts: Mapping[str, Any], reporter: Reporter) -> None:
     reporter.remark(f"going on after iteration {checkpoint.iteration}")
+    changed, drawing = changes(checkpoint.facts.get("course", facts["course"]), facts["course"])
     if checkpoint.facts.get("pictures", facts["pictures"]) != facts["pictures"]:
-        reporter.warn("the pictures are not those it was trained on before: it goes on, but not as it would have")
-    before, now = checkpoint.facts.get("drawn_from", {}), facts["drawn_from"]
-    changed = [f"{key} was {before[key]}, is {value}" for key, value in now.items() if before.get(key, value) != value]
+        changed.append("the pictures are not those it was trained on before")
     if changed:
-        reporter.warn(f"{'; '.join(changed)}: it goes on, but not as it would have")
+        drawn = f" Samples are drawn differently because of {', '.join(drawing)}." if drawing else ""
+        reporter.warn(f"changed since: {'; '.join(changed)}.{drawn} Training goes on, but not as it would have")

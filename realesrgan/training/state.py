@@ -70,7 +70,7 @@ class State:
             for name, student in students.items():
                 if f"network_{name}" not in ignored:  # an optimiser knows what its network has been through
                     student.network.load_state_dict(checkpoint.networks[name])
-                    student.optimizer.load_state_dict(checkpoint.optimizers[name])
+                    _load_moments(student.optimizer, checkpoint.optimizers[name])
             if "network_g" not in ignored:
                 self.average.network.load_state_dict(checkpoint.networks["g_ema"])
         except (RuntimeError, ValueError) as error:
@@ -113,6 +113,14 @@ def begin(
     average = MovingAverage(student.network, recipe.train.ema_decay)
     pool = Pool(recipe.queue_size, seed) if recipe.queue_size and not recipe.paired else None
     return State(student, average, discriminator, pool)
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load what an optimiser has learned; its settings stay, because torch would replace them too."""
+    settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
 
 
 def _start(network: nn.Module, path: Path, key: str, strict: bool, reporter: Reporter) -> None:

@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import nn
 
-from ..errors import WeightsError
-from ..outputs import appearing
-from .checkpoint import save_torch
+from ..weights.write import write_safetensors, write_torch
 from .ema import MovingAverage
 
 
@@ -29,13 +25,8 @@ def write_weights(stem: Path, network: nn.Module, average: MovingAverage, facts:
     params, averaged = _on_cpu(network), _on_cpu(average.network)
     whole = {"params": params, "params_ema": averaged, "training": dict(facts)}
     paths = [stem.with_name(f"{stem.name}{ending}") for ending in (".pth", ".safetensors")]
-    for path in paths:
-        with appearing(path, WeightsError, also=(RuntimeError, SafetensorError), durable=True) as part:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".pth":
-                save_torch(whole, part)
-            else:
-                save_file(averaged, part, metadata={"format": "pt", "training": json.dumps(facts)})
+    write_torch(paths[0], whole)
+    write_safetensors(paths[1], averaged, {"format": "pt", "training": json.dumps(facts)})
     return paths
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ..errors import WeightsError
 from ..families.differences import shapes_of
 from ..model_zoo import VGG19, VGG19_MIRROR, WeightFile
-from ..outputs import appearing, remove_stale_parts
+from ..outputs import remove_stale_parts
 from . import store
 from .check import defect_of
 from .download import Report, fetch
@@ -90,6 +90,8 @@ def obtain_vgg19(
     Raises:
         WeightsError: they are nowhere on this machine and cannot be fetched, or `folder` cannot be written.
     """
+    from .write import write_safetensors
+
     if folder is None and (found := store.find(CONVOLUTIONS)):
         return found.path
     folder = folder or store.cache_folder()
@@ -97,7 +99,9 @@ def obtain_vgg19(
     with _locked(folder):
         if not target.is_file():
             state, source = _collected(_shapes(widths), folder, report or (lambda *_: None))
-            _write(state, target, source)
+            remove_stale_parts([folder])
+            facts = {"source": source, "content": "the convolutions of torchvision's VGG19, in fp32"}
+            write_safetensors(target, state, facts)
     return target
 
 
@@ -119,15 +123,6 @@ def _shapes(widths: Sequence[int] | None) -> Shapes:
 
     network = meta_network(lambda: VGGFeatureExtractor([], widths=widths or WIDTHS))
     return shapes_of(network.state_dict())
-
-
-def _write(state: StateDict, target: Path, source: str) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    remove_stale_parts([target.parent])
-    with appearing(target, WeightsError, also=(SafetensorError,), durable=True) as part:
-        save_file(state, part, {"source": source, "content": "the convolutions of torchvision's VGG19, in fp32"})
 
 
 def _collected(shapes: Shapes, folder: Path, report: Report) -> tuple[StateDict, str]:
@@ -162,7 +157,7 @@ def _from_file(path: Path, file: WeightFile, shapes: Shapes) -> StateDict:
         raise WeightsError(f"{path}: {defect}")
     state = read_weights(path)
     check_shapes({key: tuple(tensor.shape) for key, tensor in state.items()}, shapes, str(path))
-    return {key: state[key].clone(memory_format=torch.contiguous_format) for key in shapes}  # as save_file wants them
+    return {key: state[key].clone(memory_format=torch.contiguous_format) for key in shapes}  # as safetensors wants them
 
 
 def _from_server(file: WeightFile, shapes: Shapes, folder: Path, report: Report) -> StateDict:
