@@ -178,6 +178,30 @@ def assert_same_weights(*paths: Path) -> None:
         assert all(torch.equal(value, second[which][key]) for key, value in first[which].items())
 
 
+@pytest.mark.parametrize(
+    ("rate", "words"), [("1", "by PSNR the start is still better"), ("1e-30", "by PSNR the start is still as good")]
+)
+def test_a_start_that_nothing_learned_beats_is_told_at_the_end_and_on_the_page(
+    rate: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["datasets:val={dataroot_gt: pictures}", f"train:optim_g:lr={rate}", "train:ema_decay=0"]
+    assert train(small_recipe(*more)) == 0
+    printed = capsys.readouterr()
+    assert re.search(rf"mine\.pth and .*, the best of \d+ \(.* dB\); {words} \(\d", printed.out)
+    assert "the best so far but for the start" in printed.err
+    assert words in Path("experiments/mine/report.html").read_text()
+    assert train([*small_recipe(*more, "train:total_iter=3"), "--auto_resume"]) == 0
+    assert words in capsys.readouterr().out  # the start was measured by the first run
+
+
+def test_a_start_that_is_beaten_is_not_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(small_recipe("datasets:val={dataroot_gt: pictures}", "train:ema_decay=0")) == 0
+    printed = capsys.readouterr()
+    assert ", the best so far\n" in printed.err
+    assert "by PSNR" not in printed.out
+    assert "by PSNR" not in Path("experiments/mine/report.html").read_text()
+
+
 def test_a_recipe_says_how_psnr_is_measured() -> None:
     metric = "val:metrics:psnr={type: calculate_psnr, crop_border: 0, test_y_channel: true}"
     found = []

@@ -80,6 +80,7 @@ def _train(request: Request, reporter: TrainingReporter, resume_hint: str) -> in
             return console.DONE
         paths = finish(training, ended)
     best = f", the best of {ended.best.iteration} ({ended.best.psnr:.2f} dB)" if ended.best else ""
+    best += f"; {ended.unbeaten_start}" if ended.unbeaten_start else ""
     console.print_result(f"{ended.reason} after iteration {ended.iteration}: {paths[0]} and {paths[1].name}{best}")
     if ended.report is not None:
         console.print_result(f"how it went: {ended.report}")

@@ -29,7 +29,7 @@ PICTURES_NAME = "visualization"  # as published
 
 @dataclass(frozen=True)
 class Best:
-    """The best measurement so far."""
+    """The best measurement so far of what was learned; the start is none."""
 
     iteration: int
     psnr: float
@@ -107,6 +107,16 @@ class Chronicle:
         self._reporter.remark(f"held-out pictures: {psnr:.2f} dB at the start, {before:.2f} dB by interpolation")
 
     @property
+    def unbeaten_start(self) -> str | None:
+        """That nothing learned is better than the start, in words, if it is so."""
+        if self.best is None or self._start is None:
+            return None
+        start = self._start.line.validation.psnr
+        if not self.best.psnr <= start:
+            return None
+        return f"by PSNR the start is still {'better' if self.best.psnr < start else 'as good'} ({start:.2f} dB)"
+
+    @property
     def time_is_up(self) -> bool:
         return self._limit_s is not None and self.seconds >= self._limit_s
 
@@ -147,9 +157,8 @@ class Chronicle:
         is_best = self.best is None or not psnr <= self.best.psnr
         if is_best and math.isfinite(psnr):
             self.best = Best(iteration, psnr)
-        self._reporter.remark(
-            f"iteration {iteration}: {psnr:.2f} dB on held-out pictures{', the best so far' * is_best}"
-        )
+        words = f", the best so far{' but for the start' * (self.unbeaten_start is not None)}" * is_best
+        self._reporter.remark(f"iteration {iteration}: {psnr:.2f} dB on held-out pictures{words}")
         return is_best
 
     def _write_pictures(self) -> None:
@@ -160,6 +169,12 @@ class Chronicle:
             except RealESRGANError as error:
                 self._pictures = False
                 self._reporter.warn(f"{error.message}; no more results are written")
+
+    def _best_in_words(self) -> str | None:
+        if self.best is None:
+            return None
+        unbeaten = f"; {self.unbeaten_start}" if self.unbeaten_start else ""
+        return f"net_g_{self.best.iteration}.pth, {self.best.psnr:.2f} dB{unbeaten}"
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         """How PSNR and SSIM are measured, where a recipe says so."""
@@ -185,7 +200,7 @@ class Chronicle:
             iteration=iteration,
             total=self._total if self._limit_s is None else None,  # else time is what ends it
             seconds_left=self.seconds_left(iteration) if condition == "running" else None,
-            best=f"net_g_{self.best.iteration}.pth, {self.best.psnr:.2f} dB" if self.best else None,
+            best=self._best_in_words(),
             facts=tuple(self._facts()),
         )
         return report.write(

@@ -64,12 +64,16 @@ class Training:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a training ended: why, after which iteration, and its best measurement."""
+    """How a training ended: why, after which iteration, and its best measurement.
+
+    `unbeaten_start` says so if that is no better than the start.
+    """
 
     reason: str
     iteration: int
     best: Best | None
     report: Path | None
+    unbeaten_start: str | None = None
 
 
 def train(training: Training, reporter: Reporter) -> Ended:
@@ -120,7 +124,8 @@ class _Loop:
                 condition = "finished" if reason != "stopped" else "stopped"
                 report = self.chronicle.write_report(condition, self.state.iteration)  # type: ignore[arg-type]
             best = self.chronicle.best if self.chronicle is not None else None
-        return Ended(reason, self.state.iteration, best, report)
+            unbeaten = self.chronicle.unbeaten_start if self.chronicle is not None else None
+        return Ended(reason, self.state.iteration, best, report, unbeaten)
 
     def _chronicle(self) -> Chronicle:
         pace = self.pace
