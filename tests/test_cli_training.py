@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -30,7 +31,11 @@ from realesrgan.cli.training_options import RECIPE_KEYS, FinetuneOptions, TrainO
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.outputs import part_of
-from realesrgan.training import loop
+from realesrgan.training import check as checking
+from realesrgan.training import loop, validation
+from realesrgan.training.check import _estimate
+from realesrgan.training.plan import Request
+from realesrgan.training.recipes import default_recipe
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((PROJECT / "options").glob("*.yml"))
@@ -481,6 +486,53 @@ def test_check_looks_at_the_folder_of_results_too(taken: str, capsys: pytest.Cap
     Path(taken).touch()
     assert train([*small_recipe(), "--check"]) == 1
     assert "fault: experiments/mine: cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"),
+    [
+        (None, "10 min 0 s for 1200 iterations"),
+        (30, "10 min 0 s for 1200 iterations"),
+        (2, "240 iterations in 2 min 0 s"),
+        (0, "0 iterations in 0.0 s"),
+    ],
+)
+def test_a_check_estimates_how_far_a_training_comes_in_its_time(minutes: float | None, words: str) -> None:
+    recipe = default_recipe("realesr-animevideov3", Path("pictures"), iterations=1200)
+    assert _estimate(Request(recipe, minutes=minutes), 0.5) == words
+
+
+def test_a_check_of_a_fine_tune_estimates_for_the_minutes_it_has(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["-i", "pictures", "-n", "realesr-animevideov3", "-g", "cpu", "--check"]
+    assert finetune([*arguments, "--minutes", "0.001"]) == 0
+    assert re.search(r"an iteration, \d+ iterations? in 0\.1 s", capsys.readouterr().err)
+    assert finetune([*arguments, "--minutes", "0.001", "--iterations", "4"]) == 0
+    assert "for 4 iterations" in capsys.readouterr().err
+
+
+def test_a_check_times_iterations_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now_s = [0.0]
+    step, measure = loop._Loop._step, validation.measure
+
+    def take_two_seconds(self: loop._Loop, parts: Any) -> Any:
+        now_s[0] += 2
+        return step(self, parts)
+
+    def take_half_a_second_each(*arguments: Any, check: Callable[[], None] = lambda: None, **more: Any) -> Any:
+        def counted() -> None:
+            now_s[0] += 0.5
+            check()
+
+        return measure(*arguments, check=counted, **more)
+
+    monkeypatch.setattr(loop._Loop, "_step", take_two_seconds)
+    monkeypatch.setattr(validation, "measure", take_half_a_second_each)
+    monkeypatch.setattr(checking, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    more = ["datasets:val={dataroot_gt: pictures}", "train:total_iter=60"]
+    assert train([*small_recipe(*more), "--check", "--minutes", "1"]) == 0
+    assert "about 2.0 s an iteration, 30 iterations in 1 min 0 s" in capsys.readouterr().err
 
 
 def test_a_check_that_was_stopped_never_says_that_all_is_well(

@@ -21,7 +21,7 @@ from ..words import count, duration, size
 from . import data
 from .checkpoint import Checkpoints
 from .folder import why_not_writable
-from .loop import Training, train
+from .loop import Pace, Training, train
 from .pictures import decode
 from .plan import Request, find_starts, prepared
 from .start_files import published
@@ -101,8 +101,8 @@ def _steps(request: Request, reporter: Reporter) -> Iterator[str]:
         began = [time.monotonic()]
 
         class Timing(Relay):
-            def check(self) -> None:
-                super().check()
+            def progressed(self, source: Path, done: float) -> None:  # once an iteration; `check` also while measuring
+                super().progressed(source, done)
                 now = time.monotonic()
                 seconds.append(now - began[0])
                 began[0] = now
@@ -113,15 +113,21 @@ def _steps(request: Request, reporter: Reporter) -> Iterator[str]:
         if train(trial, Timing(reporter)).reason == "stopped":
             raise Cancelled
         yield from _disk(request, trial, reporter)
-        total = request.recipe.train.total_iter
         step_s = min(seconds[1:], default=0.0)
-        whole = duration(step_s * total)
-        reporter.remark(f"about {duration(step_s)} an iteration, {whole} for {count(total, 'iteration')}")
+        reporter.remark(f"about {duration(step_s)} an iteration, {_estimate(request, step_s)}")
         device = trial.machine.device
         if device.type == "cuda":
             reporter.remark(f"{size(torch.cuda.max_memory_allocated(device))} of the GPU's memory is taken")
         elif (free := free_memory_bytes(device)) is not None:
             reporter.remark(f"{size(free)} of memory are free")
+
+
+def _estimate(request: Request, step_s: float) -> str:
+    """How long it takes, or how far it comes if time ends it."""
+    total, minutes = request.recipe.train.total_iter, request.minutes
+    if minutes is None or step_s * total <= 60 * minutes:
+        return f"{duration(step_s * total)} for {count(total, 'iteration')}"
+    return f"{count(int(60 * minutes / step_s), 'iteration')} in {duration(60 * minutes)}"
 
 
 @contextmanager
@@ -137,7 +143,7 @@ def _trial(request: Request, reporter: Reporter) -> Iterator[Training]:
             auto_resume=False,
         )
         with prepared(short, reporter) as training:
-            training.pace = replace(training.pace, total=STEPS, log_every=1, save_every=10**9, validate_every=10**9)
+            training.pace = Pace(total=STEPS, log_every=1, save_every=10**9, validate_every=10**9)
             yield training
 
 
