@@ -78,6 +78,15 @@ def make_low() -> None:
         files.write(Path("low", path.name), Picture(cv2.resize(files.read(path).pixels, None, fx=0.25, fy=0.25)))
 
 
+def make_pairs(low: list[tuple[int, int]]) -> None:
+    """sharp/N.png and low/N.png; `low` has the heights and widths of the latter."""
+    for number, (height, width) in enumerate(low):
+        for folder, scale in (("sharp", 4), ("low", 1)):
+            Path(folder).mkdir(exist_ok=True)
+            content = picture(scale * height, scale * width, seed=number)
+            files.write(Path(folder, f"{number}.png"), Picture(content))
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_trains(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_low()
@@ -368,6 +377,45 @@ def test_finetune_says_what_has_no_effect(capsys: pytest.CaptureFixture[str]) ->
     assert "--recipe and --set have no effect beside --low_quality" in capsys.readouterr().err
     finetune([*arguments, "--set", "jpeg_range=[5,15]"])
     assert "no effect" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("low", "model", "more", "size"),
+    [((33, 40), "realesr-animevideov3", [], 132), ((21, 40), "RealESRGAN_x4plus", ["--gan"], 80)],
+)
+def test_finetune_fits_its_crops_to_the_smallest_pair_and_says_so(
+    low: tuple[int, int], model: str, more: list[str], size: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_pairs([(70, 70), low, (70, 70), (70, 70), (15, 99)])
+    arguments = ["-i", "sharp", "--low_quality", "low", "-n", model, "-g", "cpu", "-o", "out", *more]
+    finetune([*arguments, "--no-perceptual", "--model_path", "nowhere.pth"])
+    whole, (height, width) = 256 if "anime" in model else 128, (4 * side for side in low)
+    line = f"crops have {size} pixels a side, not {whole}: sharp/1.png is {width}×{height}"
+    said = capsys.readouterr().err
+    assert said.splitlines().count(line) == 1
+    assert "left out" in said
+    assert f"sharp/4.png: is 396×60, smaller than gt_size {size}" in said
+
+
+def test_finetune_learns_from_small_pairs() -> None:
+    make_pairs([(16, 20)] * 5)
+    arguments = ["-i", "sharp", "--low_quality", "low", "-n", "realesr-animevideov3", "-g", "cpu", "-o", "out"]
+    assert finetune([*arguments, "--iterations", "1"]) == 0
+    assert list(Path("out").glob("*.pth"))
+
+
+def test_finetune_refuses_pairs_too_small_to_measure_on(capsys: pytest.CaptureFixture[str]) -> None:
+    make_pairs([(15, 99)])
+    arguments = ["-i", "sharp", "--low_quality", "low", "-n", "realesr-animevideov3", "-g", "cpu"]
+    assert finetune(arguments) == 2
+    assert "is 396×60, smaller than gt_size 64" in capsys.readouterr().err
+
+
+def test_large_pairs_leave_the_crops_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    make_pairs([(64, 64), (70, 80)])
+    arguments = ["-i", "sharp", "--low_quality", "low", "-n", "realesr-animevideov3", "-g", "cpu"]
+    finetune([*arguments, "--model_path", "nowhere.pth"])
+    assert "crops have" not in capsys.readouterr().err
 
 
 def test_what_training_calls_an_option_is_a_flag_or_a_key_of_recipes() -> None:

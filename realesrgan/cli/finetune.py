@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..loading import prepare_process
@@ -13,6 +14,9 @@ from ..values import check_range, check_whole_number
 from . import console
 from .options import made_from, parse
 from .training_options import RECIPE_KEYS, FinetuneOptions
+
+if TYPE_CHECKING:
+    from ..training.recipe import TrainingRecipe
 
 DESCRIPTION = "Adapt a model to pictures of one kind: give a folder of sharp ones, and half an hour."
 EPILOG = """\
@@ -33,12 +37,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "realesrgan finetune") -
 
 def _finetune(options: FinetuneOptions) -> int:
     prepare_process()
-    import torch
 
-    from ..degradation.recipe_file import read
     from ..image import vips
     from ..training.plan import Request
-    from ..training.recipes import MOST_ITERATIONS, default_recipe, idle, without_perceptual
     from . import training
 
     vips.prepare_process()
@@ -49,10 +50,22 @@ def _finetune(options: FinetuneOptions) -> int:
     check_whole_number("seed", options.seed, 0)
     if not options.input or not Path(options.input).is_dir():
         raise UsageError(f"`input` {options.input or '(empty)'}: there is no such folder")
+    request = made_from(Request, options, recipe=_recipe(options), auto_resume=not options.fresh, hold_out=True)
+    if options.iterations is not None:
+        request = replace(request, minutes=None)
+    return training.carry_out(request, check=options.check, resume_hint="the same command goes on from here")
+
+
+def _recipe(options: FinetuneOptions) -> TrainingRecipe:
+    """The recipe that the options come to; what of them has no effect, and what was fitted, is printed."""
+    import torch
+
+    from ..degradation.recipe_file import read
+    from ..training.data import fitted_to_pairs
+    from ..training.recipes import MOST_ITERATIONS, default_recipe, idle, without_perceptual
+
     degradation, remarks = read(None if options.recipe is None else Path(options.recipe), options.set or ())
     remarks += idle(options.model_name, degradation, paired=options.low_quality is not None)
-    for line in remarks:
-        console.say(line)
     recipe = default_recipe(
         options.model_name,
         Path(options.input),
@@ -65,9 +78,10 @@ def _finetune(options: FinetuneOptions) -> int:
         iterations=options.iterations or MOST_ITERATIONS,
         seed=options.seed,
     )
-    if options.no_perceptual:
-        recipe = without_perceptual(recipe)
-    request = made_from(Request, options, recipe=recipe, auto_resume=not options.fresh, hold_out=True)
-    if options.iterations is not None:
-        request = replace(request, minutes=None)
-    return training.carry_out(request, check=options.check, resume_hint="the same command goes on from here")
+    for line in remarks:
+        console.say(line)
+    if recipe.paired:
+        recipe, remarks = fitted_to_pairs(recipe)
+        for line in remarks:
+            console.say(line)
+    return without_perceptual(recipe) if options.no_perceptual else recipe

@@ -13,6 +13,7 @@ from .datasets import OnTheFly, Paired, Turns
 from .held_out import HeldOut, Measure
 from .pictures import PictureFile, PicturePairs, Pictures
 from .recipe import Metric, TrainingRecipe
+from .recipe_checks import crop_multiple
 
 HELD_OUT_EVERY, MOST_HELD_OUT, FEWEST_TO_SPARE = 8, 8, 4  # pictures
 Found = Pictures | PicturePairs
@@ -37,6 +38,27 @@ def find(recipe: TrainingRecipe, reporter: Reporter) -> Found:
         return pictures.pairs_in_folders(*folders, reporter, scale=scale, size=size, template=template)
     roots = (train.dataroot_gt, train.dataroot_lq)
     return pictures.pairs_in_list(train.meta_info, *roots, reporter, scale=scale, size=size)
+
+
+def fitted_to_pairs(recipe: TrainingRecipe) -> tuple[TrainingRecipe, list[str]]:
+    """The same with a `gt_size` that the smallest pair has, and a line that says so if it is less than before.
+
+    Pairs too small to be measured on do not count: they are left out, as `find` says when training begins.
+
+    Raises:
+        UsageError: a folder is missing, or no pair in it is large enough.
+    """
+    multiple = crop_multiple(recipe)
+    least = -(-held_out.least_side(recipe.scale) // multiple) * multiple
+    found = find(recipe.paired_crops_of(least), Reporter())
+    assert isinstance(found, PicturePairs)
+    smallest = min(found.originals.files, key=lambda file: min(file.width, file.height))
+    side = min(smallest.width, smallest.height)
+    if side >= recipe.gt_size:
+        return recipe, []
+    size = side // multiple * multiple
+    why = f"{smallest.path} is {smallest.width}×{smallest.height}"
+    return recipe.paired_crops_of(size), [f"crops have {size} pixels a side, not {recipe.gt_size}: {why}"]
 
 
 def files_of(found: Found) -> tuple[PictureFile, ...]:

@@ -232,6 +232,11 @@ class TrainingRecipe(Section):
         """Pairs in the pool that mixes the degradations of batches; 0 is none."""
         return self.degradation.queue_size
 
+    def paired_crops_of(self, size: int) -> TrainingRecipe:
+        """The same with pairs cut to `size` pixels of the originals."""
+        train = self.datasets.train.model_copy(update={"gt_size": size})
+        return self.model_copy(update={"datasets": self.datasets.model_copy(update={"train": train})})
+
     def degraded_by(self, degradation: Recipe) -> TrainingRecipe:
         """The same with another degradation."""
         changed = self.model_copy()

@@ -61,15 +61,22 @@ def _crop(recipe: TrainingRecipe) -> Iterator[Fault]:
     inside = recipe.paired and recipe.datasets.train.gt_size is not None
     path: KeyPath = (*TRAIN_SET, "gt_size") if inside else ("gt_size",)
     size = recipe.gt_size
-    takers = {"the generator": recipe.scale * recipe.network_g.size_multiple}
-    if recipe.stage == 2:
-        takers["the discriminator"] = DISCRIMINATOR_MULTIPLE
-    if refusing := [f"{name} takes multiples of {of}" for name, of in takers.items() if size % of]:
+    if refusing := [f"{name} takes multiples of {of}" for name, of in _takers(recipe).items() if size % of]:
         words = f"{size} will not do: {' and '.join(refusing)}"
-        near = nearest_multiple(size, lcm(*takers.values()))
+        near = nearest_multiple(size, crop_multiple(recipe))
         yield _fault(path, f"{words}; the nearest is {near}", ("scale",), ("network_g",))
     if recipe.train.perceptual_opt is not None and size < LEAST_FOR_VGG19:
         yield _fault(path, f"{size} is too small for perceptual_opt, which takes {LEAST_FOR_VGG19} pixels and more")
+
+
+def crop_multiple(recipe: TrainingRecipe) -> int:
+    """What `gt_size` must be a multiple of."""
+    return lcm(*_takers(recipe).values())
+
+
+def _takers(recipe: TrainingRecipe) -> dict[str, int]:
+    takers = {"the generator": recipe.scale * recipe.network_g.size_multiple}
+    return takers | ({"the discriminator": DISCRIMINATOR_MULTIPLE} if recipe.stage == 2 else {})
 
 
 def _degraded_crop(recipe: TrainingRecipe) -> Iterator[Fault]:
