@@ -239,7 +239,7 @@ def test_pictures_large_enough_to_measure_on_are_held_out_wherever_they_are() ->
         }
     )
     rest, measured = data.hold_out(recipe, data.find(recipe, Reporter()), Reporter())
-    assert [sample.name for sample in measured.samples] == ["07.png"]
+    assert {sample.name.split(",")[0] for sample in measured.samples} == {"07.png"}
     assert isinstance(rest, Pictures)
     assert "07.png" not in names(rest)
     assert len(rest.files) == 19
