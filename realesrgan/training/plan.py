@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -93,21 +94,17 @@ def prepared(request: Request, reporter: Reporter) -> Iterator[Training]:
     batch = recipe.datasets.train.batch_size_per_gpu * machine.world
     facts = {"pictures": found.fingerprint, "course": course_of(recipe, batch)}
     # What may be missing or wrong comes first: an earlier training is put aside only for one that can begin.
-    state = begin(recipe, find_starts(recipe, reporter), machine, reporter, channels_last=request.channels_last)
+    state = _begun(request, named, facts, machine, reporter)
     losses = losses_of(recipe, _vgg(recipe, reporter), machine)
-    if named is not None:
-        go_on_from(named, folder, recipe.path.ignore_resume_networks, state, machine, facts, reporter)
     with ExitStack() as stack:
         if machine.leads:
             stack.enter_context(occupied(folder, stays, reporter))
-        files = data.files_of(found)
-        limit_bytes = _cache_limit(folder, files, machine)
+        cache = stack.enter_context(_cache(data.files_of(found), folder, machine, reporter))
         if named is None and request.auto_resume:
             go_on_in(folder, state, machine, facts, reporter)
         state.facts |= facts
         if request.compile:
             compile_generator(recipe, state, machine, reporter, accumulate=request.accumulate)
-        cache = stack.enter_context(PictureCache(files, folder, limit_bytes, reporter))
         workers = stack.enter_context(_processors_shared(recipe, machine, state))
         yield Training(
             recipe=recipe,
@@ -133,6 +130,18 @@ def _pictures(request: Request, machine: Machine, reporter: Reporter) -> tuple[d
     return found, data.find_held_out(request.recipe, reporter) if machine.leads else None
 
 
+def _begun(
+    request: Request, named: Path | None, facts: Mapping[str, Any], machine: Machine, reporter: Reporter
+) -> State:
+    """The state to begin with: that of the start files, or the one that the recipe names."""
+    recipe = request.recipe
+    state = begin(recipe, find_starts(recipe, reporter), machine, reporter, channels_last=request.channels_last)
+    if named is not None:
+        ignored = recipe.path.ignore_resume_networks
+        go_on_from(named, request.place, ignored, state, machine, facts, reporter)
+    return state
+
+
 def _vgg(recipe: TrainingRecipe, reporter: Reporter) -> VGGFeatureExtractor | None:
     wanted = recipe.train.perceptual_opt
     if wanted is None:
@@ -145,14 +154,14 @@ def _vgg(recipe: TrainingRecipe, reporter: Reporter) -> VGGFeatureExtractor | No
     )
 
 
-def _cache_limit(folder: Path, files: Sequence[PictureFile], machine: Machine) -> int:
-    """Bytes for decoded pictures, as the leading process sees the disk, so that all share one file."""
+def _cache(files: Sequence[PictureFile], folder: Path, machine: Machine, reporter: Reporter) -> PictureCache:
+    """Room for decoded pictures, as the leading process sees the disk, so that all share one file."""
     said = None
     if machine.leads:
         limit_bytes = min(CACHE_BYTES, int(CACHE_SHARE * shutil.disk_usage(folder).free))
         remove_others(files, folder, limit_bytes)
         said = str(limit_bytes)
-    return int(machine.from_leader(said) or 0)
+    return PictureCache(files, folder, int(machine.from_leader(said) or 0), reporter)
 
 
 def _pace(request: Request) -> Pace:
