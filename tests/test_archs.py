@@ -228,7 +228,9 @@ def test_casting_keeps_the_full_precision_layers_to_the_last_bit(spec):
     before = copy.deepcopy(network)
     cast_convolutions(network, torch.bfloat16)
     kept = {
-        id(parameter) for layer in family_of(network).full_precision_layers(network) for parameter in layer.parameters()
+        id(parameter)
+        for layer in family_of(network).full_precision_layers(network, True)
+        for parameter in layer.parameters()
     }
     assert 0 < len(kept) < len(list(network.parameters()))
     for (name, parameter), original in zip(network.named_parameters(), before.parameters(), strict=True):
@@ -256,7 +258,7 @@ def test_what_was_measured_to_matter_keeps_full_precision():
         (long, ["conv_first", "body.0", "body.15", "conv_body", "conv_last"]),
         (SRVGGNetCompactSpec(3, 3, 4, 4).build(), ["body.0", "body.1"]),
     ):
-        kept = family_of(network).full_precision_layers(network)
+        kept = family_of(network).full_precision_layers(network, True)
         assert [name for name, layer in network.named_modules() if layer in kept] == wanted
 
 

@@ -20,7 +20,7 @@ from realesrgan import families
 from realesrgan.archs.rrdbnet_arch import RRDBNet
 from realesrgan.families import FAMILIES, family_of
 from realesrgan.families.family import Family, Shapes
-from realesrgan.families.row_graph import Graph
+from realesrgan.families.row_graph import Graph, Result
 from realesrgan.upsampler import RealESRGANer
 
 PACKAGE = Path(families.__file__).parents[1]
@@ -61,8 +61,7 @@ class SofteningSpec:
 
 def softening_graph(network: Softening, height: int, width: int, dtype: torch.dtype, write) -> Graph:
     graph = Graph(3, height, width, dtype)
-    scale = network.scale
-    graph.add(network.soften, graph.picture, emit=lambda top, x, _: write(top * scale, F.pixel_shuffle(x, scale)))
+    graph.add(network.soften, graph.picture, result=Result(write, network.scale))
     return graph
 
 
@@ -76,7 +75,7 @@ SOFTENING = Family(
     rename_old_keys=lambda state: {key.replace("blur.", "soften."): value for key, value in state.items()},
     ncnn_names=lambda count, kinds: None,
     network_class=lambda: Softening,
-    full_precision_layers=lambda network: (network.soften,),
+    full_precision_layers=lambda network, rounds_results: (network.soften,),
     fold=lambda network: 1,
     row_graph=softening_graph,
 )

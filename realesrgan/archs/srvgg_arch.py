@@ -1,8 +1,8 @@
 """SRVGGNetCompact, the small generator of Real-ESRGAN: it works at input resolution up to a final pixel-shuffle."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .enlarging import enlarged
 from .precision import conv_in_own_dtype
 
 LEAKY_SLOPE = 0.1
@@ -51,13 +51,3 @@ class SRVGGNetCompact(nn.Module):
         for conv, activation in zip(self.body[:-1:2], self.body[1::2], strict=True):
             feat = activation(conv_in_own_dtype(conv, feat))
         return enlarged(x, conv_in_own_dtype(self.body[-1], feat), self.upscale)
-
-
-def enlarged(x: Tensor, differences: Tensor, scale: int) -> Tensor:
-    """Repeat the pixels of (N, C, H, W) `x` and add (N, C·scale², H, W) `differences` → (N, C, H·scale, W·scale).
-
-    Before the shuffle, the scale² copies of a pixel are channels of it, so broadcasting adds without repeating.
-    """
-    batch, channels, height, width = differences.shape
-    each = differences.view(batch, channels // scale**2, scale**2, height, width)
-    return F.pixel_shuffle((each + x.unsqueeze(2)).flatten(1, 2), scale)

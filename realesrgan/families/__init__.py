@@ -57,15 +57,20 @@ def name_of(spec: NetworkSpec) -> str:
     return family.name
 
 
-def cast_convolutions(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+def cast_convolutions(network: nn.Module, dtype: torch.dtype, *, rounds_results: bool = True) -> nn.Module:
     """Cast `network` in place to mixed precision: all but its family's full-precision layers to `dtype`.
 
+    `rounds_results` says whether convolutions round their results to `dtype`, too, as torch's do.
     A network of no family is not known to sum its residuals in the type of its input, and is left as it is.
     """
     from ..archs.precision import cast_except
 
     family = family_of(network)
-    return network if family is None else cast_except(network, family.full_precision_layers(network), dtype)
+    return (
+        network
+        if family is None
+        else cast_except(network, family.full_precision_layers(network, rounds_results), dtype)
+    )
 
 
 def rename_old_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -76,7 +76,8 @@ class Family:
             all layers; None if the family has no network like that.
         network_class: imports and returns the class.
         full_precision_layers: the layers that stay in fp32 in mixed precision, because rounding their weights costs
-            more accuracy than they take time.
+            more accuracy than they take time. The flag says whether results of convolutions are rounded, too, as by
+            torch, or added to and activated in fp32 first.
         fold: the side of the squares of pixels that the network folds into channels before its first layer.
         row_graph: the network's layers for streaming, given the folded height and width, the type of the input, and
             a function that takes the rows of the result.
@@ -89,7 +90,7 @@ class Family:
     rename_old_keys: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     ncnn_names: Callable[[int, Set[str]], list[str] | None]
     network_class: Callable[[], type[nn.Module]]
-    full_precision_layers: Callable[[Any], tuple[nn.Module, ...]]
+    full_precision_layers: Callable[[Any, bool], tuple[nn.Module, ...]]
     fold: Callable[[Any], int]
     row_graph: Callable[[Any, int, int, torch.dtype, Write], Graph]
     initialise: Callable[[nn.Module], None] = lambda network: None

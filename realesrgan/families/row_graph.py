@@ -6,29 +6,56 @@ where it stopped. Knows signals and 3×3 convolutions, but no network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..archs.enlarging import enlarged
 from .signal import Signal
 
-Emit = Callable[[int, Tensor, list[Tensor]], None]
+Write = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True)
 class Activation:
-    """`into(x, out)` writes the activation of `x` into `out`; `copies` says that it needs a temporary tensor."""
+    """An activation that multiplies what is below zero.
 
+    Attributes:
+        slopes: by what, a number or one for each channel.
+        into: `into(x, out)` writes the activation of `x` into `out`.
+        copies: whether that takes a temporary tensor.
+    """
+
+    slopes: float | Tensor
     into: Callable[[Tensor, Tensor], object]
     copies: bool = False
 
 
 def leaky_relu(slope: float) -> Activation:
     """LeakyReLU, written where its result goes without a copy."""
-    return Activation(lambda x, out: torch.ops.aten.leaky_relu.out(x, slope, out=out))
+    return Activation(slope, lambda x, out: torch.ops.aten.leaky_relu.out(x, slope, out=out))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a last layer's rows become: its channels shuffled into pixels, added to the residual, if there is one.
+
+    `write` takes a top row of the result, and (N, C, rows, W) from there down. The residual, the picture, is repeated
+    `shuffle` times each way.
+    """
+
+    write: Write
+    shuffle: int = 1
+
+    def take(self, top: int, rows: Tensor, residuals: list[Tensor]) -> None:
+        if residuals:
+            rows = enlarged(residuals[0], rows, self.shuffle)
+        elif self.shuffle > 1:
+            rows = F.pixel_shuffle(rows, self.shuffle)
+        self.write(top * self.shuffle, rows)
 
 
 class Layer:
@@ -45,7 +72,7 @@ class Layer:
         residuals: the result times the number is added to the first of these signals, that sum times the number to
             the next.
         not_ahead_of: a signal that `out` must not get ahead of.
-        emit: takes the top row, the result, and the same rows of the residuals, instead of `out`.
+        result: what the rows of a last layer become, instead of going to `out`.
     """
 
     def __init__(
@@ -58,10 +85,10 @@ class Layer:
         activation: Activation | None = None,
         residuals: tuple[tuple[Signal, float], ...] = (),
         not_ahead_of: Signal | None = None,
-        emit: Emit | None = None,
+        result: Result | None = None,
     ) -> None:
         self.conv, self.sources, self.out, self.enlarge = conv, sources, out, enlarge
-        self.activation, self.residuals, self.not_ahead_of, self.emit = activation, residuals, not_ahead_of, emit
+        self.activation, self.residuals, self.not_ahead_of, self.result = activation, residuals, not_ahead_of, result
         self.inputs = tuple(dict.fromkeys((*sources, *(signal for signal, _ in residuals))))
         for signal in self.inputs:
             signal.reader = self
@@ -98,8 +125,8 @@ class Layer:
             return 0
         result = F.conv2d(self._window(top - 1, top + count + 1), self.conv.weight, self.conv.bias, padding=(0, 1))
         work = result[:, 0].numel() * self.conv.weight.numel()
-        if self.emit is not None:
-            self.emit(top, result, [signal.rows(top, top + count) for signal, _ in self.residuals])
+        if self.result is not None:
+            self.result.take(top, result, [signal.rows(top, top + count) for signal, _ in self.residuals])
             self.out.done += count
         else:
             self._keep(result, top)
@@ -115,8 +142,8 @@ class Layer:
         if not self.residuals:
             copied = result if self.activation is not None and self.activation.copies else 0
             return result + max(window, copied)
-        # To add two types, torch converts one first. `emit` adds and shuffles, which takes two copies.
-        copies = 2 if self.emit is not None else int(self.dtype != self.out.dtype)
+        # To add two types, torch converts one first. A result is added to and shuffled, which takes two copies.
+        copies = 2 if self.result is not None else int(self.dtype != self.out.dtype)
         return result + max(window, copies * pixels * self.conv.out_channels * self.out.dtype.itemsize)
 
     def _window(self, top: int, bottom: int) -> Tensor:
@@ -160,7 +187,7 @@ class Graph:
         activation: Activation | None = None,
         residuals: tuple[tuple[Signal, float], ...] = (),
         not_ahead_of: Signal | None = None,
-        emit: Emit | None = None,
+        result: Result | None = None,
     ) -> Signal:
         """Append a layer and return its output, in `dtype` or else in that of the convolution. See Layer."""
         height, width = sources[0].height * enlarge, sources[0].width * enlarge
@@ -173,7 +200,7 @@ class Graph:
             activation=activation,
             residuals=residuals,
             not_ahead_of=not_ahead_of,
-            emit=emit,
+            result=result,
         )
         self._layers.append(layer)
         return out
@@ -218,15 +245,20 @@ class Graph:
         for layer in self._layers:
             converted = [(signal, signal.bytes_to_convert(layer.dtype, strip)) for signal in layer.sources]
             held += sum(size for signal, size in converted if layer is signal.first_window_reader)
-            if layer.emit is None:
+            if layer.result is None:
                 held += layer.out.bytes_to_grow(strip)
             peak = max(peak, held + layer.working_bytes(strip))
             held -= sum(size for signal, size in converted if layer is signal.window_reader)
             held -= sum(signal.bytes_to_grow(strip) for signal in layer.inputs if layer is signal.reader)
         return peak
 
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """In the order in which they read from each other."""
+        return self._layers
+
     def _signals(self) -> list[Signal]:
-        return [self.picture, *(layer.out for layer in self._layers if layer.emit is None)]
+        return [self.picture, *(layer.out for layer in self._layers if layer.result is None)]
 
     def _is_enlarged(self, layer: Layer) -> bool:
         return layer.out.height > self.picture.height

@@ -85,7 +85,7 @@ def _network_class() -> type[SRVGGNetCompact]:
     return SRVGGNetCompact
 
 
-def _full_precision_layers(network: SRVGGNetCompact) -> tuple[nn.Module, ...]:
+def _full_precision_layers(network: SRVGGNetCompact, rounds_results: bool) -> tuple[nn.Module, ...]:
     """The convolution that reads the picture, and its activation. Measured in mixed bf16 on photographs with
     realesr-animevideov3, they are worth up to 5 dB and cost next to nothing; the middle and the last convolution would
     be worth 0.3 dB together, for an eighth of the time."""
@@ -96,13 +96,7 @@ def _row_graph(network: SRVGGNetCompact, height: int, width: int, dtype: torch.d
     import torch
     from torch import nn
 
-    from ..archs.srvgg_arch import enlarged
-    from .row_graph import Graph
-
-    scale = network.upscale
-
-    def emit(top: int, differences: Tensor, picture: list[Tensor]) -> None:
-        write(top * scale, enlarged(picture[0], differences, scale))
+    from .row_graph import Graph, Result
 
     graph = Graph(network.num_in_ch, height, width, dtype)
     x = graph.picture
@@ -110,7 +104,7 @@ def _row_graph(network: SRVGGNetCompact, height: int, width: int, dtype: torch.d
     for conv, activation in zip(convs, network.body[1::2], strict=True):
         x = graph.add(conv, x, activation=_writing(activation))
     result = torch.promote_types(last.weight.dtype, dtype)
-    graph.add(last, x, dtype=result, residuals=((graph.picture, 1.0),), emit=emit)
+    graph.add(last, x, dtype=result, residuals=((graph.picture, 1.0),), result=Result(write, network.upscale))
     return graph
 
 
@@ -124,8 +118,9 @@ def _writing(activation: nn.Module) -> Activation:
     if isinstance(activation, nn.LeakyReLU):
         return leaky_relu(activation.negative_slope)
     if isinstance(activation, nn.ReLU):
-        return Activation(lambda x, out: torch.clamp_min(x, 0, out=out))
-    return Activation(lambda x, out: out.copy_(activation(x)), copies=True)
+        return Activation(0.0, lambda x, out: torch.clamp_min(x, 0, out=out))
+    assert isinstance(activation, nn.PReLU)
+    return Activation(activation.weight, lambda x, out: out.copy_(activation(x)), copies=True)
 
 
 SRVGGNET_COMPACT = Family(
