@@ -1,13 +1,15 @@
 # make demo   set up .venv and restore the pictures in inputs/ into results/
 # make test   set up .venv with the test tools; check style and types, run the tests
+# make sanitize  test the compiled kernels with GCC's sanitizers (Linux)
 # make clean  remove .venv and the tools' caches; results/ and weights/ stay
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+KERNELS := realesrgan/engine/kernels
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test clean
+.PHONY: demo test sanitize clean
 
 demo: $(VENV)/installed
 	$(BIN)/python inference_realesrgan.py -n RealESRGAN_x4plus -i inputs -o results --compare --skip_existing
@@ -18,8 +20,16 @@ test: $(VENV)/installed-test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O1
+PRELOADED = $(foreach library,asan ubsan stdc++,$(shell g++ -print-file-name=lib$(library).so))
+
+sanitize: $(VENV)/installed-test
+	$(BIN)/python $(KERNELS)/build.py build/sanitized $(SANITIZERS)
+	REALESRGAN_KERNELS=build/sanitized LD_PRELOAD="$(PRELOADED)" ASAN_OPTIONS=detect_leaks=0 \
+	$(BIN)/python -m pytest tests/test_kernels.py
+
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build $(KERNELS)/*realesrgan.* *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 # A file made last says that an installation is complete; an incomplete one is continued by the next make.
 # Some Linux systems ship Python without its venv module; virtualenv does the same.
@@ -27,7 +37,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); $(PYTHON) -m virtualenv $(VENV); } || { rm -rf $(VENV); \
 	echo "Python cannot make virtual environments here: install the package python3-venv, then run make again"; exit 1; }
 
-$(VENV)/installed: requirements.txt pyproject.toml setup.py | $(VENV)/bin/python
+$(VENV)/installed: requirements.txt pyproject.toml setup.py $(KERNELS)/build.py $(wildcard $(KERNELS)/source/*) | $(VENV)/bin/python
 	$(PIP) -r requirements.txt
 	$(PIP) --no-deps --editable .
 	touch $@
