@@ -14,7 +14,7 @@ from .image.formats import DEFAULT_QUALITY
 from .image.pipeline import Outcome
 from .loading import Settings, load, prepare_process, thread_count_kept
 from .outputs import make_folder, refuse_overwrites
-from .restorer import AlphaUpsampler, Reporter
+from .restorer import AlphaUpsampler, EngineKind, Reporter
 from .video import job as videos
 from .video.inputs import expand
 from .video.request import Request, check_request, parse_fps, plan_job
@@ -44,6 +44,7 @@ def restore_images(
     only_center_face: bool = False,
     save_faces: str | Path | None = None,
     fp32: bool = False,
+    engine: EngineKind = "auto",
     alpha_upsampler: AlphaUpsampler = "realesrgan",
     gpu_id: str | int | None = None,
     reporter: Reporter | None = None,
@@ -77,6 +78,7 @@ def restore_images(
         face_weight=face_weight,
         only_center_face=only_center_face,
         fp32=fp32,
+        engine=engine,
         alpha_upsampler=alpha_upsampler,
         gpu_id=gpu_id,
     )
@@ -132,6 +134,7 @@ def restore_video(
     only_center_face: bool = False,
     save_faces: str | Path | None = None,
     fp32: bool = False,
+    engine: EngineKind = "auto",
     gpu_id: str | int | None = None,
     num_process_per_gpu: int | None = None,
     reporter: Reporter | None = None,
@@ -166,6 +169,7 @@ def restore_video(
         face_weight=face_weight,
         only_center_face=only_center_face,
         fp32=fp32,
+        engine=engine,
         gpu_id=gpu_id,
         num_process_per_gpu=num_process_per_gpu,
     )

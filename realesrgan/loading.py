@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, get_args
 from .engine.tiling import DEFAULT_TILE_PAD
 from .errors import UsageError
 from .model_zoo import FACE_MODELS, FaceModel, Model, WeightFile, find_model
-from .restorer import AlphaUpsampler, Listener, Reporter, Restorer
+from .restorer import AlphaUpsampler, EngineKind, Listener, Reporter, Restorer
 from .threads import run_in_own_thread
 from .values import check_outscale, check_range
 
@@ -52,6 +52,7 @@ class Settings:
         face_enhance: restore faces with GFPGAN, version `face_model`; `face_weight` (0 to 1) is its share in the paste.
         only_center_face: restore only the face nearest to the middle.
         fp32: full precision everywhere.
+        engine: what computes: "torch", "native" (the compiled kernels), or "auto", those where they can.
         alpha_upsampler: how transparency is enlarged.
         gpu_id: "0", "cuda:1", "mps", "cpu", or several as in "0,1"; None is the best there is.
         num_process_per_gpu: copies of the network on each device; None is as many as keep the device busy.
@@ -70,6 +71,7 @@ class Settings:
     face_weight: float = 1.0
     only_center_face: bool = False
     fp32: bool = False
+    engine: EngineKind = "auto"
     alpha_upsampler: AlphaUpsampler = "realesrgan"
     gpu_id: str | int | None = None
     num_process_per_gpu: int | None = None
@@ -165,6 +167,8 @@ def check(settings: Settings, default_model: str) -> Setup:
         check_range("num_process_per_gpu", settings.num_process_per_gpu, 1)
     check_outscale(settings.outscale)
     max_memory_bytes(settings.max_memory)
+    if settings.engine not in get_args(EngineKind):
+        raise UsageError(f"`engine` {settings.engine}: there is {', '.join(get_args(EngineKind))}")
     if settings.alpha_upsampler not in get_args(AlphaUpsampler):
         known = " and ".join(get_args(AlphaUpsampler))
         raise UsageError(f"`alpha_upsampler` {settings.alpha_upsampler}: there is {known}")
@@ -261,6 +265,7 @@ def _load_upsampler(setup: Setup, device: torch.device) -> RealESRGANer:
         fp32=settings.fp32,
         device=device,
         max_memory=max_memory_bytes(settings.max_memory),
+        engine=settings.engine,
     )
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .arrays import Array  # not at run time: front ends need a Reporter before they need OpenCV
 
 AlphaUpsampler: TypeAlias = Literal["realesrgan", "bicubic"]  # how transparency is enlarged
+EngineKind: TypeAlias = Literal["auto", "native", "torch"]  # what computes: the compiled kernels are "native"
 FacePair: TypeAlias = "tuple[Array, Array]"  # a face as cut out and as restored, both (512, 512, 3) BGR
 
 

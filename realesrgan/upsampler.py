@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,14 +14,15 @@ from . import arrays
 from .arrays import Array, Mode
 from .engine import tensors
 from .engine.assembly import Assembly, ResizedAssembly, assemble_into
-from .engine.device import as_device, describe_device
+from .engine.device import as_device
 from .engine.engine import Engine
 from .engine.planning import PUBLISHED_MULTIPLES, Plan
 from .engine.progress import WorkMeter
+from .engine.tensors import Levels
 from .engine.tiling import DEFAULT_TILE_PAD, Box
 from .errors import UsageError, WeightsError
 from .model_zoo import MODELS, find_model
-from .restorer import AlphaUpsampler
+from .restorer import AlphaUpsampler, EngineKind
 from .values import check_outscale, check_whole_number
 from .weights.download import Report
 from .weights.load import load_network
@@ -45,6 +44,7 @@ class RealESRGANer:
         device: where to compute; by default CUDA device `gpu_id`, else the best there is.
         gpu_id: the number of a CUDA device.
         max_memory: bytes this process may hold, on the device if that is a GPU; None is a safe share of what is free.
+        engine: what computes: "torch", "native" (the compiled kernels), or "auto", those where they can.
 
     Raises:
         WeightsError: the weights cannot be found, fetched or read, or do not fit.
@@ -65,6 +65,7 @@ class RealESRGANer:
         gpu_id: int | None = None,
         *,
         max_memory: int | None = None,
+        engine: EngineKind = "auto",
     ) -> None:
         for option, value in (("tile", tile), ("tile_pad", tile_pad), ("pre_pad", pre_pad)):
             check_whole_number(option, value, 0)
@@ -80,9 +81,8 @@ class RealESRGANer:
         if scale is not None and spec is not None and scale != spec.scale:
             raise UsageError(f"{Path(paths[0]).name} holds {spec}, so its `scale` is {spec.scale}, not {scale}")
         self.scale = spec.scale if scale is None and spec is not None else int(scale or 0)
-        self.engine = Engine(
-            network, spec, self.scale, _choose_device(device, gpu_id), reduced=half, max_memory=max_memory
-        )
+        where = _choose_device(device, gpu_id)
+        self.engine = Engine(network, spec, self.scale, where, reduced=half, kind=engine, max_memory=max_memory)
         multiple = self.engine.size_multiple
         if tile % multiple:
             raise UsageError(
@@ -106,7 +106,7 @@ class RealESRGANer:
         return self.engine.device
 
     def __str__(self) -> str:
-        return describe_device(self.device, self.engine.precision)
+        return str(self.engine.choice)
 
     def share_memory(self, workers: int) -> None:
         """Use only an even share of the device's memory, as one of `workers` that compute on it at the same time."""
@@ -173,14 +173,14 @@ class RealESRGANer:
         height, width, channels = plane.shape
         height, width = height * self.engine.scale, width * self.engine.scale
 
-        def read(box: Box) -> Tensor:
-            return tensors.to_tensor(padded[box.slices], self.device)
+        def read(box: Box) -> Array:
+            return padded[box.slices]
 
         for part, assembly in self._parts(plan, target, height, width):
             depth = np.dtype(np.float32) if assembly.resizes else plane.dtype
-            convert = partial(_to_rows, gray=channels == 1, depth=depth)
+            levels = Levels(depth, gray=channels == 1)
             with self.engine.side_stream.use():
-                for box, rows in self.engine.run(part, read, convert, meter):
+                for box, rows in self.engine.run(part, read, levels, meter):
                     inside = box.clipped(height, width)  # a piece may extend into the padding
                     if inside.area:
                         assembly.write(inside, rows[: inside.height, : inside.width])
@@ -245,17 +245,13 @@ class RealESRGANer:
         scale = self.engine.scale
         output = np.empty((height * scale, width * scale, 3), np.float32)
 
-        def convert(result: Tensor) -> list[Array]:
-            return [result[0].permute(1, 2, 0).cpu().numpy()]
+        def read(box: Box) -> Array:
+            return self.img[(0, ..., *box.slices)].permute(1, 2, 0).float().cpu().numpy()
 
-        def read(box: Box) -> Tensor:
-            return self.img[(..., *box.slices)]
-
+        plan = self.engine.planner.plan(height, width, tile, self.tile_pad)
         with self.engine.side_stream.use():
-            for box, rows in self.engine.run(
-                self.engine.planner.plan(height, width, tile, self.tile_pad), read, convert
-            ):
-                output[box.slices] = rows
+            for box, rows in self.engine.run(plan, read, Levels(np.dtype(np.float32), clamped=False)):
+                output[box.slices] = rows[..., ::-1]
         self.output = torch.from_numpy(output).permute(2, 0, 1)[None]
 
     def post_process(self) -> Tensor:
@@ -265,10 +261,6 @@ class RealESRGANer:
         below, right = (padded_height - height) * self.scale, (padded_width - width) * self.scale
         self.output = self.output[..., : self.output.shape[-2] - below, : self.output.shape[-1] - right]
         return self.output
-
-
-def _to_rows(result: Tensor, *, gray: bool, depth: np.dtype[Any]) -> Iterator[Array]:
-    return tensors.to_arrays(tensors.to_gray(result) if gray else result, depth)
 
 
 def _choose_device(device: torch.device | str | None, gpu_id: int | None) -> torch.device:
@@ -289,6 +281,7 @@ def load_upsampler(
     fp32: bool = False,
     device: torch.device | str | None = None,
     max_memory: int | None = None,
+    engine: EngineKind = "auto",
     report: Report | None = None,
 ) -> RealESRGANer:
     """Load a model of the zoo by name, or any Real-ESRGAN weights file by path; missing published files are fetched.
@@ -319,6 +312,7 @@ def load_upsampler(
         half=not fp32,
         device=device,
         max_memory=max_memory,
+        engine=engine,
     )
     spec = upsampler.engine.spec
     if model is not None and spec != model.network:

@@ -18,7 +18,7 @@ DEPTHS = (np.uint8, np.uint16)
 
 
 def to_array(tensor: torch.Tensor, depth: np.dtype) -> np.ndarray:
-    return np.concatenate(list(tensors.to_arrays(tensor, depth)))
+    return np.concatenate(list(tensors.to_arrays(tensor, tensors.Levels(depth))))
 
 
 def levels_of(dtype) -> np.ndarray:
@@ -98,7 +98,7 @@ def test_every_level_survives_quantising(dtype):
 def test_bands_of_rows_make_up_the_picture_and_colours_come_out_in_opencvs_order(monkeypatch, dtype, channels):
     monkeypatch.setattr(tensors, "BAND_BYTES_ON_CPU", 3 * 4 * channels * 9)  # three rows
     values = np.random.default_rng(0).random((1, channels, 10, 9), np.float32)
-    bands = list(tensors.to_arrays(torch.from_numpy(values), np.dtype(dtype)))
+    bands = list(tensors.to_arrays(torch.from_numpy(values), tensors.Levels(np.dtype(dtype))))
     assert [band.shape for band in bands] == [(rows, 9, channels) for rows in (3, 3, 3, 1)]
     wanted = values[0].transpose(1, 2, 0)[..., ::-1]
     if dtype != np.float32:

@@ -54,7 +54,16 @@ PUBLISHED: dict[type[ModelOptions], dict[str, Flag]] = {
         "num_process_per_gpu": Flag(("--num_process_per_gpu",), None, "2", 2),
     },
 }
-OF_OURS = {"skip_existing", "dry_run", "max_memory", "face_model", "face_weight", "only_center_face", "save_faces"}
+OF_OURS = {
+    "skip_existing",
+    "dry_run",
+    "engine",
+    "max_memory",
+    "face_model",
+    "face_weight",
+    "only_center_face",
+    "save_faces",
+}
 OURS: dict[type[ModelOptions], set[str]] = {
     ImageOptions: OF_OURS | {"recursive", "quality", "compare"},
     VideoOptions: OF_OURS

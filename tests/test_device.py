@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from realesrgan.engine import device
-from realesrgan.engine.device import Precision, choose_precision, describe_device, parse_devices, workers_for_frames
+from realesrgan.engine.choice import Choice
+from realesrgan.engine.device import Precision, choose_precision, parse_devices, workers_for_frames
 from realesrgan.errors import DeviceError, UsageError
 
 CPU = torch.device("cpu")
@@ -140,13 +141,13 @@ def test_asking_for_bf16_has_an_answer_on_this_machine():
 )
 def test_one_line_says_what_computes_and_how_precisely(machine, where, precision, said):
     machine(gpus=1)
-    assert describe_device(where, precision) == said
+    assert str(Choice(where, precision)) == said
 
 
 @pytest.mark.parametrize(("threads", "said"), [(1, "cpu, 1 thread, fp32"), (3, "cpu, 3 threads, fp32")])
 def test_a_cpu_is_described_with_its_threads(monkeypatch, threads, said):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert describe_device(CPU, Precision.FP32).startswith(said)
+    assert str(Choice(CPU, Precision.FP32)).startswith(said)
 
 
 @pytest.fixture
@@ -210,6 +211,7 @@ def test_kept_memory_is_not_mapped_again() -> None:
     program = """
 import resource, sys
 import numpy as np
+from realesrgan.engine.choice import Choice
 from realesrgan.engine.device import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()

@@ -1,4 +1,4 @@
-"""The engine under stress: memory that runs out, precision that overflows, listeners that interrupt."""
+"""The engine under stress, with torch computing: memory runs out, precision overflows, listeners interrupt."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
 from torch import nn
 
+import realesrgan.engine.choice
 import realesrgan.engine.engine
 import realesrgan.engine.planning
 import realesrgan.families.row_graph
@@ -27,6 +29,7 @@ from realesrgan.engine.device import Precision
 from realesrgan.engine.engine import Engine
 from realesrgan.engine.planning import FRAGMENTATION, MEMORY_SHARE, Plan
 from realesrgan.engine.streaming import bytes_per_column
+from realesrgan.engine.tensors import Levels
 from realesrgan.engine.tiling import whole
 from realesrgan.errors import DeviceError, RealESRGANError
 from realesrgan.families import cast_convolutions
@@ -39,6 +42,11 @@ RADIUS = 20  # receptive radius of the tiny ×4 RRDBNet in input pixels, rounded
 TINY_SPEC = RRDBNetSpec(num_feat=8, num_block=1, num_grow_ch=4)
 
 Load = Callable[..., RealESRGANer]
+
+
+@pytest.fixture(autouse=True)
+def torch_computes(monkeypatch):
+    monkeypatch.setattr("realesrgan.engine.kernels.library.load", lambda: None)
 
 
 @pytest.fixture
@@ -167,7 +175,7 @@ class SmallStrips:
             self.largest_fed = max(self.largest_fed, area)
             return conv2d(x, *arguments, **options)
 
-        functions = SimpleNamespace(conv2d=limited, interpolate=torch.nn.functional.interpolate)
+        functions = SimpleNamespace(**{**vars(F), "conv2d": limited})
         monkeypatch.setattr(realesrgan.families.row_graph, "F", functions)
 
 
@@ -372,7 +380,7 @@ def test_a_picture_that_fits_is_not_cut(load, warnings, monkeypatch, free):
 @pytest.fixture
 def force(monkeypatch: pytest.MonkeyPatch) -> Callable[[Precision], None]:
     def force(precision: Precision) -> None:
-        monkeypatch.setattr(realesrgan.engine.engine, "choose_precision", lambda device, *, reduced: precision)
+        monkeypatch.setattr(realesrgan.engine.choice, "choose_precision", lambda device, *, reduced: precision)
 
     return force
 
@@ -539,7 +547,7 @@ class Late:
                 result.fill_(torch.inf)
             return result
 
-        functions = SimpleNamespace(conv2d=conv, interpolate=torch.nn.functional.interpolate)
+        functions = SimpleNamespace(**{**vars(F), "conv2d": conv})
         monkeypatch.setattr(realesrgan.families.row_graph, "F", functions)
         monkeypatch.setattr(torch.nn.functional, "conv2d", conv)
 
@@ -568,7 +576,7 @@ def test_a_late_failure_changes_nothing_in_any_result(
         monkeypatch.setattr(realesrgan.engine.planning, "MOST_ROWS_ON_CPU", rows)
     if blocks is not None:
         final = (SIZE[0] * 4, SIZE[1] * 4) if outscale is None else final_size(*SIZE, outscale)
-        needed = load(tiny_rrdbnet()).engine.planner._strip_bytes(SIZE[1], blocks, rows) / MEMORY_SHARE + 1
+        needed = load(tiny_rrdbnet()).engine.planner._strip_bytes(Plan(*SIZE, []), blocks, rows) / MEMORY_SHARE + 1
         with_free(monkeypatch, needed + held_bytes(*SIZE, channels, 8 * np.dtype(depth).itemsize, final))
     monkeypatch.setattr(realesrgan.engine.planning, "SMALLEST_BLOCK", 4)
     # Values that become infinite are computed again in fp32; with weights that bf16 holds, that is nearly the same.
@@ -667,12 +675,12 @@ def test_a_listener_that_raises_ends_the_picture_there_and_harms_nothing(load, e
 def test_a_new_thread_computes_with_no_more_threads_than_torch_was_set_to():
     network = nn.Conv2d(3, 64, 3, padding=1).requires_grad_(False)
     engine = Engine(network, None, 1, CPU, reduced=False)  # told: one, see above
-    x = torch.zeros(1, 256, 256, 3).permute(0, 3, 1, 2)  # goes into the convolution as it is
+    x = np.zeros((256, 256, 3), np.float32)  # goes into the convolution as it is
     started: list[set[str]] = []
 
     def compute() -> None:
         before = set(os.listdir("/proc/self/task"))
-        list(engine.run(Plan(256, 256, [whole(256, 256)]), lambda box: x, lambda rows: [rows[0, 0].numpy()]))
+        list(engine.run(Plan(256, 256, [whole(256, 256)]), lambda box: x, Levels(np.dtype(np.float32))))
         started.append(set(os.listdir("/proc/self/task")) - before)
 
     worker = threading.Thread(target=compute)

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 from ..engine.tiling import DEFAULT_TILE_PAD
 from ..loading import Settings
 from ..model_zoo import DEFAULT_IMAGE_MODEL, DEFAULT_VIDEO_MODEL
-from ..restorer import AlphaUpsampler
+from ..restorer import AlphaUpsampler, EngineKind
 
 PICTURE_FORMATS = ("png", "jpg", "webp", "tiff", "bmp", "avif")
 VIDEO_FORMATS = ("mp4", "mkv", "mov", "webm")
@@ -144,6 +144,12 @@ class ModelOptions:
     )
     fp32: bool = option(
         False, topic=MACHINE, help="full precision everywhere (default: the fastest whose results look the same)"
+    )
+    engine: EngineKind = option(
+        "auto",
+        topic=MACHINE,
+        choices=("auto", "native", "torch"),
+        help="what computes: torch, the compiled kernels (native), or those where they can (default: %(default)s)",
     )
     max_memory: str | None = option(
         None,

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ..arrays import Array
-from ..engine.tensors import to_arrays, to_tensor
+from ..engine.tensors import Levels, to_arrays, to_tensor
 
 
 def to_pixels(picture: Tensor) -> Array:
     """(1, 3, H, W) RGB in [0, 1] → (H, W, 3) BGR, rounded to 8 bits."""
-    return np.concatenate(list(to_arrays(picture.float(), np.dtype(np.uint8))))
+    return np.concatenate(list(to_arrays(picture.float(), Levels(np.dtype(np.uint8)))))
 
 
 def from_pixels(pixels: Array, device: torch.device) -> Tensor:

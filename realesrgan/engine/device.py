@@ -111,16 +111,6 @@ def cpu_has_bf16() -> bool:
     return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
 
 
-def describe_device(device: torch.device, precision: Precision) -> str:
-    """One line for the user: what computes, how precisely, and why."""
-    why = {
-        Precision.FP32: "full precision",
-        Precision.HALF: "half the memory; `fp32` for full precision",
-        Precision.MIXED_BF16: "this CPU has native bfloat16, residuals stay in fp32; `fp32` for full precision",
-    }[precision]
-    return f"{device_name(device)}, {precision.value} ({why})"
-
-
 def device_name(device: torch.device) -> str:
     """The device as users know it, with the number of threads for a CPU and the model for a GPU."""
     if device.type == "cuda":

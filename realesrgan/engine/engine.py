@@ -1,16 +1,17 @@
 """Run a network over a picture, in pieces where it must, and recover when memory runs out or half precision overflows.
 
-Knows nothing of colours, depths or files: it reads tensors, and its caller converts the results.
+Knows nothing of files: it reads rows of a picture and yields those of the result.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,17 +19,20 @@ from ..arrays import Array
 from ..errors import RealESRGANError
 from ..families import cast_convolutions, family_of
 from ..families.family import NetworkSpec
-from .device import Precision, choose_precision, is_out_of_memory
+from ..restorer import EngineKind
+from . import tensors
+from .choice import choose, native_network
+from .device import Precision, is_out_of_memory
 from .planning import Plan, Planner
 from .progress import WorkMeter, count_convolutions, counting
 from .streaming import stream
-from .tiling import Box, Tile
+from .tensors import Levels
+from .tiling import Box, Tile, whole
 from .transfer import SideStream
 
 log = logging.getLogger(__name__)
 
-Read = Callable[[Box], Tensor]
-Convert = Callable[[Tensor], Iterable[Array]]
+Read = Callable[[Box], Array]
 
 MEASURED_SIDE = 96  # pixels: enough to be typical, a second or two on a slow CPU
 MEASURED_S = 0.5  # at least, so that a moment of other work does not count
@@ -46,7 +50,11 @@ class Engine:
         spec: its numbers, or None for a network this project does not know.
         scale: how many times larger its output is.
         reduced: allow less than fp32 where the device is good at it.
+        kind: "torch", "native" (the compiled kernels), or "auto", those where they can compute this network here.
         max_memory: bytes this process may hold, on the device if that is a GPU; None is a safe share of what is free.
+
+    Raises:
+        UsageError: the compiled kernels were asked for, and cannot compute this.
     """
 
     def __init__(
@@ -57,19 +65,20 @@ class Engine:
         device: torch.device,
         *,
         reduced: bool,
+        kind: EngineKind = "auto",
         max_memory: int | None = None,
     ) -> None:
         self.spec = spec
         self.scale = scale
         self.device = device
-        self.precision = choose_precision(device, reduced=reduced)
         self._known = family_of(network) is not None
-        if self.precision is Precision.MIXED_BF16 and not self._known:
-            self.precision = Precision.FP32  # its residuals would be summed in bf16, which shows
+        self.choice = choose(network, device, reduced=reduced, kind=kind)
+        self.precision = self.choice.precision
         self.network = self._cast(network.to(device))
+        self.native = native_network(self.network, self.choice.variant)
         count_convolutions(self.network)
         self.planner = Planner(
-            self.network, spec, scale, device, self.precision, self.input_dtype, max_memory=max_memory
+            self.network, spec, scale, device, self.precision, self.input_dtype, self.native, max_memory=max_memory
         )
         self.side_stream = SideStream(device)
         self._warned_of_overflow = False
@@ -89,7 +98,7 @@ class Engine:
         return WorkMeter(passes * plan.area_seen * self.spec.multiply_adds if self.spec is not None else 0.0, listener)
 
     def run(
-        self, plan: Plan, read: Read, convert: Convert, meter: WorkMeter | None = None
+        self, plan: Plan, read: Read, levels: Levels, meter: WorkMeter | None = None
     ) -> Iterator[tuple[Box, Array]]:
         """Compute every pixel, and yield the rows of the result as they become ready.
 
@@ -98,8 +107,9 @@ class Engine:
 
         Args:
             plan: which pieces to compute, of a picture of its size.
-            read: returns (1, 3, h, w) for a box of the picture.
-            convert: turns (1, 3, h, w) fp32 results into their rows, from top to bottom.
+            read: returns (h, w, 3) RGB or (h, w, 1) gray for a box of the picture, of uint8, uint16 or, in [0, 1],
+                of floating point.
+            levels: in which form rows of the result are wanted: (h, w, 3) BGR or (h, w, 1).
             meter: counts the work done.
 
         Raises:
@@ -112,12 +122,12 @@ class Engine:
             edges = piece.core.scaled(self.scale)
             done = edges.top + piece.handed_out
             try:
-                for top, rows in self._compute(piece, plan.strip, read, meter, in_fp32=in_fp32):
-                    for part in convert(rows[:, :, max(0, done - top) : max(0, edges.bottom - top)]):
+                for top, rows in self._compute(piece, plan.strip, read, levels, meter, in_fp32=in_fp32):
+                    part = rows[max(0, done - top) : max(0, edges.bottom - top)]
+                    if len(part):
                         box = Box(done, edges.left, done + len(part), edges.right)
                         done = box.bottom
                         yield box, part
-                    del rows  # before the next ones are computed
             except _Overflow:
                 if in_fp32 or self.precision is Precision.FP32:
                     raise RealESRGANError(
@@ -138,22 +148,27 @@ class Engine:
                 torch.cuda.empty_cache()
 
     def _compute(
-        self, piece: Tile, strip: int | None, read: Read, meter: WorkMeter | None, *, in_fp32: bool
-    ) -> Iterator[tuple[int, Tensor]]:
-        """Yield rows of the result of `piece`, in fp32 and as wide as its core, with the row they begin at.
+        self, piece: Tile, strip: int | None, read: Read, levels: Levels, meter: WorkMeter | None, *, in_fp32: bool
+    ) -> Iterator[tuple[int, Array]]:
+        """Yield rows of the result of `piece`, as wide as its core, with the row they begin at.
 
-        They come from top to bottom, and may begin above the core and end below it. `in_fp32` casts the network, too.
+        They come from top to bottom, and may begin above the core and end below it. `in_fp32` has torch compute, with
+        the network cast.
 
         Raises:
             _Overflow: a value is not finite.
         """
+        if self.native is not None and not in_fp32:
+            yield from self._compute_natively(piece, strip, read, levels, meter)
+            return
         seen = piece.padded
         inside = piece.core.relative_to(seen).scaled(self.scale)
         torch.get_num_threads()  # before this call, convolutions in a new thread use all cores, whatever torch was told
         dtype = torch.float32 if in_fp32 else self.input_dtype
 
         def read_rows(top: int, bottom: int) -> Tensor:
-            return read(Box(seen.top + top, seen.left, seen.top + bottom, seen.right)).to(dtype)
+            rows = read(Box(seen.top + top, seen.left, seen.top + bottom, seen.right))
+            return tensors.to_tensor(rows, self.device).to(dtype)
 
         with self._cast_to_fp32() if in_fp32 else nullcontext():
             if strip is None:
@@ -166,8 +181,36 @@ class Engine:
                 rows = rows[..., inside.left : inside.right].float()
                 if not _is_finite(rows):
                     raise _Overflow
-                yield seen.top * self.scale + top, rows
+                top += seen.top * self.scale
+                for part in tensors.to_arrays(rows, levels):
+                    yield top, part
+                    top += len(part)
                 del rows  # before the next ones are computed
+
+    def _compute_natively(
+        self, piece: Tile, strip: int | None, read: Read, levels: Levels, meter: WorkMeter | None
+    ) -> Iterator[tuple[int, Array]]:
+        assert self.native is not None
+        seen = piece.padded
+        inside = piece.core.relative_to(seen).scaled(self.scale)
+
+        def read_rows(top: int, bottom: int) -> Array:
+            return read(Box(seen.top + top, seen.left, seen.top + bottom, seen.right))
+
+        results = self.native.run(
+            seen.height,
+            seen.width,
+            strip or self.planner.rows_for(seen.width),
+            torch.get_num_threads(),
+            read_rows,
+            levels,
+            on_work=meter.add if meter is not None else None,
+        )
+        try:
+            for top, rows in results:
+                yield seen.top * self.scale + top, rows[:, inside.left : inside.right]
+        except ArithmeticError:
+            raise _Overflow from None
 
     @contextmanager
     def _cast_to_fp32(self) -> Iterator[None]:
@@ -181,17 +224,19 @@ class Engine:
         """Measure this engine's speed on a small picture; the fastest run counts."""
         assert self.spec is not None
         side = MEASURED_SIDE
-        x = torch.zeros(1, 3, side, side, device=self.device)
+        picture = np.zeros((side, side, 3), np.uint8)
+        plan = Plan(side, side, [whole(side, side)])
         runs: list[float] = []
         while len(runs) < 2 or sum(runs) < MEASURED_S:
             started = time.perf_counter()
-            _is_finite(self.network(x.to(self.input_dtype)))  # reads the result, so it waits for the device
+            for _ in self.run(plan, lambda box: picture[box.slices], Levels(np.dtype(np.uint8))):
+                pass
             runs.append(time.perf_counter() - started)
         return side * side * self.spec.multiply_adds / min(runs)
 
     def _cast(self, network: nn.Module) -> nn.Module:
         if self._known:
-            cast_convolutions(network, self.precision.dtype)
+            cast_convolutions(network, self.precision.dtype, rounds_results=self.choice.variant is None)
         elif self.precision is Precision.HALF:
             network.half()
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

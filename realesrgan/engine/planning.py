@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import psutil
 import torch
@@ -14,6 +15,9 @@ from ..families.family import NetworkSpec
 from .device import Precision, free_memory_bytes, out_of_memory
 from .streaming import bytes_per_column, can_stream
 from .tiling import Tile, columns, whole
+
+if TYPE_CHECKING:
+    from .kernels.native import NativeNetwork
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,10 @@ MOST_ROWS_ON_GPU = 256
 FEWEST_GOOD_ROWS = 16
 LITTLE_MEMORY_BYTES = 800_000_000
 FRAGMENTATION = 1.2  # growth of the process ÷ size of the tensors of its strips (measured: 1.15 to 1.34)
+# Of the compiled kernels: about so many pixels of a layer at a time for each thread. Fewer mean that weights are read
+# and threads meet more often, more that rows do not stay in the cache and memory grows.
+NATIVE_PIXELS = 1500
+FEWEST_NATIVE_ROWS, MOST_NATIVE_ROWS = 4, 16  # multiples of the rows of Winograd's tiles
 SMALLEST_BLOCK = 32  # columns; if a strip of one row and this width does not fit, nothing will
 
 # An unknown network cannot be streamed, so it gets tiles with this much context: within 1.4 levels of the uncut result
@@ -71,6 +79,7 @@ class Planner:
         network: on `device`, in its final types.
         spec: its numbers, or None for a network this project does not know.
         input_dtype: the type of its input.
+        native: the network in the compiled kernels, which always compute in strips; None if torch computes.
         max_memory: bytes this process may hold, on the device if that is a GPU; None is a safe share of what is free.
     """
 
@@ -82,6 +91,8 @@ class Planner:
         device: torch.device,
         precision: Precision,
         input_dtype: torch.dtype,
+        native: NativeNetwork | None = None,
+        *,
         max_memory: int | None,
     ) -> None:
         self.network = network
@@ -94,10 +105,13 @@ class Planner:
         self.workers = 1  # how many compute on the device at the same time and share its memory
         self.size_multiple = spec.size_multiple if spec is not None else PUBLISHED_MULTIPLES.get(scale, 1)
         self._streams = spec is not None and can_stream(network)
+        self._native = native
         self._used_at_first = _bytes_in_use(device)
         self._largest_tile: int | None = None  # this and the next two are learnt when memory runs out
         self._largest_whole: int | None = None
-        self._most_rows = MOST_ROWS_ON_CPU if device.type == "cpu" else MOST_ROWS_ON_GPU
+        self.most_rows = MOST_ROWS_ON_CPU if device.type == "cpu" else MOST_ROWS_ON_GPU
+        if native is not None:
+            self.most_rows = MOST_NATIVE_ROWS
         self._logged: set[str] = set()
 
     def plan(self, height: int, width: int, tile: int, pad: int, held_bytes: int = 0) -> Plan:
@@ -121,7 +135,7 @@ class Planner:
         area = plan.height * plan.width
         side = max(max(piece.core.height, piece.core.width) for piece in plan.pieces)
         if plan.strip is not None:
-            return replace(plan, strip=min(plan.strip, self._most_rows))
+            return replace(plan, strip=min(plan.strip, self.most_rows))
         if self._largest_tile is not None and side > self._largest_tile:
             return self._in_tiles(plan, self._largest_tile)
         if not plan.requested and self._largest_whole is not None and area > self._largest_whole:
@@ -137,6 +151,8 @@ class Planner:
             return None
         if self.device.type == "cpu":  # a result takes no memory before it is written
             free -= self.workers * held_bytes
+        if self._native is not None:
+            free += self._native.bytes_idle
         return max(0.0, MEMORY_SHARE * free / self.workers)
 
     def _fits_whole(self, area: int, budget: float | None) -> bool:
@@ -144,6 +160,8 @@ class Planner:
             return False
         if self.spec is None:
             return self._largest_tile is None
+        if self._native is not None:
+            return False
         needed = area * self.spec.bytes_per_pixel(self._feature_itemsize)
         if self._streams and self.device.type == "cpu" and needed > WHOLE_ON_CPU_BYTES:
             return False
@@ -166,12 +184,12 @@ class Planner:
         """
         assert self.spec is not None
         width, multiple = plan.width, self.size_multiple
-        rows, blocks = self._most_rows, 1
+        rows, blocks = self.rows_for(width), 1
         while self.device.type == "cpu" and rows > FEWEST_GOOD_ROWS:
-            if self._strip_bytes(width, blocks, rows) <= LITTLE_MEMORY_BYTES:
+            if self._strip_bytes(plan, blocks, rows) <= LITTLE_MEMORY_BYTES:
                 break
             rows //= 2
-        while budget is not None and self._strip_bytes(width, blocks, rows) > budget:
+        while budget is not None and self._strip_bytes(plan, blocks, rows) > budget:
             if rows > 1:
                 rows = rows // 2
             elif width // (blocks + 1) >= SMALLEST_BLOCK:
@@ -180,8 +198,16 @@ class Planner:
                 self._log("memory may not suffice even for the smallest strips", kind="short")
                 break
         block = -(-width // blocks // multiple) * multiple if blocks > 1 else width
-        self._log_strips(width, plan.height, rows * multiple, blocks)
+        if self._native is None or blocks > 1:
+            self._log_strips(width, plan.height, rows * multiple, blocks)
         return self._in_blocks(replace(plan, strip=rows, pad=self.spec.receptive_radius), block)
+
+    def rows_for(self, width: int) -> int:
+        """How many rows of a picture of this width to compute at a time while memory allows."""
+        if self._native is None:
+            return self.most_rows
+        fitting = NATIVE_PIXELS * torch.get_num_threads() // max(1, width // self.size_multiple)
+        return min(self.most_rows, max(FEWEST_NATIVE_ROWS, fitting // 4 * 4))
 
     def _in_blocks(self, plan: Plan, block: int) -> Plan:
         """What `plan` still has to do, in blocks of so many columns."""
@@ -189,10 +215,13 @@ class Planner:
             plan, pieces=[part for piece in plan.pieces for part in self._cut(piece, plan.height, block, plan)]
         )
 
-    def _strip_bytes(self, width: int, blocks: int, rows: int) -> float:
+    def _strip_bytes(self, plan: Plan, blocks: int, rows: int) -> float:
         assert self.spec is not None
+        width = plan.width
         block = -(-width // blocks) + 2 * (self.spec.receptive_radius + self.size_multiple)
         seen = width if blocks == 1 else min(width, block)
+        if self._native is not None:
+            return self._native.bytes_held(plan.height, seen, rows, torch.get_num_threads())
         return FRAGMENTATION * seen * bytes_per_column(self.network, rows, self.input_dtype)
 
     def _automatic_tile(self, height: int, width: int, budget: float | None) -> int:
@@ -252,7 +281,7 @@ class Planner:
         return self._in_strips(plan, None)
 
     def _in_lower_strips(self, plan: Plan, rows: int) -> Plan:
-        self._most_rows = rows
+        self.most_rows = rows
         self._log(f"{self.device} is out of memory: going on in lower strips", kind="lower")
         return replace(plan, strip=rows)
 

@@ -18,9 +18,9 @@ class WorkMeter:
     def __init__(self, expected: float, listener: Callable[[float], None] | None = None) -> None:
         self._expected = expected
         self._listener = listener
-        self._done = 0
+        self._done = 0.0
 
-    def add(self, multiply_adds: int) -> None:
+    def add(self, multiply_adds: float) -> None:
         """Add work that was done."""
         self._done += multiply_adds
         if self._listener is not None and self._expected:

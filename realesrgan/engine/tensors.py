@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -16,6 +17,21 @@ from .transfer import to_device, to_host
 # How much of an fp32 tensor is converted at a time; on a CPU, so little that all steps find it in the cache.
 BAND_BYTES_ON_CPU = 1_000_000
 BAND_BYTES_ON_GPU = 64_000_000
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The form in which rows of a result are wanted.
+
+    Attributes:
+        depth: uint8, uint16, or float32 with 1.0 for white.
+        gray: one channel, the luma, instead of three in BGR order.
+        clamped: to [0, 1]; integers always are.
+    """
+
+    depth: np.dtype[Any]
+    gray: bool = False
+    clamped: bool = True
 
 
 def to_tensor(colour: Array, device: torch.device) -> Tensor:
@@ -39,15 +55,18 @@ def to_gray(tensor: Tensor) -> Tensor:
     return (tensor.clamp(0, 1) * weights).sum(1, keepdim=True)
 
 
-def to_arrays(tensor: Tensor, depth: np.dtype[Any]) -> Iterator[Array]:
-    """(1, 1 or 3, H, W) RGB on any device → its rows from top to bottom, as (h, W, C) BGR arrays of `depth`.
+def to_arrays(tensor: Tensor, levels: Levels) -> Iterator[Array]:
+    """(1, 1 or 3, H, W) RGB on any device → its rows from top to bottom, as (h, W, 3) BGR or (h, W, 1) arrays.
 
-    Values are clamped to [0, 1]; integers are scaled to their range and rounded once. From a GPU, the next rows are
-    copied while the caller deals with these.
+    Integers are scaled to their range and rounded once. From a GPU, the next rows are copied while the caller deals
+    with these.
     """
+    depth = levels.depth
+    if levels.gray and tensor.shape[1] == 3:
+        tensor = to_gray(tensor)
     band_bytes = BAND_BYTES_ON_CPU if tensor.device.type == "cpu" else BAND_BYTES_ON_GPU
     rows = max(1, band_bytes // (4 * tensor.shape[1] * tensor.shape[3]))
-    bands = (_levels(tensor[:, :, top : top + rows], depth) for top in range(0, tensor.shape[2], rows))
+    bands = (_band(tensor[:, :, top : top + rows], levels) for top in range(0, tensor.shape[2], rows))
     for band in to_host(bands):
         array = band.numpy()
         if depth == np.uint16:
@@ -56,10 +75,10 @@ def to_arrays(tensor: Tensor, depth: np.dtype[Any]) -> Iterator[Array]:
         yield cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.shape[2] == 3 else array
 
 
-def _levels(tensor: Tensor, depth: np.dtype[Any]) -> Tensor:
-    """(1, C, H, W) → (H, W, C) in the type that is copied to the host for `depth`."""
-    image = tensor[0].permute(1, 2, 0)
+def _band(tensor: Tensor, wanted: Levels) -> Tensor:
+    """(1, C, H, W) → (H, W, C) in the type that is copied to the host."""
+    image, depth = tensor[0].permute(1, 2, 0), wanted.depth
     if depth == np.float32:
-        return image.clamp(0, 1).contiguous()
+        return (image.clamp(0, 1) if wanted.clamped else image).contiguous()
     levels = (image * peak_of(depth)).round_().clamp_(0, peak_of(depth))
     return levels.to(torch.uint8 if depth == np.uint8 else torch.int32).contiguous()

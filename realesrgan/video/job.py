@@ -30,7 +30,7 @@ def identity(job: VideoJob, setup: Setup) -> dict[str, Any]:
         "version": 4,
         "input": job.source.identity(),
         "excerpt": [job.excerpt.start_s, job.excerpt.end_s],
-        "model": [model.name if model else None, settings.denoise_strength, settings.fp32],
+        "model": [model.name if model else None, settings.denoise_strength, settings.fp32, settings.engine],
         "weights": setup.weights_identity,
         "faces": [faces.name if faces else None, settings.face_weight, settings.only_center_face],
         "picture": [settings.outscale, settings.tile, settings.tile_pad, settings.pre_pad],

@@ -1,0 +1,342 @@
+"""The compiled kernels: each variant this processor runs, held to torch in fp32, and to itself however it is cut."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import threading
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from tiny import picture
+from torch import nn
+
+from realesrgan.archs.rrdbnet_arch import RRDBNet
+from realesrgan.archs.srvgg_arch import SRVGGNetCompact
+from realesrgan.engine.choice import choose
+from realesrgan.engine.engine import Engine
+from realesrgan.engine.kernels import library, lowering
+from realesrgan.engine.kernels.native import NativeNetwork
+from realesrgan.engine.planning import Plan
+from realesrgan.engine.tensors import Levels, to_arrays, to_tensor
+from realesrgan.engine.tiling import whole
+from realesrgan.errors import RealESRGANError, UsageError
+from realesrgan.families import cast_convolutions, family_of
+
+CPU = torch.device("cpu")
+FP32 = Levels(np.dtype(np.float32), clamped=False)
+LIBRARY = library.load()
+ROUNDED = {"amx", "amx imitated"}  # variants that multiply in bfloat16
+SLOW = {"amx imitated"}
+
+pytestmark = pytest.mark.skipif(LIBRARY is None, reason="the kernels are not compiled here: there was no compiler")
+
+
+def _variants():
+    for name in library.variants(LIBRARY) if LIBRARY is not None else []:
+        missing = pytest.mark.skipif(not library.supported(LIBRARY, name), reason=f"this processor has no {name}")
+        yield pytest.param(name, marks=missing)
+
+
+every_variant = pytest.mark.parametrize("variant", list(_variants()))
+
+NETWORKS = {
+    "RRDBNet ×4": lambda: RRDBNet(3, 3, 4, num_feat=64, num_block=1, num_grow_ch=32),
+    "RRDBNet ×2": lambda: RRDBNet(3, 3, 2, num_feat=24, num_block=2, num_grow_ch=8),
+    "RRDBNet ×1": lambda: RRDBNet(3, 3, 1, num_feat=40, num_block=1, num_grow_ch=20),
+    "compact ×4, prelu": lambda: SRVGGNetCompact(num_feat=64, num_conv=2, upscale=4, act_type="prelu"),
+    "compact ×3, relu": lambda: SRVGGNetCompact(num_feat=17, num_conv=3, upscale=3, act_type="relu"),
+    "compact ×2, leakyrelu": lambda: SRVGGNetCompact(num_feat=33, num_conv=1, upscale=2, act_type="leakyrelu"),
+    "compact ×1, prelu": lambda: SRVGGNetCompact(num_feat=8, num_conv=1, upscale=1, act_type="prelu"),
+}
+every_network = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
+
+
+def seeded(make) -> nn.Module:
+    """A network whose results are colours that depend on all of its layers."""
+    torch.manual_seed(7)
+    network = make().eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, nn.PReLU):
+            module.weight.uniform_(-0.5, 0.5)
+    return network
+
+
+def compiled(network: nn.Module, variant: str, dtype: torch.dtype = torch.float32) -> NativeNetwork:
+    family = family_of(network)
+    return NativeNetwork(LIBRARY, variant, cast_convolutions(network, dtype, rounds_results=False), family)
+
+
+def run(native: NativeNetwork, image: np.ndarray, strip: int = 8, threads: int = 1, levels: Levels = FP32):
+    """The result for (H, W, 1 or 3) RGB."""
+    rows = list(native.run(*image.shape[:2], strip, threads, lambda top, bottom: image[top:bottom], levels))
+    assert [top for top, _ in rows] == list(np.cumsum([0, *(len(part) for _, part in rows)]))[:-1]
+    return np.concatenate([part for _, part in rows])
+
+
+def by_torch(network: nn.Module, image: np.ndarray, levels: Levels = FP32) -> np.ndarray:
+    with torch.no_grad():
+        return np.concatenate(list(to_arrays(network(to_tensor(image, CPU)), levels)))
+
+
+def fold_of(network: nn.Module) -> int:
+    return family_of(network).fold(network)
+
+
+def sizes(fold: int):
+    """Heights and widths around what vectors, tiles and groups of rows count in."""
+    heights, widths = (*range(1, 10), 16), (*range(1, 41), 47, 48, 49)
+    return [(fold * heights[i % len(heights)], fold * width) for i, width in enumerate(widths)]
+
+
+@every_variant
+@every_network
+def test_each_variant_computes_what_torch_does(make, variant):
+    network = seeded(make)
+    native = compiled(network, variant)  # all weights in fp32: bfloat16 variants then multiply in two halves
+    for height, width in sizes(fold_of(network))[:: 6 if variant in SLOW else 1]:
+        image = picture(height, width, 3, np.uint8)
+        assert run(native, image) == pytest.approx(by_torch(network, image), abs=5e-5), (height, width)
+
+
+@every_variant
+@every_network
+def test_no_bit_depends_on_strips_or_threads(make, variant):
+    network = seeded(make)
+    native = compiled(network, variant, torch.bfloat16 if variant in ROUNDED else torch.float32)
+    fold = fold_of(network)
+    image = picture(19 * fold, 37 * fold, 3, np.uint8)
+    whole_at_once = run(native, image, strip=64)
+    for strip, threads in ((1, 1), (2, 3), (3, 1), (4, 2), (5, 4), (8, 5), (19, 2))[:: 3 if variant in SLOW else 1]:
+        assert np.array_equal(run(native, image, strip, threads), whole_at_once), (strip, threads)
+
+
+@every_variant
+def test_a_block_of_columns_is_part_of_the_whole(variant):
+    """To the bit where pixels are summed one by one; Winograd's tiles mix a block's last columns with those beyond."""
+    network = seeded(NETWORKS["RRDBNet ×4"])
+    native = compiled(network, variant, torch.bfloat16 if variant in ROUNDED else torch.float32)
+    image, pad = picture(9, 90, 3, np.uint8), 3 * 5 + 4
+    whole_at_once = run(native, image)[:, 4 * 36 : 4 * 57]
+    block = run(native, np.ascontiguousarray(image[:, 36 - pad : 57 + pad]))[:, 4 * pad : -4 * pad]
+    if variant in ROUNDED:
+        assert np.array_equal(block, whole_at_once)
+    else:
+        assert block == pytest.approx(whole_at_once, abs=5e-5)
+    too_narrow = run(native, np.ascontiguousarray(image[:, 36:57]))
+    assert too_narrow != pytest.approx(whole_at_once, abs=5e-5)
+
+
+@every_variant
+def test_rounded_weights_cost_little_accuracy(variant):
+    if variant not in ROUNDED:
+        pytest.skip("this variant rounds nothing")
+    network = seeded(NETWORKS["RRDBNet ×4"])
+    image = picture(24, 24, 3, np.uint8)
+    expected = by_torch(network, image)
+    result = run(compiled(network, variant, torch.bfloat16), image)
+    assert 0 < np.abs(result - expected).max() < 0.01 * np.abs(expected).max()
+
+
+@every_variant
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("gray", [False, True])
+def test_pictures_and_results_have_any_depth_and_may_be_gray(depth, gray, variant):
+    network = seeded(NETWORKS["compact ×4, prelu"])
+    image = picture(7, 11, 1 if gray else 3, np.uint16 if depth == np.uint16 else np.uint8).reshape(7, 11, -1)
+    if depth == np.float32:
+        image = (image / np.float32(255)).astype(np.float32)
+    levels = Levels(np.dtype(depth), gray=gray)
+    result, expected = run(compiled(network, variant), image, levels=levels), by_torch(network, image, levels)
+    assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
+    largest = {np.uint8: 1, np.uint16: 4, np.float32: 5e-5}[depth]
+    assert np.abs(result.astype(np.float64) - expected).max() <= largest
+    if depth == np.uint8:
+        assert np.mean(result != expected) < 0.01
+
+
+@every_variant
+def test_the_callers_thread_still_computes_with_the_smallest_numbers(variant):
+    run(compiled(seeded(NETWORKS["compact ×1, prelu"]), variant), picture(4, 5, 3, np.uint8))
+    assert (np.full(64, 1e-39, np.float32) * np.float32(0.5)).min() > 0
+
+
+@every_variant
+def test_values_beyond_black_and_white_are_clamped_only_where_that_is_wanted(variant):
+    network = seeded(NETWORKS["compact ×1, prelu"])
+    network.body[-1].bias.copy_(torch.tensor([-2.0, 0.0, 2.0]))
+    native, image = compiled(network, variant), picture(4, 5, 3, np.uint8)
+    assert run(native, image)[..., 0].min() > 1  # blue first
+    assert run(native, image, levels=Levels(np.dtype(np.float32)))[..., 0].max() == 1
+    assert run(native, image, levels=Levels(np.dtype(np.uint8)))[..., 0].min() == 255
+    assert run(native, image, levels=Levels(np.dtype(np.uint8)))[..., 2].max() == 0
+
+
+@every_variant
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+def test_a_result_that_is_not_finite_is_noticed(variant, value):
+    network = seeded(NETWORKS["compact ×2, leakyrelu"])
+    network.body[2].weight[3, 5, 1, 1] = value
+    network.body[4].weight.fill_(1e3)
+    with pytest.raises(ArithmeticError):
+        run(compiled(network, variant), picture(9, 9, 3, np.uint8))
+
+
+def test_damaged_weights_are_an_error_whatever_computes():
+    network = seeded(NETWORKS["compact ×2, leakyrelu"])
+    network.body[2].weight[3, 5, 1, 1] = float("nan")
+    engine = Engine(network, None, 2, CPU, reduced=False)
+    image = picture(9, 9, 3, np.uint8)
+    with pytest.raises(RealESRGANError, match="not finite, even in fp32; its weights are damaged"):
+        list(engine.run(Plan(9, 9, [whole(9, 9)]), lambda box: image[box.slices], FP32))
+
+
+@every_variant
+@every_network
+@pytest.mark.parametrize(("strip", "threads"), [(1, 1), (8, 2), (64, 3)])
+def test_memory_is_what_was_foretold(make, strip, threads, variant):
+    network = seeded(make)
+    native, fold = compiled(network, variant), fold_of(network)
+    image = picture(40 * fold, 30 * fold, 3, np.uint8)
+    run(native, image, strip, threads)
+    foretold = native.bytes_held(*image.shape[:2], strip, threads)
+    scratch = foretold - native.bytes_held(*image.shape[:2], strip, 0)  # which is not counted while idle
+    assert native.bytes_idle == foretold - scratch
+
+
+@every_variant
+def test_memory_grows_with_the_width_and_not_with_the_height(variant):
+    native = compiled(seeded(NETWORKS["RRDBNet ×4"]), variant)
+    assert native.bytes_held(10_000, 100, 8, 1) == native.bytes_held(1_000, 100, 8, 1)
+    assert native.bytes_held(1_000, 800, 8, 1) > 4 * native.bytes_held(1_000, 100, 8, 1)
+
+
+@every_variant
+def test_a_picture_leaves_nothing_behind_for_the_next(variant):
+    """Sizes that lie differently in the same memory, and one that was given up half-way."""
+    network = seeded(NETWORKS["RRDBNet ×4"])
+    native = compiled(network, variant)
+    images = [picture(*size, 3, np.uint8) for size in ((9, 40), (30, 7), (12, 40), (9, 40))]
+    fresh = [run(compiled(network, variant), image) for image in images]
+    rows = native.run(30, 40, 4, 2, lambda top, bottom: np.full((bottom - top, 40, 3), 255, np.uint8), FP32)
+    next(rows)
+    rows.close()
+    for image, expected in zip(images, fresh, strict=True):
+        assert np.array_equal(run(native, image, 4, 2), expected)
+
+
+@every_variant
+def test_threads_may_share_a_network(variant):
+    native = compiled(seeded(NETWORKS["RRDBNet ×4"]), variant)
+    images = [picture(20, width, 3, np.uint8) for width in (9, 17, 30)]
+    expected = [run(native, image) for image in images]
+    results: list = [None] * len(images)
+
+    def compute(index: int) -> None:
+        results[index] = run(native, images[index], 4, 2)
+
+    workers = [threading.Thread(target=compute, args=(index,)) for index in range(len(images))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert all(np.array_equal(result, wanted) for result, wanted in zip(results, expected, strict=True))
+
+
+def _send(connection, native, image) -> None:
+    connection.send(run(native, image, 4, 2))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork")
+def test_a_process_forked_in_between_computes_as_well():
+    native = compiled(seeded(NETWORKS["compact ×4, prelu"]), library.variants(LIBRARY)[-1])
+    image = picture(9, 9, 3, np.uint8)
+    expected = run(native, image, 4, 2)  # starts threads, which the other process will not have
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_send, args=(theirs, native, image))
+    process.start()
+    assert ours.poll(60)
+    assert np.array_equal(ours.recv(), expected)
+    process.join()
+
+
+@every_variant
+def test_the_work_done_is_told_and_the_listener_may_cancel(variant):
+    network = seeded(NETWORKS["RRDBNet ×4"])
+    native, image, done = compiled(network, variant), picture(24, 8, 3, np.uint8), []
+
+    def read(top: int, bottom: int) -> np.ndarray:
+        return image[top:bottom]
+
+    for _ in native.run(24, 8, 4, 1, read, FP32, on_work=done.append):
+        pass
+    spec_work = sum(
+        layer.conv.weight.numel() * layer.out.height**2
+        for layer in family_of(network).row_graph(network, 1, 1, torch.float32, lambda *_: None).layers
+    )
+    assert len(done) > 4
+    assert sum(done) == pytest.approx(24 * 8 * spec_work)
+
+    def cancel(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(native.run(24, 8, 4, 1, read, FP32, on_work=cancel))
+    assert np.array_equal(run(native, image), run(compiled(network, variant), image))
+
+
+def test_all_memory_is_given_back_with_the_network():
+    native = compiled(seeded(NETWORKS["compact ×4, prelu"]), library.variants(LIBRARY)[-1])
+    run(native, picture(9, 9, 3, np.uint8))
+    gone = weakref.ref(native)
+    del native
+    assert gone() is None
+
+
+def test_the_tables_are_as_long_as_the_librarys():
+    """A field that one side lacks would shift all that follow."""
+    assert LIBRARY.re_version() == library.VERSION
+    assert ctypes.sizeof(library.RingTable) == 4 * (5 + library.MOST_PARTS)
+    assert ctypes.sizeof(library.LayerTable) == 4 * 4 + 3 * ctypes.sizeof(ctypes.c_void_p) + 4 * 10
+
+
+# What chooses the kernels, or torch.
+
+
+def test_torch_computes_where_it_is_asked_for_and_where_the_library_is_missing(monkeypatch):
+    network = seeded(NETWORKS["compact ×4, prelu"])
+    assert choose(network, CPU, reduced=False, kind="torch").variant is None
+    monkeypatch.setattr(library, "load", lambda: None)
+    choice = choose(network, CPU, reduced=False, kind="auto")
+    assert choice.variant is None
+    assert str(choice).endswith("with a C++ compiler, install this project again to be several times as fast")
+    with pytest.raises(UsageError, match="engine native: the compiled kernels are not installed; leave engine out"):
+        choose(network, CPU, reduced=False, kind="native")
+
+
+class Strange(SRVGGNetCompact):
+    """Of no family: what its layers do is not known."""
+
+
+def test_networks_that_the_library_does_not_know_are_left_to_torch():
+    assert choose(Strange(), CPU, reduced=True, kind="auto").variant is None
+    with pytest.raises(UsageError, match="the compiled kernels do not know this network"):
+        choose(Strange(), CPU, reduced=False, kind="native")
+    wide = seeded(lambda: SRVGGNetCompact(num_feat=8, num_conv=1, upscale=1))
+    wide.body[2] = nn.Conv2d(8, 8, 5, padding=2)
+    assert lowering.refusal(wide, family_of(wide)) == "a convolution is not of 3×3 pixels"
+
+
+def test_a_library_that_cannot_be_loaded_breaks_nothing(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(library, "FOLDER", tmp_path)
+    for content in (None, b"", b"\x7fELF and no more"):
+        library.load.cache_clear()
+        if content is not None:
+            (tmp_path / library.NAMES[0]).write_bytes(content)
+        assert library.load() is None
+    library.load.cache_clear()
+    assert "the compiled kernels cannot be loaded, so torch computes" in caplog.text
