@@ -87,13 +87,13 @@ def third_family(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("third_family")
-@pytest.mark.parametrize("in_strips", [False, True])
-def test_a_family_needs_nothing_but_its_record_and_its_place_in_the_list(in_strips, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("engine", "in_strips"), [("torch", False), ("torch", True), ("auto", True)])
+def test_a_family_needs_nothing_but_its_record_and_its_place_in_the_list(engine, in_strips, tmp_path, monkeypatch):
     network = Softening(2)
     state = {key.replace("soften.", "blur."): value for key, value in network.state_dict().items()}
     torch.save(state, tmp_path / "third.pth")
     monkeypatch.setattr(realesrgan.engine.planning, "WHOLE_ON_CPU_BYTES", 0 if in_strips else 10**9)
-    upsampler = RealESRGANer(None, tmp_path / "third.pth", pre_pad=0, device="cpu")
+    upsampler = RealESRGANer(None, tmp_path / "third.pth", pre_pad=0, device="cpu", engine=engine)
     assert upsampler.scale == 2
     assert (upsampler.engine.planner.plan(9, 8, 0, 0).strip is not None) == in_strips
     image = picture(9, 8)

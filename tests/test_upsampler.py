@@ -95,11 +95,17 @@ def check_as_published(upsampler: RealESRGANer, kind: str, image, outscale=None,
 
 @contextmanager
 def counting_passes(upsampler: RealESRGANer) -> Iterator[list[int]]:
-    """Collects the height and width of everything the network is fed."""
+    """Collects the height and width of everything that is computed."""
     sizes: list[tuple[int, int]] = []
-    hook = upsampler.model.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape[-2:])))
+    run = upsampler.engine.run
+
+    def counted(plan, *arguments):
+        sizes.append((plan.height, plan.width))
+        return run(plan, *arguments)
+
+    upsampler.engine.run = counted
     yield sizes
-    hook.remove()
+    del upsampler.engine.run
 
 
 # The published results.
