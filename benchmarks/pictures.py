@@ -207,27 +207,28 @@ def _machine_lines() -> list[str]:
     ]
 
 
-def machine_line(device: str) -> str:
+def machine_line(device: str, matrix_side: int = PEAK_MATRIX_SIDE) -> str:
     """The machine, and how fast it multiplies at best."""
     reduced = torch.float16 if device.startswith("cuda") else torch.bfloat16
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
+    rates = [peak_tflops(dtype, device, matrix_side) for dtype in (torch.float32, reduced)]
     return (
         f"{name}, {torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}. "
-        f"Largest arithmetic rate measured in this run, by {PEAK_MATRIX_SIDE}² matrix products: "
-        f"{peak_tflops(torch.float32, device):.2f} TFLOP/s in fp32, {peak_tflops(reduced, device):.2f} in "
+        f"Largest arithmetic rate measured in this run, by {matrix_side}² matrix products: "
+        f"{rates[0]:.2f} TFLOP/s in fp32, {rates[1]:.2f} in "
         f"{'fp16' if reduced is torch.float16 else 'bf16'}."
     )
 
 
-def peak_tflops(dtype: torch.dtype, device: str) -> float:
+def peak_tflops(dtype: torch.dtype, device: str, matrix_side: int = PEAK_MATRIX_SIDE) -> float:
     """The best rate of a few large matrix products; reading an element waits for the device to finish."""
-    matrix = torch.ones(PEAK_MATRIX_SIDE, PEAK_MATRIX_SIDE, dtype=dtype, device=device)
+    matrix = torch.ones(matrix_side, matrix_side, dtype=dtype, device=device)
     best = float("inf")
     for _ in range(4):
         started = time.perf_counter()
         (matrix @ matrix)[0, 0].item()
         best = min(best, time.perf_counter() - started)
-    return 2e-12 * PEAK_MATRIX_SIDE**3 / best
+    return 2e-12 * matrix_side**3 / best
 
 
 def processor() -> str:
