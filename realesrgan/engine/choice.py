@@ -41,9 +41,13 @@ class Choice:
         why = {
             Precision.FP32: "full precision",
             Precision.HALF: "half the memory; `fp32` for full precision",
-            Precision.MIXED_BF16: "this CPU has native bfloat16, residuals stay in fp32; `fp32` for full precision",
+            Precision.MIXED_BF16: "residuals stay in fp32; `fp32` for full precision",
         }[self.precision]
-        how = f"compiled kernels for {self.variant.upper()}, " if self.variant is not None else ""
+        how = ""
+        if self.variant is not None:
+            how = f"compiled kernels for {self.variant.upper()}, "
+        elif self.precision is Precision.MIXED_BF16:
+            how = "this CPU has native bfloat16, "
         line = f"{device_name(self.device)}, {self.precision.value} ({how}{why})"
         return f"{line}; {self.slow}" if self.slow else line
 
