@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import re
+import sys
 import threading
 import weakref
 
 import numpy as np
 import pytest
 import torch
-from tiny import picture
+from tiny import picture, save_weights, tiny_rrdbnet
 from torch import nn
 
 from realesrgan.archs.rrdbnet_arch import RRDBNet
 from realesrgan.archs.srvgg_arch import SRVGGNetCompact
 from realesrgan.engine.choice import choose
 from realesrgan.engine.engine import Engine
-from realesrgan.engine.kernels import library, lowering
+from realesrgan.engine.kernels import build, library, lowering
 from realesrgan.engine.kernels.native import NativeNetwork
 from realesrgan.engine.planning import Plan
 from realesrgan.engine.tensors import Levels, to_arrays, to_tensor
 from realesrgan.engine.tiling import whole
 from realesrgan.errors import RealESRGANError, UsageError
 from realesrgan.families import cast_convolutions, family_of
+from realesrgan.upsampler import RealESRGANer
 
 CPU = torch.device("cpu")
 FP32 = Levels(np.dtype(np.float32), clamped=False)
@@ -340,3 +343,63 @@ def test_a_library_that_cannot_be_loaded_breaks_nothing(tmp_path, monkeypatch, c
         assert library.load() is None
     library.load.cache_clear()
     assert "the compiled kernels cannot be loaded, so torch computes" in caplog.text
+
+
+# The engine with kernels.
+
+
+@pytest.fixture
+def upsampler(tmp_path) -> RealESRGANer:
+    """Of whatever variant this processor has."""
+    try:
+        return RealESRGANer(4, save_weights(tiny_rrdbnet(), tmp_path / "x4.pth"), pre_pad=0, half=True, engine="native")
+    except UsageError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("outscale", [None, 2.3])
+def test_memory_that_runs_out_half_way_changes_no_bit(upsampler, outscale):
+    image = picture(40, 30, 4, np.uint8)
+    expected, _ = upsampler.enhance(image, outscale)
+    run_all, strips = upsampler.engine.native.run, []
+
+    def run_some(height, width, strip, *arguments, **options):
+        strips.append(strip)
+        for count, rows in enumerate(run_all(height, width, strip, *arguments, **options)):
+            if strip > 2 and count == 1:
+                raise MemoryError
+            yield rows
+
+    upsampler.engine.native.run = run_some
+    assert np.array_equal(upsampler.enhance(image, outscale)[0], expected)
+    assert min(strips) <= 2 < max(strips)
+
+
+def test_tiles_are_those_of_torch(upsampler, tmp_path):
+    image = picture(20, 30, 3, np.uint8)
+    by_torch = RealESRGANer(4, tmp_path / "x4.pth", tile=12, tile_pad=2, pre_pad=0, engine="torch")
+    upsampler.tile_size, upsampler.tile_pad = 12, 2
+    difference = upsampler.enhance(image)[0].astype(int) - by_torch.enhance(image)[0]
+    assert np.abs(difference).max() <= 2
+
+
+# Compiling.
+
+
+@pytest.mark.parametrize("compiler", ["no-such-compiler", sys.executable])
+def test_a_compiler_that_is_missing_or_fails_is_said_and_leaves_the_library_there_was(compiler, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", compiler)
+    library_there = tmp_path / build.library_name()
+    library_there.write_bytes(b"before")
+    with pytest.raises(build.NotBuilt, match=re.escape(compiler)):
+        build.build(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [library_there.name]
+    assert library_there.read_bytes() == b"before"
+
+
+def test_without_any_compiler_the_message_names_three(monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(build.NotBuilt, match=r"install g\+\+, clang\+\+ or the package ziglang"):
+        build.find_compiler()
