@@ -20,7 +20,7 @@ test: $(VENV)/installed-test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O1
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O2
 PRELOADED = $(foreach library,asan ubsan stdc++,$(shell g++ -print-file-name=lib$(library).so))
 
 sanitize: $(VENV)/installed-test

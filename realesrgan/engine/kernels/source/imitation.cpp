@@ -13,6 +13,8 @@ inline float bits_as_float(uint32_t bits) {
   return value;
 }
 
+inline float as_float(uint16_t bfloat) { return bits_as_float(static_cast<uint32_t>(bfloat) << 16); }
+
 inline uint32_t float_as_bits(float value) {
   uint32_t bits;
   __builtin_memcpy(&bits, &value, sizeof bits);
@@ -35,13 +37,17 @@ struct Tiles {
   }
   template <int sums, int features, int weights>
   static inline void multiply() {
+    float by[32][16];  // weights by channel and output
+    for (int pair = 0; pair < 16; pair++)
+      for (int n = 0; n < 16; n++)
+        for (int i = 0; i < 2; i++) by[2 * pair + i][n] = as_float(tile_bits[weights][pair][2 * n + i]);
+    float (*to)[16] = tile_sums[sums];
+    const uint16_t (*pixels)[32] = tile_bits[features];
     for (int row = 0; row < 16; row++)
-      for (int pair = 0; pair < 16; pair++)
-        for (int n = 0; n < 16; n++)
-          for (int i = 0; i < 2; i++)
-            tile_sums[sums][row][n] +=
-                bits_as_float(static_cast<uint32_t>(tile_bits[features][row][2 * pair + i]) << 16) *
-                bits_as_float(static_cast<uint32_t>(tile_bits[weights][pair][2 * n + i]) << 16);
+      for (int channel = 0; channel < 32; channel++) {
+        float value = as_float(pixels[row][channel]);
+        for (int n = 0; n < 16; n++) to[row][n] += value * by[channel][n];
+      }
   }
 };
 
@@ -87,7 +93,7 @@ struct Lanes {
     store_bfloats(to + 32, second);
   }
   static inline Vector rounded(const Vector &value) {
-    return each([&](int i) { return bits_as_float(static_cast<uint32_t>(round(value.lane[i])) << 16); });
+    return each([&](int i) { return as_float(round(value.lane[i])); });
   }
   static inline void prefetch(const char *) {}
 };
