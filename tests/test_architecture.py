@@ -99,7 +99,7 @@ def test_the_layers_in_the_documentation_are_these() -> None:
 def test_every_file_the_documentation_names_is_there(document: str) -> None:
     text = (PROJECT / document).read_text(encoding="utf-8")
     named = set(re.findall(r"`([\w./]*(?:\.py|/))`", text)) - {".venv/", "dist/"}
-    roots = [PROJECT, PACKAGE, *(folder for folder in PACKAGE.iterdir() if folder.is_dir())]
+    roots = [PROJECT, PACKAGE, *(folder for folder in PACKAGE.rglob("*") if folder.is_dir())]
     assert len(named) > 3
     assert [name for name in named if not any((root / name).exists() for root in roots)] == []
 
