@@ -56,11 +56,8 @@ class Program:
 def refusal(network: nn.Module, family: Family) -> str | None:
     """Why the library cannot compute `network`; None if it can."""
     try:
-        graph = family.row_graph(network, 1, 1, _INPUT, lambda top, rows: None)
-        rings = _Rings(graph)
-        writers = {layer.out: number for number, layer in enumerate(graph.layers)}
-        for layer in graph.layers:
-            _layer(layer, rings, writers, lambda values: FloatPointer())
+        graph = _graph(network, family)
+        _layers(graph, _Rings(graph), lambda values: FloatPointer())
     except NotLowered as error:
         return str(error)
     return None
@@ -75,9 +72,8 @@ def lower(network: nn.Module, family: Family) -> Program:
     Raises:
         NotLowered: a layer is of a kind that the library does not know.
     """
-    graph = family.row_graph(network, 1, 1, _INPUT, lambda top, rows: None)
+    graph = _graph(network, family)
     rings = _Rings(graph)
-    writers = {layer.out: number for number, layer in enumerate(graph.layers)}
     kept: list[object] = []
 
     def pointer(values: Tensor | None) -> Any:
@@ -87,7 +83,7 @@ def lower(network: nn.Module, family: Family) -> Program:
         kept.append(array)
         return array.ctypes.data_as(FloatPointer)
 
-    layers = [_layer(layer, rings, writers, pointer) for layer in graph.layers]
+    layers = _layers(graph, rings, pointer)
     table = ProgramTable(
         picture=rings.features[graph.picture][0],
         picture_sums=rings.sums.get(graph.picture, NONE),
@@ -101,6 +97,10 @@ def lower(network: nn.Module, family: Family) -> Program:
     assert last.result is not None
     scale = last.out.height * last.result.shuffle // family.fold(network)
     return Program(table, scale, kept)
+
+
+def _graph(network: nn.Module, family: Family) -> Graph:
+    return family.row_graph(network, 1, 1, _INPUT, lambda top, rows: None)
 
 
 class _Rings:
@@ -155,6 +155,11 @@ def _longest_lists(layers: Sequence[Layer]) -> list[tuple[Signal, ...]]:
         if longest[layer.sources[0]][: len(layer.sources)] != layer.sources:
             raise NotLowered("a signal is read together with others in two ways")
     return list(longest.values())
+
+
+def _layers(graph: Graph, rings: _Rings, pointer: Callable[[Tensor | None], Any]) -> list[LayerTable]:
+    writers = {layer.out: number for number, layer in enumerate(graph.layers)}
+    return [_layer(layer, rings, writers, pointer) for layer in graph.layers]
 
 
 def _layer(

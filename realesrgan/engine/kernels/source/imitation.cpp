@@ -1,4 +1,5 @@
 // The bfloat16 variant in plain C++: the same addressing and arithmetic on any processor. For tests only; it is slow.
+#include "bfloat_layout.h"
 #include "layers.h"
 
 namespace realesrgan {
@@ -6,20 +7,6 @@ namespace {
 
 thread_local float tile_sums[8][16][16];
 thread_local uint16_t tile_bits[8][16][32];
-
-inline float bits_as_float(uint32_t bits) {
-  float value;
-  __builtin_memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-inline float as_float(uint16_t bfloat) { return bits_as_float(static_cast<uint32_t>(bfloat) << 16); }
-
-inline uint32_t float_as_bits(float value) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
 
 // Tiles 0 to 5 may hold sums, 4 to 7 features or weights; both views of a register are kept, as loads tell no type.
 struct Tiles {
@@ -40,12 +27,12 @@ struct Tiles {
     float by[32][16];  // weights by channel and output
     for (int pair = 0; pair < 16; pair++)
       for (int n = 0; n < 16; n++)
-        for (int i = 0; i < 2; i++) by[2 * pair + i][n] = as_float(tile_bits[weights][pair][2 * n + i]);
+        for (int i = 0; i < 2; i++) by[2 * pair + i][n] = to_float(tile_bits[weights][pair][2 * n + i]);
     float (*to)[16] = tile_sums[sums];
     const uint16_t (*pixels)[32] = tile_bits[features];
     for (int row = 0; row < 16; row++)
       for (int channel = 0; channel < 32; channel++) {
-        float value = as_float(pixels[row][channel]);
+        float value = to_float(pixels[row][channel]);
         for (int n = 0; n < 16; n++) to[row][n] += value * by[channel][n];
       }
   }
@@ -78,14 +65,9 @@ struct Lanes {
     return each(
         [&](int i) { return __builtin_signbit(value.lane[i]) ? value.lane[i] * slopes.lane[i] : value.lane[i]; });
   }
-  static inline uint16_t round(float value) {
-    uint32_t bits = float_as_bits(value);
-    if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>(bits >> 16 | 0x40);
-    return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-  }
   static inline void store_bfloats(char *to, const Vector &value) {
     uint16_t rounded[16];
-    for (int i = 0; i < 16; i++) rounded[i] = round(value.lane[i]);
+    for (int i = 0; i < 16; i++) rounded[i] = to_bfloat(value.lane[i]);
     __builtin_memcpy(to, rounded, sizeof rounded);
   }
   static inline void store_bfloats(char *to, const Vector &first, const Vector &second) {
@@ -93,7 +75,7 @@ struct Lanes {
     store_bfloats(to + 32, second);
   }
   static inline Vector rounded(const Vector &value) {
-    return each([&](int i) { return as_float(round(value.lane[i])); });
+    return each([&](int i) { return to_float(to_bfloat(value.lane[i])); });
   }
   static inline void prefetch(const char *) {}
 };

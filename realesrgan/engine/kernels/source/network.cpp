@@ -214,7 +214,7 @@ void Session::range(int owner, int64_t width, int *left, int *right) const {
 int Session::units_of(const Step &step) const {
   if (step.layer == FEED) return static_cast<int>(step.bottom - step.top);
   int group = network_.kernels.rows;
-  int64_t first = group == 1 ? step.top : schedule_->group_of(step.layer, step.top);
+  int64_t first = schedule_->group_of(step.layer, step.top);
   return static_cast<int>((step.bottom - first + group - 1) / group);
 }
 
@@ -246,8 +246,7 @@ Job Session::job_for(const Step &step, int64_t first) const {
   int64_t height = schedule_->height_of(step.layer);
   Job job{};
   job.plan = &plan;
-  job.rows = network_.kernels.rows;
-  int64_t from = std::max(first, step.top), to = std::min(first + job.rows, step.bottom);
+  int64_t from = std::max(first, step.top), to = std::min(first + network_.kernels.rows, step.bottom);
   job.first = static_cast<int>(from - first);
   job.rows = static_cast<int>(to - from);
   for (int i = 0; i < network_.kernels.rows + 2; i++) job.source[i] = row_or_zeros(layer.source, first - 1 + i, height);

@@ -26,7 +26,6 @@ class Schedule {
   // The steps of the next strip; none once all rows are done.
   std::vector<Step> next();
 
-  int64_t fed() const { return fed_; }
   int64_t done() const { return done_.back(); }  // rows of the last layer
   int64_t height_of(int layer) const { return height_ * enlarged_[layer]; }
   // The first row of the group that `row` is in; above the picture for the first of a layer that has a shift.
