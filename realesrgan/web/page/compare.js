@@ -31,6 +31,7 @@ export class BeforeAfter extends HTMLElement {
     const after = say(make("span", { class: "tag tag-after" }), "compare.after");
     this.append(before, after, label(this.divider, "compare.divider"));
     this.divider.addEventListener("keydown", (event) => this.#key(event));
+    this.divider.addEventListener("blur", () => this.divider.classList.remove("by-keys"));
     this.divider.addEventListener("pointerdown", (event) => this.#grab(event));
     this.#show();
   }
@@ -72,6 +73,7 @@ export class BeforeAfter extends HTMLElement {
     else if (event.key === "Home") this.share = 0;
     else if (event.key === "End") this.share = 1;
     else return;
+    this.divider.classList.add("by-keys"); // :focus-visible does not come back after a press of the mouse
     event.preventDefault();
     event.stopPropagation();
   }
@@ -80,6 +82,7 @@ export class BeforeAfter extends HTMLElement {
     if (event.button !== 0) return;
     event.preventDefault();
     event.stopPropagation(); // a drag of the divider is not a drag of the picture
+    this.divider.classList.remove("by-keys");
     this.divider.focus({ focusVisible: false });
     this.divider.setPointerCapture(event.pointerId);
     const offset = event.clientX - this.getBoundingClientRect().left - this.x; // the handle stays where it was gripped

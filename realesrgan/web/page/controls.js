@@ -44,7 +44,7 @@ export function createControls(toolbar, pair, { toggle, fullScreen }) {
     seek.style.setProperty("--done", film.seconds ? film.end / film.seconds : 0);
     say(time, "play.at", { position: at, total: film.seconds });
     part.hidden = !isWaiting && film.end >= film.seconds - 0.05;
-    if (isWaiting) say(part, "play.waiting");
+    if (isWaiting) say(part, "compare.loading");
     else say(part, "play.part", { done: film.end });
     mute.hidden = !hasSound;
     setIcon(mute, after.muted ? "muted" : "sound");

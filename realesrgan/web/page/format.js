@@ -6,7 +6,10 @@ const BYTE_UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
 export function createFormat(language) {
   const unit = (value, name, digits = 0) => {
     const unitDisplay = name === "byte" ? "long" : "short"; // the short form has no plural
-    return new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay, maximumFractionDigits: digits }).format(value);
+    const style = { style: "unit", unit: name, unitDisplay, maximumFractionDigits: digits };
+    const written = new Intl.NumberFormat(language, style).format(value);
+    // A unit stays with its number; between digits and Chinese goes a space as well.
+    return written.replace(/(\d)(?=\p{Script=Han})/gu, "$1 ").replaceAll(" ", "\u00a0");
   };
 
   const number = (value, digits = 0) => new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
@@ -50,7 +53,7 @@ export function createFormat(language) {
     return new Intl.DateTimeFormat(language, { ...day, hour: "numeric", minute: "2-digit" }).format(date);
   };
 
-  const size = ({ width, height }) => `${width} × ${height}`;
+  const size = ({ width, height }) => `${width}\u00a0×\u00a0${height}`;
 
   return { number, percent, bytes, duration, clock, moment, size };
 }

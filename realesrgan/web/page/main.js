@@ -61,7 +61,7 @@ function connect(offered) {
   const queue = createQueue({
     open: stage.open,
     updated: stage.update,
-    ended: refresh,
+    ended,
     announce,
     keepHours: offered.keep_hours,
   });
@@ -76,7 +76,8 @@ function connect(offered) {
   createDrop({ add: chosen.add, failed: (sentence) => showConnection(false, sentence) });
 
   /** A job may have downloaded weights, and the first one tells what computes. */
-  async function refresh() {
+  async function ended(job) {
+    if (job.error && job.error_field) options.showError(job.error_field, job.error, job.kind);
     const now = await api.models().catch(() => null);
     if (!now) return;
     options.refresh(now);
@@ -94,7 +95,8 @@ function connect(offered) {
     if (byId("start").disabled || !options.check()) return;
     uploads.start(chosen.takeReady());
     byId("queue-title").focus({ preventScroll: true });
-    byId("queue-title").scrollIntoView({ block: "nearest" });
+    const isLow = byId("queue-title").getBoundingClientRect().bottom > 0.7 * window.innerHeight;
+    if (isLow) byId("queue-title").scrollIntoView({ block: "start" });
   });
   showStart();
   estimate.update(items);

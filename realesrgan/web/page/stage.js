@@ -41,7 +41,7 @@ export function createStage({ job: find }) {
     const parts = { element, toolbar, job, fullScreen };
     shown = { id, view: job.kind === "video" ? new Player(parts) : new Viewer(parts) };
     describe(job);
-    element.divider.focus({ focusVisible: false });
+    element.divider.focus();
   }
 
   /** A job changed, or null: one was removed. */

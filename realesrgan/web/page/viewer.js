@@ -36,7 +36,11 @@ export class Viewer {
       double: (at) => (this.#isFitted ? this.#zoom(Math.max(1, 2 * this.#frame.scale), this.#device(at), 1) : this.#fit()),
     });
     this.observer = new ResizeObserver(([entry]) => this.#resize(entry));
-    this.observer.observe(this.#canvas);
+    try {
+      this.observer.observe(this.#canvas, { box: "device-pixel-content-box" }); // another zoom of the browser counts, too
+    } catch {
+      this.observer.observe(this.#canvas); // Safari
+    }
     this.#load(job);
   }
 
@@ -65,14 +69,16 @@ export class Viewer {
   }
 
   async #load(job) {
+    const message = say(make("p", { class: "stage-message", role: "status" }), "compare.loading");
+    this.#element.append(message);
     try {
       const sides = ["before", "after"].map((side) => api.pyramid(job.id, side, this.#abort.signal));
       const [before, after] = await Promise.all(sides);
       this.#pyramids = { before, after };
+      message.remove();
       this.#fit();
     } catch (error) {
-      if (error.name === "AbortError") return;
-      this.#element.append(say(make("p", { class: "stage-message", role: "alert" }), "view.failed", { error: error.message }));
+      if (error.name !== "AbortError") say(message, "view.failed", { error: error.message });
     }
   }
 
@@ -132,10 +138,10 @@ export class Viewer {
   }
 
   #resize(entry) {
+    const { width, height } = entry.contentRect;
     const exact = entry.devicePixelContentBoxSize?.[0]; // Safari has none
-    const ratio = window.devicePixelRatio;
-    this.#canvas.width = Math.max(1, exact?.inlineSize ?? Math.round(entry.contentRect.width * ratio));
-    this.#canvas.height = Math.max(1, exact?.blockSize ?? Math.round(entry.contentRect.height * ratio));
+    this.#canvas.width = devicePixels(width, exact?.inlineSize);
+    this.#canvas.height = devicePixels(height, exact?.blockSize);
     if (!this.#pyramids) return;
     if (this.#isFitted) this.#fit();
     else this.#move(kept(this.#frame, this.#after, this.#view));
@@ -192,6 +198,12 @@ export class Viewer {
     this.#tiles.want([...missing, ...coarsest, ...hidden]);
     this.#tiles.trim(hidden.length);
   }
+}
+
+/** A length in device pixels; `exact` is the browser's, which is off where a tool pretends another screen. */
+function devicePixels(length, exact) {
+  const about = length * window.devicePixelRatio;
+  return Math.max(1, Math.abs(exact - about) < 2 ? exact : Math.round(about));
 }
 
 /** The squares that show through where a picture is transparent. */

@@ -136,6 +136,7 @@ export default {
   "field.ext": "Format",
   "field.file": "File",
 
+  "compare.loading": "Loading…",
   "compare.close": "Close",
   "compare.title": ({ name }) => name,
   "compare.facts": ({ source, result }, f) => (result ? `${f.size(source)} → ${f.size(result)}` : f.size(source)),
@@ -160,7 +161,6 @@ export default {
   "play.unmute": "Sound on",
   "play.seek": "Position",
   "play.at": ({ position, total }, f) => `${f.clock(position)} / ${f.clock(total)}`,
-  "play.waiting": "Loading…",
   "play.part": ({ done }, f) => `restored up to ${f.clock(done)}`,
   "play.soon": "The first seconds are being restored. They play here as soon as they are ready.",
   "play.cannot": "This browser cannot show this video. Download it to watch it in a player.",
