@@ -1,0 +1,102 @@
+/** Start: ask the server what it offers, ask for a token if need be, and connect the parts of the page. */
+import { api } from "./api.js";
+import { createChosen } from "./chosen.js";
+import { byId } from "./dom.js";
+import { createDrop } from "./drop.js";
+import { createEstimate } from "./estimate.js";
+import { listen } from "./events.js";
+import { createOptions } from "./options.js";
+import { createQueue } from "./queue.js";
+import { createStage } from "./stage.js";
+import { askForToken } from "./token.js";
+import { createUploads } from "./uploads.js";
+import { createSwitch, quote, say, translate } from "./words.js";
+
+const RETRY_MS = 2000;
+
+translate();
+createSwitch(byId("language"));
+document.addEventListener("unauthorised", () => askForToken(() => location.reload()));
+start();
+
+async function start() {
+  let offered;
+  try {
+    offered = await api.models();
+  } catch (error) {
+    if (error.status !== 401) {
+      showConnection(false, error.message);
+      setTimeout(start, RETRY_MS);
+    }
+    return;
+  }
+  showConnection(true);
+  say(byId("device"), "device", offered);
+  byId("page").hidden = false;
+  connect(offered);
+}
+
+function connect(offered) {
+  const announce = (sentence) => quote(byId("live"), sentence);
+  let items = [];
+
+  const options = createOptions({ offered, changed: () => estimate.update(items) });
+  const estimate = createEstimate({
+    optionsFor: options.optionsFor,
+    show: (item, answer) => chosen.showEstimate(item, answer),
+    settled: showStart,
+  });
+  const chosen = createChosen({
+    limits: offered.limits,
+    announce,
+    changed: (now) => {
+      items = now;
+      options.setKinds(new Set(items.map(({ kind }) => kind)));
+      estimate.update(items);
+      showStart();
+    },
+  });
+  const stage = createStage({ job: (id) => queue.job(id) });
+  const queue = createQueue({ open: stage.open, updated: stage.update, announce, keepHours: offered.keep_hours });
+  const uploads = createUploads({
+    list: queue.list,
+    arrived: queue.adopt,
+    optionsFor: options.optionsFor,
+    showError: options.showError,
+    changed: queue.refresh,
+    announce,
+  });
+  createDrop({ add: chosen.add, failed: (sentence) => showConnection(false, sentence) });
+
+  function showStart() {
+    const count = items.filter(({ error }) => !error).length;
+    byId("start").disabled = !count;
+    say(byId("start"), count ? "start.files" : "start.none", { count });
+  }
+
+  byId("options").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (byId("start").disabled || !options.check()) return;
+    uploads.start(chosen.takeReady());
+    byId("queue-title").focus({ preventScroll: true });
+    byId("queue-title").scrollIntoView({ block: "nearest" });
+  });
+  showStart();
+  estimate.update(items);
+  listen({
+    jobs: queue.all,
+    job: queue.update,
+    removed: queue.removed,
+    connected: () => showConnection(true),
+    lost: () => showConnection(false),
+  });
+}
+
+/** Say what is wrong with the connection in a line at the top. */
+function showConnection(isThere, sentence = null) {
+  const line = byId("connection");
+  line.hidden = isThere;
+  if (isThere) return;
+  if (sentence) quote(line, sentence);
+  else say(line, "connection.lost");
+}
