@@ -49,6 +49,7 @@ export const api = {
   openSession: (token) => request("/v1/session", posted({ token })),
   models: () => json("/v1/models"),
   samples: () => json("/v1/samples"),
+  description: () => json("/openapi.json"),
   jobs: () => json("/v1/jobs"),
   estimate: (record, signal) => json("/v1/estimate", posted(record, signal)),
   cancel: (id) => json(`${job(id)}/cancel`, { method: "POST" }),

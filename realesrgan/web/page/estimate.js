@@ -5,8 +5,11 @@ import { say } from "./words.js";
 
 const SETTLING_MS = 200; // a slider that is dragged asks once
 
-/** `optionsFor(kind)` gives the options; `show(item, answer)` shows one file's answer; `settled()` is called after all. */
-export function createEstimate({ optionsFor, show, settled }) {
+/**
+ * `optionsFor(kind)` gives the options; `show(item, answer)` shows one file's answer; `settled()` is called after all.
+ * `refused(field, sentence, kind)` says that an option is wrong.
+ */
+export function createEstimate({ optionsFor, show, settled, refused }) {
   let timer;
   let asking = new AbortController();
 
@@ -42,8 +45,18 @@ export function createEstimate({ optionsFor, show, settled }) {
     const { width, height, frames } = item.size;
     const question = { kind: item.kind, width, height, frames, options: optionsFor(item.kind) };
     const key = JSON.stringify(question);
-    if (!answers.has(key)) answers.set(key, await api.estimate(question, signal).catch(() => null));
+    if (!answers.has(key)) answers.set(key, await asked(question, signal));
     return answers.get(key);
+  }
+
+  /** Null if there is no answer; what is wrong with an option is said beside it. */
+  async function asked(question, signal) {
+    try {
+      return await api.estimate(question, signal);
+    } catch (error) {
+      if (error.field) refused(error.field, error.message, question.kind);
+      return null;
+    }
   }
 
   return { update };

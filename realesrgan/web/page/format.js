@@ -4,8 +4,10 @@ const BYTE_UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
 
 /** Formatters for one language, which is a BCP 47 tag. */
 export function createFormat(language) {
-  const unit = (value, name, digits = 0) =>
-    new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay: "short", maximumFractionDigits: digits }).format(value);
+  const unit = (value, name, digits = 0) => {
+    const unitDisplay = name === "byte" ? "long" : "short"; // the short form has no plural
+    return new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay, maximumFractionDigits: digits }).format(value);
+  };
 
   const number = (value, digits = 0) => new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
 

@@ -1,6 +1,6 @@
 /** What a job's row shows: its state, progress and errors in words, and what can be done with it. */
 import { addresses } from "./api.js";
-import { text } from "./words.js";
+import { text, withField } from "./words.js";
 
 const SOON_MS = 6 * 3600 * 1000; // when a result is removed is said on its row once it is this near
 
@@ -16,7 +16,7 @@ export function viewOf(job, acts) {
     share: shareOf(job),
     notes: job.notes,
     warnings: job.warnings,
-    error: errorOf(job),
+    error: job.error && withField(job.error, job.error_field),
     actions: actionsOf(job, acts),
   };
 }
@@ -56,11 +56,6 @@ function factsOf({ options, expires }) {
   });
   const isSoon = expires && new Date(expires) - Date.now() < SOON_MS;
   return isSoon ? `${facts} · ${text("row.until", { expires })}` : facts;
-}
-
-function errorOf({ error, error_field: field }) {
-  if (!error || !field) return error;
-  return text("row.field_error", { field: text(`field.${field}`) ?? field, error });
 }
 
 function actionsOf(job, acts) {

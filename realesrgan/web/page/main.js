@@ -45,6 +45,7 @@ function connect(offered) {
     optionsFor: options.optionsFor,
     show: (item, answer) => chosen.showEstimate(item, answer),
     settled: showStart,
+    refused: options.showError,
   });
   const chosen = createChosen({
     limits: offered.limits,
@@ -57,7 +58,13 @@ function connect(offered) {
     },
   });
   const stage = createStage({ job: (id) => queue.job(id) });
-  const queue = createQueue({ open: stage.open, updated: stage.update, announce, keepHours: offered.keep_hours });
+  const queue = createQueue({
+    open: stage.open,
+    updated: stage.update,
+    ended: refresh,
+    announce,
+    keepHours: offered.keep_hours,
+  });
   const uploads = createUploads({
     list: queue.list,
     arrived: queue.adopt,
@@ -67,6 +74,14 @@ function connect(offered) {
     announce,
   });
   createDrop({ add: chosen.add, failed: (sentence) => showConnection(false, sentence) });
+
+  /** A job may have downloaded weights, and the first one tells what computes. */
+  async function refresh() {
+    const now = await api.models().catch(() => null);
+    if (!now) return;
+    options.refresh(now);
+    say(byId("device"), "device", now);
+  }
 
   function showStart() {
     const count = items.filter(({ error }) => !error).length;

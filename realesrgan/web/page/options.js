@@ -102,7 +102,7 @@ export function createOptions({ offered, changed }) {
     return {
       model_name: model.name,
       outscale: form.dataset.follows ? model.scale : outscaleFor(kind),
-      denoise_strength: model.denoise ? Number(byId("denoise").value) : 1,
+      ...(model.denoise && { denoise_strength: Number(byId("denoise").value) }),
       face_enhance: byId("face").checked && !model.for_drawings,
       face_weight: Number(byId("face-weight").value),
       fp32: byId("fp32").checked,
@@ -113,7 +113,7 @@ export function createOptions({ offered, changed }) {
   /** Whether everything can be sent; if not, the field says why and takes the focus. */
   function check() {
     const outscale = outscaleFor(active()[0]);
-    if (outscale >= 0.1 && outscale <= 16) return true;
+    if (outscale > 0) return true; // the server knows the upper limit
     showError("outscale", text("options.outscale_wrong"), active()[0]);
     byId("outscale-other").focus();
     return false;
@@ -165,7 +165,14 @@ export function createOptions({ offered, changed }) {
     if (record.outscale) form.elements.outscale.value = record.outscale;
   }
 
-  return { optionsFor, setKinds, check, showError };
+  /** The server's offer has changed: weights that were downloaded are there. */
+  function refresh(now) {
+    for (const model of now.models) models.set(model.name, model);
+    offered.faces = now.faces;
+    update();
+  }
+
+  return { optionsFor, setKinds, check, showError, refresh };
 }
 
 /** A model's line: translated if it is one of the published, as the server says it otherwise. */

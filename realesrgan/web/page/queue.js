@@ -5,8 +5,8 @@ import { viewOf } from "./job.js";
 import { Row } from "./row.js";
 import { say, text } from "./words.js";
 
-/** `open(id)` opens a job's comparison; `updated(job)` is called with every job that changed. */
-export function createQueue({ open, updated, announce, keepHours }) {
+/** `open(id)` opens a job's comparison; `updated(job)` is called with every job that changed, `ended()` when one has. */
+export function createQueue({ open, updated, ended, announce, keepHours }) {
   const list = byId("queue");
   const entries = new Map(); // id → {job, row}
 
@@ -47,6 +47,7 @@ export function createQueue({ open, updated, announce, keepHours }) {
     show(entry);
     if (changedState) announce(text("live.state", { name: job.name, state: text(`state.${job.state}`) }));
     if (changedState) refresh();
+    if (changedState && isFinished(job)) ended();
     updated(job);
   }
 

@@ -1,7 +1,7 @@
 /** Files on their way to the server: a few at a time, with progress, to be cancelled or tried again. */
 import { upload } from "./api.js";
 import { Row } from "./row.js";
-import { text } from "./words.js";
+import { text, withField } from "./words.js";
 
 const AT_ONCE = 3;
 
@@ -55,9 +55,8 @@ export function createUploads({ list, arrived, optionsFor, showError, changed, a
   }
 
   function fail(one, error) {
-    const field = error.field && text(`field.${error.field}`);
     one.state = "failed";
-    one.error = field ? text("row.field_error", { field, error: error.message }) : error.message;
+    one.error = withField(error.message, error.field);
     one.isRefused = Boolean(error.field && showError(error.field, error.message, one.kind));
     announce(text("live.state", { name: one.file.name, state: text("row.upload_failed") }));
     show(one);

@@ -29,6 +29,12 @@ export function text(key, filled = {}) {
   return typeof words === "function" ? words(filled, format) : words;
 }
 
+/** An error with the name of the field that it is about, as the form calls it. `field` may be null. */
+export function withField(error, field) {
+  if (!field || !known(`field.${field}`)) return error;
+  return text("row.field_error", { field: text(`field.${field}`), error: error.replace(`${field}: `, "") });
+}
+
 /** Put the words of `key` into an element. They follow the language from then on. Returns the element. */
 export function say(element, key, filled = {}) {
   element.dataset.word = key;
