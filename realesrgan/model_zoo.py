@@ -255,7 +255,7 @@ def find_model(name: str) -> Model:
     Raises:
         UsageError: there is no such model; the message lists those that exist and the closest one.
     """
-    return _look_up(name, MODELS)
+    return _look_up(name, MODELS, "`model_name`: ")
 
 
 def find_any_model(name: str) -> AnyModel:
@@ -275,13 +275,13 @@ def all_models() -> list[AnyModel]:
 _Entry = TypeVar("_Entry")
 
 
-def _look_up(name: str, models: Mapping[str, _Entry]) -> _Entry:
+def _look_up(name: str, models: Mapping[str, _Entry], option: str = "") -> _Entry:
     model = models.get(name.removesuffix(".pth"))
     if model is not None:
         return model
     close = difflib.get_close_matches(name.lower(), [known.lower() for known in models], n=1, cutoff=0.5)
     hint = next((f" Did you mean {known}?" for known in models if [known.lower()] == close), "")
-    raise UsageError(f"there is no model named {name}.{hint} The models are: {', '.join(models)}")
+    raise UsageError(f"{option}there is no model named {name}.{hint} The models are: {', '.join(models)}")
 
 
 def published_file(url: str) -> WeightFile:

@@ -748,3 +748,29 @@ def test_the_time_is_said_unless_it_means_nothing(tmp_path: Path, log: Log, time
 
     pipeline.process(make_jobs(tmp_path, 1), [copied], log)
     assert log.facts["in0.png"] == facts
+
+
+def test_pictures_may_come_while_others_are_worked_on(tmp_path: Path, log: Log) -> None:
+    jobs = make_jobs(tmp_path, 3)
+
+    def coming() -> Iterator[PictureJob | None]:
+        for job in jobs:
+            yield job
+            while job.source.name not in log.done:  # the next one comes only when this one is written
+                yield None
+
+    restore_all(coming(), [twice], log)
+    assert log.done == [job.source.name for job in jobs] == written(jobs)
+
+
+def test_a_bug_ends_a_batch_that_waits_for_more(tmp_path: Path, log: Log) -> None:
+    def coming() -> Iterator[PictureJob | None]:
+        yield from make_jobs(tmp_path, 1)
+        while True:
+            yield None
+
+    def buggy(frame: Array, listener: Listener) -> Array:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        restore_all(coming(), [buggy], log)

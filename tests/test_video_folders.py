@@ -13,7 +13,7 @@ from test_video_inputs import webp
 from tiny import picture
 
 from realesrgan.errors import VideoFileError
-from realesrgan.image import files
+from realesrgan.image import files, formats
 from realesrgan.image.files import Picture
 from realesrgan.video.inputs import VIDEO_EXTENSIONS, expand
 from realesrgan.video.probe import probe
@@ -141,7 +141,7 @@ def test_a_folder_of_videos_stands_for_them_in_natural_order(tmp_path: Path) -> 
 
 def test_extensions_are_in_lower_case_and_none_is_of_pictures_only() -> None:
     assert all(name == name.lower().strip(".") for name in VIDEO_EXTENSIONS)
-    assert not VIDEO_EXTENSIONS & files.PICTURE_EXTENSIONS
+    assert not VIDEO_EXTENSIONS & formats.PICTURE_EXTENSIONS
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.video.probe import probe
 from realesrgan.video.sources.container import ContainerSource
+from realesrgan.video.sources.ffmpeg import refuse_playlists
 
 
 def test_the_name_of_a_file_means_nothing(tmp_path: Path) -> None:
@@ -145,3 +146,22 @@ def test_what_the_system_refuses_is_an_error_that_names_the_file(
     for path in (tmp_path / "a.mkv", tmp_path):
         with pytest.raises(VideoFileError, match=r"cannot be read \(Permission denied\)"):
             probe(path)
+
+
+def test_a_drawing_that_ffmpeg_opens_but_cannot_decode_is_refused_in_words(tmp_path: Path) -> None:
+    drawing = tmp_path / "drawing.svg"
+    drawing.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"></svg>')
+    with pytest.raises(VideoFileError, match="no video in it that can be decoded here"):
+        probe(drawing)
+
+
+@pytest.mark.parametrize(
+    "content", ["ffconcat version 1.0\nfile '{clip}'\n", "#EXTM3U\n#EXTINF:9,\n{clip}\n#EXT-X-ENDLIST\n"]
+)
+def test_a_list_of_other_files_can_be_told_from_a_video(tmp_path: Path, content: str) -> None:
+    clip = Clip(moving(3)).write(tmp_path / "clip.mkv")
+    refuse_playlists(clip)
+    playlist = tmp_path / "list.mkv"
+    playlist.write_text(content.format(clip=clip))
+    with pytest.raises(VideoFileError):
+        refuse_playlists(playlist)

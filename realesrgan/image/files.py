@@ -1,4 +1,4 @@
-"""Read and write picture files: any depth, by content and not by name, with their metadata. Knows nothing of networks.
+"""Read and write picture files: any depth, with their metadata. Knows nothing of networks.
 
 libvips does the formats; OpenCV reads and writes the few it lacks (BMP, PNM, JPEG 2000), which carry no metadata.
 """
@@ -17,13 +17,12 @@ import pyvips
 from ..arrays import Array
 from ..errors import ImageFileError
 from ..outputs import appearing
-from . import extras, metadata, png_chunks, tiff_exif, vips
+from . import extras, metadata, opening, png_chunks, tiff_exif, vips
 from .beginning import Beginning, jfif
 from .formats import (
     DEFAULT_COMPRESSION,
     DEFAULT_QUALITY,
     LOSSY,
-    PICTURE_EXTENSIONS,
     SAVERS,
     SIXTEEN_BIT,
     format_of,
@@ -31,11 +30,6 @@ from .formats import (
 )
 from .formats import writable_formats as writable_formats
 from .metadata import Metadata as Metadata
-
-# How BMP and JPEG 2000 files begin, whatever they are called: what OpenCV reads and libvips may not.
-_OPENCV_SIGNATURES = (b"BM", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
-_UPRIGHT = 1  # EXIF orientation; 5 to 8 swap height and width
-_SIDEWAYS = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -77,12 +71,12 @@ def read_header(path: Path) -> Header | None:
     Raises:
         ImageFileError: the file cannot be opened, is empty, or is a picture with a damaged header.
     """
-    image = _open(path)
+    image = opening.open_picture(path)
     if image is None:
         return None
     if isinstance(image, pyvips.Image):
         width, height = image.width, image.height
-        if _orientation(image) in _SIDEWAYS:
+        if opening.orientation(image) in opening.SIDEWAYS:
             width, height = height, width
         return Header(width, height, image.bands, 16 if image.format == "ushort" else 8, bool(image.hasalpha()))
     height, width = image.shape[:2]
@@ -102,7 +96,7 @@ def read(path: Path, *, tolerant: bool = True) -> Picture:
     """
     try:
         return _read(path)
-    except _Damaged as damaged:
+    except opening.Damaged as damaged:
         if not (damaged.is_jpeg and tolerant):
             raise
     # A JPEG with a damaged scan is still a picture, if it has its end: what is missing is gray, or what went before.
@@ -111,83 +105,27 @@ def read(path: Path, *, tolerant: bool = True) -> Picture:
     return replace(picture, warnings=(line, *picture.warnings))
 
 
-class _Damaged(ImageFileError):
-    """A picture that cannot be decoded as it is. `is_jpeg`: it may be, by a tolerant decoder."""
-
-    def __init__(self, path: Path, error: Exception, is_jpeg: bool = False) -> None:
-        super().__init__(f"{path}: damaged or cut short{vips.detail(error)}")
-        self.is_jpeg = is_jpeg
-
-
 def _read(path: Path, *, tolerant: bool = False) -> Picture:
-    image = _open(path, tolerant=tolerant)
-    if image is None:
-        raise ImageFileError(f"{path}: not a picture that can be read here, or a damaged one")
+    image = opening.open_known(path, tolerant=tolerant)
     if not isinstance(image, pyvips.Image):
         return Picture(image, remarks=extras.remarks(path, "", 1))
     loader = vips.loader_of(image)
     try:
         return _decode(image, path, loader)
     except vips.ERRORS as error:
-        raise _Damaged(path, error, is_jpeg=loader == "jpeg" and not tolerant) from error
+        raise opening.Damaged(path, error, is_jpeg=loader == "jpeg" and not tolerant) from error
     except OSError as error:
         raise ImageFileError(f"{path}: cannot be read{vips.detail(error)}") from error
 
 
-def _open(path: Path, *, tolerant: bool = False) -> Any:
-    """A libvips image, not yet decoded, or an array where only OpenCV knows the format, or None."""
-    try:
-        if path.stat().st_size == 0:
-            raise ImageFileError(f"{path}: an empty file")
-        with path.open("rb") as file:
-            beginning = file.read(12)
-        claimed = extras.look_into(path).largest_side if beginning[4:8] == b"ftyp" else 0
-    except OSError as error:
-        raise ImageFileError(f"{path}: cannot be opened ({error.strerror})") from error
-    if claimed > extras.LONGEST_SIDE:  # libvips would find out, but GLib prints lines of its own
-        raise ImageFileError(f"{path}: damaged: it claims to be {claimed} pixels long")
-    try:
-        image = vips.open_image(path, tolerant=tolerant)
-    except vips.ERRORS as error:
-        raise _Damaged(path, error) from error
-    if image is None:
-        named_so = path.suffix.lower()[1:] in PICTURE_EXTENSIONS
-        return _read_by_opencv(path) if named_so or beginning.startswith(_OPENCV_SIGNATURES) else None
-    return image
-
-
-def _read_by_opencv(path: Path) -> Array | None:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a line of its own for each damaged file
-    # Not cv2.imread: it cannot open names with non-ASCII letters on Windows.
-    try:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise ImageFileError(f"{path}: damaged, or too large ({error.err})") from error
-    except OSError as error:
-        raise ImageFileError(f"{path}: cannot be read ({error.strerror})") from error
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    return image if image is not None and image.dtype in (np.uint8, np.uint16) else None
-
-
-def _orientation(image: pyvips.Image) -> int:
-    return int(vips.value_of(image, "orientation", _UPRIGHT))
-
-
-def _decode(image: pyvips.Image, path: Path, loader: str) -> Picture:
-    header = image  # of the file: a copy set upright or made sRGB lacks some of what that says
-    if _orientation(image) > _UPRIGHT:
-        image = image.copy_memory().autorot()  # turning needs all of the picture, so it is decoded first
-    image = vips.to_rgb_or_gray(image)
-    if image.format not in ("uchar", "ushort"):
-        raise ImageFileError(f"{path}: has {image.format} samples; convert it to 8 or 16 bits first")
+def _decode(header: pyvips.Image, path: Path, loader: str) -> Picture:
+    image = opening.upright(header, path)  # lacks some of what the header says
     fields, warnings = metadata.read_fields(image)
     if loader == "tiff" and (exif := tiff_exif.extract(path)):
         fields["exif-data"] = (pyvips.GValue.blob_type, exif)
     chunks = png_chunks.read(path) if loader == "png" else png_chunks.Contents()
     density = (header.xres, header.yres) if chunks.has_density else metadata.density_of(header)
-    if density is not None and _orientation(header) in _SIDEWAYS:
+    if density is not None and opening.orientation(header) in opening.SIDEWAYS:
         density = density[::-1]
     said = Metadata(fields, density, image.bands == 2, chunks.kept)
     pages = max(chunks.frames, int(vips.value_of(header, "n-pages", 1)))
@@ -232,7 +170,7 @@ def _encode(part: Path, picture: Picture, format_name: str, quality: int, compre
         pixels = np.rint(pixels / np.float32(257)).astype(np.uint8)
     with part.open("w+b", buffering=0) as file:
         if format_name == "bmp":
-            _write_all(file, cv2.imencode(".bmp", pixels)[1].tobytes())
+            vips.write_all(file, cv2.imencode(".bmp", pixels)[1].tobytes())
         else:
             _encode_by_vips(file, pixels, said, format_name, _options(format_name, quality, compression))
     if format_name == "tiff":
@@ -256,7 +194,7 @@ def _encode_by_vips(file: Any, pixels: Array, said: Metadata, format_name: str, 
     saver, options = SAVERS[format_name]
     options = options | {"keep": said.keep} | own
     image = metadata.with_metadata(vips.from_array(pixels, gray_alpha=said.gray_alpha), said)
-    sink = partial(_write_all, file)
+    sink = partial(vips.write_all, file)
     beginning = None
     if format_name == "png":
         known = said.pixels_per_mm is not None
@@ -266,9 +204,3 @@ def _encode_by_vips(file: Any, pixels: Array, said: Metadata, format_name: str, 
     vips.encode(image, saver, options, file, beginning.write if beginning else sink)
     if beginning:
         beginning.close()
-
-
-def _write_all(file: Any, content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[file.write(rest) :]

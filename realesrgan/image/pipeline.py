@@ -65,7 +65,7 @@ Worker: TypeAlias = "Callable[[PictureJob, Picture, Callable[[float], None]], Ma
 
 
 def process(
-    jobs: Sequence[PictureJob],
+    jobs: Iterable[PictureJob | None],
     workers: Sequence[Worker],
     reporter: Reporter,
     *,
@@ -75,6 +75,8 @@ def process(
 ) -> Outcome:
     """Read, work on and write every job; each worker runs in a thread of its own and takes the next picture.
 
+    `jobs` may be a generator that waits for more: a thread of its own goes through it, a few pictures ahead of the
+    work. While it waits, it must yield None often, so that the batch can stop.
     `quality` and `compression` are those of `files.write`, `writers` the number of threads that write (None: a few).
     `reporter` knows each picture by the path of its source. A picture that fails is reported and the rest goes on.
     Anything else, Ctrl-C included, stops all threads and is raised here; what is being written then is finished first,
@@ -87,7 +89,6 @@ def process(
     def write(path: Path, picture: Picture) -> tuple[str, ...]:
         return files.write(path, picture, quality, compression)
 
-    remove_stale_parts(target.parent for job in jobs for target in job.targets)
     return _Batch(jobs, workers, reporter, write, writers or min(MAX_WRITERS, os.cpu_count() or 1)).run()
 
 
@@ -105,7 +106,7 @@ class _Batch:
 
     def __init__(
         self,
-        jobs: Sequence[PictureJob],
+        jobs: Iterable[PictureJob | None],
         workers: Sequence[Worker],
         reporter: Reporter,
         write: Callable[[Path, Picture], tuple[str, ...]],
@@ -132,8 +133,15 @@ class _Batch:
         return self._outcome
 
     def _read(self) -> None:
+        tidied: set[Path] = set()
         for job in self._jobs:
+            self._crew.check()
             self._reporter.check()
+            if job is None:
+                continue
+            folders = {target.parent for target in job.targets} - tidied
+            remove_stale_parts(folders)
+            tidied |= folders
             with self._failing(job):
                 self._to_do.put((job, files.read(job.source)))
         self._to_do.close()

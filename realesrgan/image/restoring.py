@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from .pipeline import Made, Outcome, process
 
 
 def restore_all(
-    jobs: Sequence[PictureJob],
+    jobs: Iterable[PictureJob | None],
     restorers: Sequence[Restorer],
     reporter: Reporter,
     *,

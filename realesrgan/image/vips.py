@@ -160,6 +160,13 @@ def encode(
         raise
 
 
+def write_all(file: FileIO, content: bytes) -> None:
+    """Write to a file without a buffer, which may take a part at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
 def detail(error: Exception) -> str:
     """The cause in brackets, to end a message with; the last of libvips's lines, if it has any."""
     if isinstance(error, OSError):

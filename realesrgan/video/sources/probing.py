@@ -36,7 +36,10 @@ def probe_container(path: Path) -> ContainerSource:
         stream = find_picture_stream(container)
         if stream is None:
             kinds = ", ".join(sorted({stream.type for stream in container.streams}))
-            raise VideoFileError(f"{path}: has no video in it" + (f", only {kinds}" if kinds else ""))
+            found = f", only {kinds}" if kinds else ""
+            if any(stream.codec_context is None for stream in container.streams.video):
+                found = " that can be decoded here"
+            raise VideoFileError(f"{path}: has no video in it{found}")
         beginning = _look_ahead(container, stream)
         if not beginning:
             raise VideoFileError(f"{path}: no frame of its video can be decoded")
@@ -83,9 +86,13 @@ def _described(
 
 
 def find_picture_stream(container: InputContainer) -> VideoStream | None:
-    """The video to restore: the default one, else the largest. A cover picture is not a video."""
+    """The video to restore: the default one, else the largest. A cover picture is not a video.
+
+    Streams without a decoder here are left out, among them SVG drawings.
+    """
     attached = av.stream.Disposition.attached_pic
-    candidates = [stream for stream in container.streams.video if not stream.disposition & attached]
+    known = [stream for stream in container.streams.video if stream.codec_context is not None]
+    candidates = [stream for stream in known if not stream.disposition & attached]
     default = av.stream.Disposition.default
     return max(
         candidates,
