@@ -40,7 +40,7 @@ function connect(offered) {
   const announce = (sentence) => quote(byId("live"), sentence);
   let items = [];
 
-  const options = createOptions({ offered, changed: () => estimate.update(items) });
+  const options = createOptions({ offered, changed: () => options.check() && estimate.update(items) });
   const estimate = createEstimate({
     optionsFor: options.optionsFor,
     show: (item, answer) => chosen.showEstimate(item, answer),
@@ -92,12 +92,17 @@ function connect(offered) {
 
   byId("options").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (byId("start").disabled || !options.check()) return;
+    if (!options.check()) byId("outscale-other").focus();
+    else if (!byId("start").disabled) startUploads();
+  });
+
+  function startUploads() {
     uploads.start(chosen.takeReady());
     byId("queue-title").focus({ preventScroll: true });
     const isLow = byId("queue-title").getBoundingClientRect().bottom > 0.7 * window.innerHeight;
     if (isLow) byId("queue-title").scrollIntoView({ block: "start" });
-  });
+  }
+
   showStart();
   estimate.update(items);
   listen({

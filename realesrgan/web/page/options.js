@@ -110,12 +110,12 @@ export function createOptions({ offered, changed }) {
     };
   }
 
-  /** Whether everything can be sent; if not, the field says why and takes the focus. */
+  /** Whether everything can be sent; if not, the field says why. */
   function check() {
     const outscale = outscaleFor(active()[0]);
-    if (outscale > 0) return true; // the server knows the upper limit
-    showError("outscale", text("options.outscale_wrong"), active()[0]);
-    byId("outscale-other").focus();
+    const most = Number(byId("outscale-other").max);
+    if (outscale > 0 && outscale <= most) return true;
+    showError("outscale", text("options.outscale_wrong", { most }), active()[0]);
     return false;
   }
 

@@ -51,7 +51,7 @@ export default {
   "options.outscale": "Enlargement",
   "options.outscale_other": "Other",
   "options.outscale_number": "Enlargement, as a number",
-  "options.outscale_wrong": "Enter a number above 0.",
+  "options.outscale_wrong": ({ most }) => `Enter a number above 0, up to ${most}.`,
   "options.denoise": "Noise removal",
   "options.denoise_help": "Less keeps more grain and fine texture.",
   "options.face": "Restore faces",

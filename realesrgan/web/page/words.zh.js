@@ -51,7 +51,7 @@ export default {
   "options.outscale": "放大倍数",
   "options.outscale_other": "其他",
   "options.outscale_number": "放大倍数（数值）",
-  "options.outscale_wrong": "请输入大于 0 的数。",
+  "options.outscale_wrong": ({ most }) => `请输入大于 0、不超过 ${most} 的数。`,
   "options.denoise": "降噪强度",
   "options.denoise_help": "调低可保留更多颗粒和细微纹理。",
   "options.face": "修复人脸",
