@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .boxes import MOVIE_FOLDERS, Content, boxes
+
 LONGEST_SIDE = 10_000_000  # pixels; libvips's limit
-_MOST_BOXES = 10_000  # looked at in one file; a photograph has a few hundred
-# Boxes that hold boxes, and how many bytes come before those.
-_FOLDERS = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0}
+_FOLDERS = {b"meta": 4, b"iprp": 0, b"ipco": 0} | MOVIE_FOLDERS
 # How Adobe and Google, Apple, and ISO 21496-1 mark a gain map in a JPEG that holds several pictures (CIPA DC-007).
 _JPEG_MARKS = (b"hdrgm:", b"hdrgainmap", b"urn:iso:std:iso:ts:21496:-1")
 _HEIF_MARKS = (b"hdrgainmap", b"tmap")
@@ -29,8 +29,6 @@ _NOT_RESTORED = {
     "tiff": "pages, of which only the first is restored",
     "heif": "pictures, of which only the main one is restored",
 }
-
-_File = bytes | mmap.mmap
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def _look_into_jpeg(content: mmap.mmap) -> Extras:
     return Extras(gain_map=several and any(content.find(mark) >= 0 for mark in _JPEG_MARKS))
 
 
-def _segments(content: _File, wanted: int) -> Iterator[int]:
+def _segments(content: Content, wanted: int) -> Iterator[int]:
     """Where the data of each segment with the marker `wanted` begins, up to the first scan."""
     at = 2
     while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != 0xDA:
@@ -89,7 +87,7 @@ def _segments(content: _File, wanted: int) -> Iterator[int]:
 
 def _look_into_heif(content: mmap.mmap) -> Extras:
     frames, gain_map, largest = 1, False, 0
-    for kind, start, end in _boxes(content):
+    for kind, start, end in boxes(content, _FOLDERS):
         if kind == b"stsz":  # sample sizes: one sample is one frame
             frames = max(frames, struct.unpack_from(">I", content, start + 8)[0])
         elif kind == b"ispe":
@@ -97,23 +95,3 @@ def _look_into_heif(content: mmap.mmap) -> Extras:
         elif kind in (b"auxC", b"iinf"):
             gain_map = gain_map or any(content.find(mark, start, end) >= 0 for mark in _HEIF_MARKS)
     return Extras(frames, gain_map, largest)
-
-
-def _boxes(content: _File) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of the data of each box, those in _FOLDERS included."""
-    todo, seen = [(0, len(content))], 0
-    while todo:
-        at, end = todo.pop()
-        while at + 8 <= end and seen < _MOST_BOXES:
-            seen += 1
-            size, kind = struct.unpack_from(">I4s", content, at)
-            start = at + 8
-            if size == 1:
-                (size,), start = struct.unpack_from(">Q", content, start), at + 16
-            stop = min(end, at + size) if size else end
-            if stop < start:
-                break
-            yield kind, start, stop
-            if kind in _FOLDERS:
-                todo.append((start + _FOLDERS[kind], stop))
-            at = stop

@@ -200,6 +200,15 @@ def configure(stream: VideoStream, encoding: Encoding, size: tuple[int, int], co
         setattr(stream.codec_context, name, value)
 
 
+def even(pixels: Array) -> Array:
+    """(H, W) gray or (H, W, 3) → three channels of even sizes, as most encoders need: the last row, column repeats."""
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.shape[0] % 2 == 0 and pixels.shape[1] % 2 == 0:
+        return pixels  # np.pad would copy every frame
+    return np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")
+
+
 def to_frame(pixels: Array, encoding: Encoding, colour: Colour) -> av.VideoFrame:
     """(H, W, 3) BGR uint8 or uint16 → a frame in the encoder's format, with the source's matrix and range."""
     rgb = av.VideoFrame.from_ndarray(

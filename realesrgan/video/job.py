@@ -17,17 +17,20 @@ from ..restorer import FacePair, Reporter
 from ..words import count, duration
 from . import finished
 from .copies import Copied
-from .pipeline import Tally, frames_in_flight, restore_frames
+from .pipeline import Excerpt, Tally, frames_in_flight, restore_frames
 from .request import Request, VideoJob
 from .segments import Workspace, folder_for
+from .sources.source import VideoSource
 from .writer import assemble, check_target
+
+_VERSION = 4  # of the identity
 
 
 def identity(job: VideoJob, setup: Setup) -> dict[str, Any]:
     """All that the frames depend on. If any of it changes, finished segments cannot be used."""
     settings, model, faces = setup.settings, setup.model, setup.face_model
     return {
-        "version": 4,
+        "version": _VERSION,
         "input": job.source.identity(),
         "excerpt": [job.excerpt.start_s, job.excerpt.end_s],
         "model": [model.name if model else None, settings.denoise_strength, settings.fp32, settings.engine],
@@ -36,6 +39,12 @@ def identity(job: VideoJob, setup: Setup) -> dict[str, Any]:
         "picture": [settings.outscale, settings.tile, settings.tile_pad, settings.pre_pad],
         "encoding": [job.encoding.codec, job.encoding.pixel_format, job.encoding.options],
     }
+
+
+def excerpt_of(identity: Any, source: VideoSource) -> Excerpt | None:
+    """Which part of `source` a job restores, by its `identity` read back from JSON; None: it restores another."""
+    is_one = isinstance(identity, dict) and identity.get("version") == _VERSION
+    return Excerpt(*identity["excerpt"]) if is_one and identity["input"] == source.identity() else None
 
 
 def is_done(job: VideoJob, request: Request, setup: Setup) -> str | None:

@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
-
 from ..arrays import Array
 from ..restorer import FacePair, Listener, Restorer
 from ..threads import Channel, Crew, Window
-from .encoding import Encoding
+from .encoding import Encoding, even
 from .segment_encoder import SegmentEncoder
 from .segments import Workspace, frames_per_segment
 from .sources.source import Frame, Losses, VideoSource
@@ -136,7 +134,7 @@ class _Segments:
 
     def add(self, restored: _Restored) -> None:
         frame = restored.frame
-        self._last = _even(restored.pixels) if restored.pixels is not None else self._last
+        self._last = even(restored.pixels) if restored.pixels is not None else self._last
         assert self._last is not None
         if self._encoder is None:
             size = (self._last.shape[1], self._last.shape[0])
@@ -169,12 +167,3 @@ def _in_order(restored: Channel[_Restored], first: int) -> Iterator[_Restored]:
         while first in waiting:
             yield waiting.pop(first)
             first += 1
-
-
-def _even(pixels: Array) -> Array:
-    """Make sizes even, as most encoders need, by repeating the last row or column, and gray three channels."""
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
-    if pixels.shape[0] % 2 == 0 and pixels.shape[1] % 2 == 0:
-        return pixels  # np.pad would copy every frame
-    return np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")

@@ -52,6 +52,14 @@ class Segment:
     damaged: int
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder of segments says of itself: the identity of its job, and the finished segments in order."""
+
+    identity: Any
+    segments: list[Segment]
+
+
 def frames_per_segment(multiply_adds_per_frame: float) -> int:
     """Few where a frame is much work, so that little is lost; must not depend on how fast the machine is."""
     affordable = SEGMENT_MULTIPLY_ADDS / max(multiply_adds_per_frame, 1.0)
@@ -64,6 +72,16 @@ def folder_for(target: Path) -> Path:
     if len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
         name = f"{hashlib.sha256(os.fsencode(target.stem)).hexdigest()[:16]}.work"
     return target.with_name(name)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a folder, also while its job goes on writing; None if there is none or it makes no sense."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        segments = [Segment(**entry) for entry in content["segments"]]
+        return Manifest(content["identity"], segments) if _in_sequence(segments) else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 class Workspace:
@@ -84,9 +102,9 @@ class Workspace:
             VideoFileError: the folder holds files that are not of such a job, or cannot be written.
         """
         self.segments = []
-        found = self._read()
-        if found is not None and found[0] == self._identity:
-            for segment in found[1]:
+        found = read_manifest(self.folder)
+        if found is not None and found.identity == self._identity:
+            for segment in found.segments:
                 if not self._is_whole(segment):
                     break
                 self.segments.append(segment)
@@ -169,15 +187,6 @@ class Workspace:
             return _fingerprint(self.folder / segment.file) == (segment.size_bytes, segment.checksum)
         except OSError:
             return False
-
-    def _read(self) -> tuple[Any, list[Segment]] | None:
-        """The identity and the segments that the manifest names, or None if it makes no sense."""
-        try:
-            content = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
-            segments = [Segment(**entry) for entry in content["segments"]]
-            return (content["identity"], segments) if _in_sequence(segments) else None
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
 
     def _write(self) -> None:
         part = self.folder / f"{MANIFEST}.part"

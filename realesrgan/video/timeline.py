@@ -1,24 +1,46 @@
-"""The packets of the finished segments in one row, at the times the manifest gives their frames."""
+"""The packets of finished segments, at the times the manifest gives their frames: in one row, or each as a clip."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
 import av.stream
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 
 from ..errors import VideoFileError
 from .segments import Segment, Workspace
 from .sources.ffmpeg import address
+from .sources.source import VideoSource
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]  # generic only in its type stubs
 
 _RUN_AGAIN = "Run again: segments that are not whole are made anew"
+
+
+def add_restored(output: OutputContainer, file: Path, source: VideoSource, time_base: Fraction) -> VideoStream:
+    """Add a stream for the packets of a segment, and of those that follow it, with the source's aspect and colours.
+
+    Raises:
+        FFmpegError: the segment cannot be read.
+    """
+    with av.open(address(file)) as segment:
+        # Opaque: by its data and not by an encoder of the decoder's name, which AV1 does not have.
+        video = output.add_stream_from_template(segment.streams.video[0], opaque=True)
+    assert isinstance(video, VideoStream)
+    video.time_base = time_base
+    # Said again: not every codec has room for them, and Matroska rounds the aspect.
+    video.codec_context.sample_aspect_ratio = source.pixel_aspect
+    for name, value in source.colour.tags.items():
+        setattr(video.codec_context, name, value)
+    return video
 
 
 def segment_packets(workspace: Workspace, video: av.stream.Stream, time_base: Fraction) -> Iterator[Packet]:
@@ -33,16 +55,34 @@ def segment_packets(workspace: Workspace, video: av.stream.Stream, time_base: Fr
     decode_times = iter(_decode_times(workspace.segments, orders))
     for segment, order in zip(workspace.segments, orders, strict=True):
         with av.open(address(workspace.folder / segment.file)) as container:
-            rank_of_next = iter(order)
-            for packet in container.demux(video=0):
-                if packet.size == 0:
-                    continue
-                rank = next(rank_of_next)
-                packet.stream = video  # type: ignore[assignment]
-                packet.time_base = time_base
-                packet.pts, packet.dts = segment.pts[rank], next(decode_times)
-                packet.duration = segment.durations[rank]
-                yield packet
+            packets = (packet for packet in container.demux(video=0) if packet.size)
+            for packet, rank in zip(packets, order, strict=True):
+                yield _timed(packet, video, time_base, segment, rank, next(decode_times))
+
+
+def clip_packets(
+    packets: Iterable[Packet], order: Sequence[int], segment: Segment, video: av.stream.Stream, time_base: Fraction
+) -> Iterator[Packet]:
+    """The packets of one segment as a clip that begins and ends, in order of decoding too, where its frames do.
+
+    Each packet takes up its own frame's duration, so that clips follow each other without a gap or an overlap. Where
+    frames are reordered, some are so decoded after they are to be shown; the packets are decoded earlier by as much as
+    it takes for muxers to accept them, and a muxer with negative composition offsets puts that right.
+    """
+    decoded = list(accumulate((segment.durations[rank] for rank in order[:-1]), initial=segment.pts[0]))
+    early = max(when - segment.pts[rank] for when, rank in zip(decoded, order, strict=True))
+    for packet, rank, when in zip(packets, order, decoded, strict=True):
+        yield _timed(packet, video, time_base, segment, rank, when - early)
+
+
+def _timed(
+    packet: Packet, video: av.stream.Stream, time_base: Fraction, segment: Segment, rank: int, decoded: int
+) -> Packet:
+    packet.stream = video
+    packet.time_base = time_base
+    packet.pts, packet.dts = segment.pts[rank], decoded
+    packet.duration = segment.durations[rank]
+    return packet
 
 
 def presentation_order(file: Path, frames: int) -> list[int]:
@@ -56,12 +96,15 @@ def presentation_order(file: Path, frames: int) -> list[int]:
             counted = [packet.pts or 0 for packet in container.demux(video=0) if packet.size]
     except av.error.FFmpegError as error:
         raise VideoFileError(f"{file}: cannot be read ({error.strerror}). {_RUN_AGAIN}") from error
-    order = {pts: rank for rank, pts in enumerate(sorted(counted))}
-    if len(order) != frames:
-        raise VideoFileError(
-            f"{file}: has {len(order)} frames where {frames} were encoded: is the disk full? {_RUN_AGAIN}"
-        )
-    return [order[pts] for pts in counted]
+    if (found := len(set(counted))) != frames:
+        raise VideoFileError(f"{file}: has {found} frames where {frames} were encoded: is the disk full? {_RUN_AGAIN}")
+    return ranks(counted)
+
+
+def ranks(times: Sequence[int]) -> list[int]:
+    """For each of some times, how many of them are earlier."""
+    order = {time: rank for rank, time in enumerate(sorted(times))}
+    return [order[time] for time in times]
 
 
 def _decode_times(segments: Sequence[Segment], orders: Sequence[Sequence[int]]) -> list[int]:

@@ -16,7 +16,6 @@ import av
 import av.error
 import av.stream
 from av.container import InputContainer, OutputContainer
-from av.video.stream import VideoStream
 
 from ..errors import VideoFileError
 from ..outputs import appearing, part_of
@@ -27,7 +26,7 @@ from .segments import Workspace
 from .sources.ffmpeg import address, error_text
 from .sources.source import OtherStream, VideoSource
 from .stream_clock import Restart, Span, find_restarts
-from .timeline import segment_packets
+from .timeline import add_restored, segment_packets
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]  # generic only in its type stubs
@@ -142,7 +141,8 @@ def _write_all_that_fits(job: _Assembly) -> Copied:
 
 def _write(job: _Assembly, treatments: Mapping[OtherStream, Treatment]) -> Copied:
     with _output(job) as output:
-        video = _add_video(output, job)
+        first = job.workspace.folder / job.workspace.segments[0].file
+        video = add_restored(output, first, job.source, job.time_base)
         if not job.source.is_container:
             with _refusals(None):
                 for packet in segment_packets(job.workspace, video, job.time_base):
@@ -203,19 +203,6 @@ def _check_count(part: Path, frames: int) -> None:
         written = sum(1 for packet in container.demux(video=0) if packet.size)
     if written != frames:
         raise VideoFileError(f"{part.name}: has {written} frames where {frames} were restored; is the disk full?")
-
-
-def _add_video(output: OutputContainer, job: _Assembly) -> VideoStream:
-    with av.open(address(job.workspace.folder / job.workspace.segments[0].file)) as first:
-        # Opaque: by its data and not by an encoder of the decoder's name, which AV1 does not have.
-        video = output.add_stream_from_template(first.streams.video[0], opaque=True)
-    assert isinstance(video, VideoStream)
-    video.time_base = job.time_base
-    # Said again: not every codec has room for them, and Matroska rounds the aspect.
-    video.codec_context.sample_aspect_ratio = job.source.pixel_aspect
-    for name, value in job.source.colour.tags.items():
-        setattr(video.codec_context, name, value)
-    return video
 
 
 def _seconds(packet: Packet) -> float:
