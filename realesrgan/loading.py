@@ -110,6 +110,11 @@ class Setup:
             own = self.model.files_for(self.settings.denoise_strength)
         return [*own, *(self.face_model.files if self.face_model else ())]
 
+    def remarks(self) -> Iterator[str]:
+        """Yield a line for each setting that has no effect with this model."""
+        if self.settings.face_enhance and self.face_model is None and self.model is not None:
+            yield f"`face_enhance` is for photographs, and {self.model.name} is for drawings: it is turned off"
+
     @cached_property
     def weights_identity(self) -> str:
         """A hash of the contents of all weights that will be used; missing ones are fetched.
@@ -181,13 +186,13 @@ def check(settings: Settings, default_model: str) -> Setup:
     return Setup(settings, find_model(settings.model_name or default_model))
 
 
-def max_memory_bytes(size: str | int | None) -> int | None:
-    """A size such as 1.5GB or 800M (powers of ten), 2GiB (powers of two) or 2000000000 in bytes."""
+def max_memory_bytes(size: str | int | None, option: str = "max_memory") -> int | None:
+    """The size given as `option`, 1.5GB or 800M (powers of ten), 2GiB (powers of two) or 2000000000, in bytes."""
     if size is None:
         return None
     match = re.fullmatch(r"(\d{1,30}(?:\.\d{1,30})?)\s*([kmgt]?)(i?)b?", str(size).strip().lower())
     if match is None or float(match[1]) == 0:
-        raise UsageError(f"`max_memory` {size}: give a size, as 1.5GB or 800MB")
+        raise UsageError(f"`{option}` {size}: give a size, as 1.5GB or 800MB")
     base = 1024 if match[3] else 1000
     return round(float(match[1]) * math.pow(base, " kmgt".index(match[2] or " ")))
 
@@ -223,7 +228,7 @@ def load(setup: Setup, reporter: Reporter, *, for_video: bool = False) -> Loaded
     from .engine.device import parse_devices, prepare_cpu, workers_for_frames
     from .weights.store import obtain
 
-    settings, model = setup.settings, setup.model
+    settings = setup.settings
     devices = [
         device
         for device in parse_devices(settings.gpu_id)
@@ -237,8 +242,8 @@ def load(setup: Setup, reporter: Reporter, *, for_video: bool = False) -> Loaded
         reporter.check()
         reporter.downloading(file.name, file.url, here, file.size_bytes)
 
-    if settings.face_enhance and setup.face_model is None and model is not None:
-        reporter.remark(f"`face_enhance` is for photographs, and {model.name} is for drawings: it is turned off")
+    for line in setup.remarks():
+        reporter.remark(line)
     obtain(setup.published_files, report)  # missing files are all named, and fetched, before any work
     upsamplers = [run_in_own_thread(partial(_load_upsampler, setup, device)) for device in devices]
     for upsampler, device in zip(upsamplers, devices, strict=True):
