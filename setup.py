@@ -1,4 +1,4 @@
-"""Compiles the library in realesrgan/engine/kernels; everything else is in pyproject.toml."""
+"""Compiles the library in realesrgan/engine/kernels and packs samples; everything else is in pyproject.toml."""
 
 import importlib.util
 import os
@@ -10,6 +10,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 FOLDER = Path("realesrgan", "engine", "kernels")
+SAMPLES = ("cat.jpg", "comic.jpg", "portrait.jpg", "video/clip.mkv")  # as in realesrgan/web/samples.py
 REQUIRED = "REALESRGAN_REQUIRE_KERNELS"  # set it where a package without the library would be a mistake
 
 spec = importlib.util.spec_from_file_location("build_kernels", FOLDER / "build.py")
@@ -31,12 +32,21 @@ class BuildWithKernels(build_py):
 
     def run(self):
         super().run()
+        if not self.editable_mode:
+            self.pack_samples()
         try:
             kernels.build(FOLDER if self.editable_mode else Path(self.build_lib, FOLDER))
         except kernels.NotBuilt as error:
             if os.environ.get(REQUIRED):
                 raise
             print(f"installing without the compiled kernels, so torch will compute: {error}", file=sys.stderr)
+
+    def pack_samples(self):
+        """Put pictures of inputs/ into the package, for those who have no checkout."""
+        for name in SAMPLES:
+            target = Path(self.build_lib, "realesrgan", "web", "samples", name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.copy_file(str(Path("inputs", name)), str(target))
 
 
 class PlatformWheel(bdist_wheel):

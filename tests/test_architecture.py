@@ -29,7 +29,8 @@ LAYERS = (
     ("video",),
     ("degradation", "metrics", "preparation"),
     ("training",),
-    ("api", "cli"),
+    ("api", "web"),
+    ("cli",),
     ("__init__", "__main__", "train"),
 )
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -13,7 +13,16 @@ import pytest
 from faces import face, fake_networks
 
 from realesrgan import GFPGANer, RealESRGANer, load_upsampler
-from realesrgan.cli import data_options, degrade, image, options, preparation_options, training_options, weights
+from realesrgan.cli import (
+    data_options,
+    degrade,
+    image,
+    options,
+    preparation_options,
+    serve_options,
+    training_options,
+    weights,
+)
 from realesrgan.cli.data_options import CalibrateOptions, DegradeOptions, EvaluateOptions
 from realesrgan.cli.options import VideoOptions, parse
 from realesrgan.cli.training_options import FinetuneOptions, TrainOptions
@@ -31,7 +40,7 @@ def name_of(document: Path) -> str:
 
 TEXTS = {name_of(document): document.read_text(encoding="utf-8") for document in DOCUMENTS}
 READMES = TEXTS["README.md"] + TEXTS["README.zh.md"]
-OTHER_PROGRAMS = {"--help", "--no-deps", "--fix", "--nproc_per_node"}  # argparse, pip, ruff, torchrun
+OTHER_PROGRAMS = {"--help", "--no-deps", "--fix", "--nproc_per_node", "--rm"}  # argparse, pip, ruff, torchrun, docker
 FLAG = r"(?a)(?<![\w-])--[a-z]\w*(?:-\w+)*"  # in ASCII, or Chinese beside a flag would be part of it
 
 
@@ -110,7 +119,7 @@ def test_the_python_example_of_faces_runs(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("document", TEXTS)
 def test_every_flag_that_a_document_names_exists(document: str) -> None:
     known = set(OTHER_PROGRAMS)
-    modules = (options, data_options, preparation_options, training_options)
+    modules = (options, data_options, preparation_options, training_options, serve_options)
     kinds = (kind for module in modules for kind in vars(module).values() if is_dataclass(kind))
     for kind in kinds:
         for field in fields(kind):
@@ -176,7 +185,7 @@ def test_the_weights_commands_are_understood(capsys: pytest.CaptureFixture[str])
 def test_the_make_targets_exist() -> None:
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
     targets = {argv[0] for argv in commands("make ")}
-    assert targets == {"demo", "test"}
+    assert targets == {"demo", "test", "serve"}
     assert all(f"\n{target}:" in makefile for target in targets)
 
 

@@ -12,6 +12,7 @@ from . import interrupts
 COMMANDS = {
     "image": "restore pictures (the same as inference_realesrgan.py)",
     "video": "restore videos (the same as inference_realesrgan_video.py)",
+    "serve": "a page and an HTTP interface for the same, on this machine",
     "degrade": "make pictures as bad as real ones are: see, use and replay the degradation model",
     "calibrate": "measure bad pictures, and propose the recipe that makes such ones",
     "evaluate": "measure results against their originals",

@@ -63,7 +63,8 @@ def parse(options: type[Options], argv: Sequence[str], prog: str, description: s
 WHAT, MODEL, RESULT, ENCODING = "input and output", "model", "size and result", "encoding"
 CHANCE = "what happens to pictures"
 FACES, MACHINE, UNUSED = "faces", "memory, devices and precision", "published, but not needed here"
-TOPICS = ("arguments", WHAT, CHANCE, MODEL, RESULT, ENCODING, FACES, MACHINE, UNUSED)
+ADDRESS, LIMITS = "address", "files and limits"
+TOPICS = ("arguments", ADDRESS, LIMITS, WHAT, CHANCE, MODEL, RESULT, ENCODING, FACES, MACHINE, UNUSED)
 
 
 def _model_name(default: str) -> Any:

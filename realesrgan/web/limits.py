@@ -1,0 +1,30 @@
+"""What the server takes on: limits on uploads, pictures, videos and the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PATIENCE_S = 60.0  # for the next bytes of an upload
+DISK_RESERVE_BYTES = 500_000_000  # kept free, for results
+MAX_FIELD_BYTES = 10_000  # of an option in a form
+MAX_BODY_BYTES = 1_000_000  # of a request in JSON
+MAX_STREAMS = 200  # listeners to events
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Attributes:
+    upload_bytes: of one file.
+    pixels: of a picture, or of a video's frame.
+    seconds: length of a video.
+    jobs: that wait or are being restored, all clients together.
+    keep_s: how long files stay after a job has ended.
+    idle_s: the process that restores ends after so long without work, and its memory is free.
+    """
+
+    upload_bytes: int = 4_000_000_000
+    pixels: int = 200_000_000
+    seconds: float = 4 * 3600.0
+    jobs: int = 1000
+    keep_s: float = 24 * 3600.0
+    idle_s: float = 600.0

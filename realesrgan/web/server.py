@@ -1,0 +1,131 @@
+"""Run the application on an address until Ctrl-C."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import platformdirs
+import uvicorn
+
+from ..errors import UsageError
+from ..loading import Settings
+from .app import build
+from .desk import Desk
+from .limits import Limits
+from .store import Store
+
+GRACE_S = 2  # for answers that are being sent when the server ends
+MIN_TOKEN = 16
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen, and the token that clients must have; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = None
+
+
+def default_folder() -> Path:
+    """Where jobs are kept unless a folder is named."""
+    return Path(platformdirs.user_data_dir("realesrgan")) / "server"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_address(address: Address) -> None:
+    """Raises UsageError: others could use the server without a token, or the token is easily guessed."""
+    if address.token is not None and len(address.token) < MIN_TOKEN:
+        raise UsageError(f"`token`: must have at least {MIN_TOKEN} letters, so that nobody guesses it")
+    if address.token is None and not is_loopback(address.host):
+        raise UsageError(
+            f"`host` {address.host}: everybody who reaches this address could use the server: give a `token` that they "
+            "must know, such as a long random word, or leave `host` out to serve this machine only"
+        )
+
+
+def serve(
+    address: Address,
+    folder: Path,
+    limits: Limits,
+    machine: Settings,
+    *,
+    open_browser: bool = False,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve until interrupted; `say` is given the address once the server listens.
+
+    Raises:
+        UsageError: the address cannot be listened on or is open to all, or the folder cannot be used.
+        KeyboardInterrupt: Ctrl-C, after everything has ended in order.
+    """
+    check_address(address)
+    store = Store(folder)
+    with store.claimed(), _listening(address) as sock:
+        desk = Desk(store, limits, machine)
+        app = build(desk, token=address.token)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+            timeout_keep_alive=30,
+        )
+        shown = _address_of(sock, address)
+        server = _Server(config, desk, on_start=lambda: _announce(shown, say, open_browser))
+        server.run(sockets=[sock])
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and lets pages that listen to events go when it ends."""
+
+    def __init__(self, config: uvicorn.Config, desk: Desk, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._desk = desk
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._desk.listeners.close()
+        super().handle_exit(sig, frame)
+
+
+def _listening(address: Address) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((address.host, address.port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"`port` {address.port} of {address.host}: cannot be listened on ({reason}); try another, or 0"
+        ) from error
+
+
+def _address_of(sock: socket.socket, address: Address) -> str:
+    port = sock.getsockname()[1]
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"http://{host}:{port}/" + (f"?token={address.token}" if address.token else "")
+
+
+def _announce(shown: str, say: Callable[[str], None], open_browser: bool) -> None:
+    say(f"serving on {shown} (Ctrl-C to stop)")
+    if open_browser:
+        webbrowser.open(shown)
