@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,6 +32,7 @@ from .worker_process import WorkerProcess
 # How many jobs the worker has at a time: one picture is read and others are written while one is restored.
 IN_FLIGHT: dict[Kind, int] = {"picture": 5, "video": 1}
 MAX_ATTEMPTS = 2
+NEAR = 20  # so far ahead in the queue each step is told at once, further behind every now and then
 SWEEP_S = 20.0
 
 
@@ -72,6 +74,7 @@ class Desk:
         self._queues: dict[Kind, FairQueue] = {"picture": FairQueue(), "video": FairQueue()}
         self._in_flight: dict[str, Kind] = {}
         self._progress = Progress()
+        self._places: dict[str, int] | None = None  # in the queues
         self._busy_at_s = time.monotonic()
         self._ended = asyncio.Event()  # set whenever some job ends
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -120,15 +123,12 @@ class Desk:
     def jobs_of(self, client: str) -> list[Job]:
         """The jobs that a client's page shows, oldest first."""
         mine = [entry for entry in self.entries.values() if entry.record.client == client and entry.record.listed]
-        positions = self._positions()
-        return [self.shown(entry, positions) for entry in mine]
+        return [self.shown(entry) for entry in mine]
 
-    def shown(self, entry: Entry, positions: dict[str, int] | None = None) -> Job:
+    def shown(self, entry: Entry) -> Job:
         """A job as clients see it now, with its place in the queue and the time left."""
         job = entry.job
-        position = None
-        if job.state == "queued":
-            position = (self._positions() if positions is None else positions).get(job.id)
+        position = self._positions().get(job.id) if job.state == "queued" else None
         return job.model_copy(update={"position": position, "seconds_left": self._progress.seconds_left(entry.job)})
 
     def cancel(self, entry: Entry) -> None:
@@ -161,7 +161,9 @@ class Desk:
         if self.entries.pop(entry.job.id, None) is None:
             return
         self.listeners.removed(entry)
-        if entry.job.id not in self._in_flight:  # else when the worker has let go of it
+        if entry.job.id in self._in_flight:  # its files go when the worker lets go of it, or with the next start
+            self.store.forget(entry.folder)
+        else:
             self.store.remove(entry.folder)
 
     async def ended(self, entry: Entry) -> None:
@@ -199,7 +201,10 @@ class Desk:
         self._changed(entry)
 
     def _positions(self) -> dict[str, int]:
-        return {job: number for queue in self._queues.values() for number, job in enumerate(queue)}
+        """How many are before each job; counted once for many questions."""
+        if self._places is None:
+            self._places = {job: number for queue in self._queues.values() for number, job in enumerate(queue)}
+        return self._places
 
     def _dispatch(self) -> None:
         for kind, queue in self._queues.items():
@@ -221,9 +226,13 @@ class Desk:
         self._in_flight[job.id] = job.kind
         self.worker.give(task_of(entry, self.machine))
         self._changed(entry)
-        for waiting in self.entries.values():  # they have moved up
-            if waiting.job.state == "queued":
-                self._changed(waiting)
+        self._tell_places(NEAR)
+
+    def _tell_places(self, among: float = math.inf) -> None:
+        """Tell the jobs that wait, of the first so many, that they have moved up."""
+        for job_id, place in self._positions().items():
+            if place < among:
+                self._changed(self.entries[job_id])
 
     def _withdraw(self, entry: Entry) -> None:
         self._queues[entry.job.kind].remove(entry.job.id)
@@ -316,6 +325,7 @@ class Desk:
         return call
 
     def _changed(self, entry: Entry) -> None:
+        self._places = None
         self.listeners.changed(entry)
 
     async def _sweep_for_ever(self) -> None:
@@ -328,6 +338,7 @@ class Desk:
         for entry in list(self.entries.values()):
             if entry.job.expires is not None and entry.job.expires <= now:
                 self.remove(entry)
+        self._tell_places()
         idle_s = time.monotonic() - self._busy_at_s
         if not self._in_flight and idle_s > self.limits.idle_s and self.worker.pid is not None:
             await asyncio.to_thread(self.worker.stop)

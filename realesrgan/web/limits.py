@@ -28,3 +28,9 @@ class Limits:
     jobs: int = 1000
     keep_s: float = 24 * 3600.0
     idle_s: float = 600.0
+
+    def too_many_pixels(self, width: int, height: int) -> str | None:
+        """Why a picture, or a video's frame, of this size is not taken on; None if it is."""
+        if width * height <= self.pixels:
+            return None
+        return f"{width}×{height} pixels are more than {self.pixels / 1e6:g} megapixels, the most this server takes"

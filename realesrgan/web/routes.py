@@ -63,7 +63,7 @@ router = APIRouter(prefix="/v1")
 @router.post("/estimate", responses=_problems(422))
 async def estimate_job(request: EstimateRequest, desk: TheDesk) -> Estimate:
     """About how long a picture or video would take, and how large its result would be."""
-    return estimate(request, desk.speeds, desk.waiting_s())
+    return estimate(request, desk.speeds, desk.waiting_s(), desk.limits)
 
 
 @router.post(

@@ -126,10 +126,14 @@ class Store:
         except OSError as error:
             log.warning("cannot record a job: %s", error)
 
+    def forget(self, folder: Path) -> None:
+        """Remove a job's record, so that no later server takes it up; its files go with that server's start."""
+        with suppress(OSError):
+            (folder / RECORD).unlink(missing_ok=True)
+
     def remove(self, folder: Path) -> None:
         """Remove all files of a job."""
-        with suppress(OSError):
-            (folder / RECORD).unlink(missing_ok=True)  # first: a server that ends here does not find half a job
+        self.forget(folder)  # first: a server that ends here does not find half a job
         shutil.rmtree(folder, ignore_errors=True)
 
     def free_bytes(self) -> int:
