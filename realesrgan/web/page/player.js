@@ -92,6 +92,7 @@ export class Player {
       say(this.#message, this.#job.state === "done" ? "play.cannot" : "play.cannot_yet").hidden = false;
       return;
     }
+    if (clips.length <= (this.#pair?.film.clips.length ?? 0) && !isComplete) return; // an answer that was overtaken
     if (!clips.length) return;
     const length = seconds ?? this.#job.source.seconds;
     if (!this.#pair) this.#begin(answer);

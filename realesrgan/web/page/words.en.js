@@ -138,14 +138,12 @@ export default {
 
   "compare.loading": "Loading…",
   "compare.close": "Close",
-  "compare.title": ({ name }) => name,
   "compare.facts": ({ source, result }, f) => (result ? `${f.size(source)} → ${f.size(result)}` : f.size(source)),
   "compare.before": "Before",
   "compare.after": "After",
   "compare.divider": "Divider between before and after",
   "compare.share": ({ share }, f) => `${f.percent(share)} before`,
   "compare.full": "Full screen",
-  "compare.keys": "Arrow keys move the divider.",
   "view.in": "Zoom in",
   "view.out": "Zoom out",
   "view.fit": "Fit",
@@ -181,6 +179,5 @@ export default {
   "api.copied": "Copied",
   "api.required": "required",
   "api.default": ({ value }) => `default: ${value}`,
-  "api.one_of": ({ values }) => `one of: ${values}`,
   "api.raw": "openapi.json",
 };

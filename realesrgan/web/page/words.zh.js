@@ -138,14 +138,12 @@ export default {
 
   "compare.loading": "正在载入…",
   "compare.close": "关闭",
-  "compare.title": ({ name }) => name,
   "compare.facts": ({ source, result }, f) => (result ? `${f.size(source)} → ${f.size(result)}` : f.size(source)),
   "compare.before": "修复前",
   "compare.after": "修复后",
   "compare.divider": "修复前后的分界线",
   "compare.share": ({ share }, f) => `修复前占 ${f.percent(share)}`,
   "compare.full": "全屏",
-  "compare.keys": "方向键移动分界线。",
   "view.in": "放大",
   "view.out": "缩小",
   "view.fit": "适合",
@@ -181,6 +179,5 @@ export default {
   "api.copied": "已复制",
   "api.required": "必填",
   "api.default": ({ value }) => `默认：${value}`,
-  "api.one_of": ({ values }) => `可选值：${values}`,
   "api.raw": "openapi.json",
 };
