@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import chromium
 import pytest
 from server_process import ServerProcess
 from watch import Watch
@@ -14,24 +13,18 @@ from watch import Watch
 if TYPE_CHECKING:
     from visitor import Visitor
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """The system's Chromium."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    program = chromium.find()
     if program is None:
-        pytest.skip(f"needs Chromium: none of {', '.join(PROGRAMS)} is installed")
-    from playwright.sync_api import sync_playwright
-
-    arguments = ["--autoplay-policy=no-user-gesture-required"]
-    if os.geteuid() == 0:
-        arguments.append("--no-sandbox")  # Chromium refuses to run as root otherwise
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=arguments)
-        yield chromium
-        chromium.close()
+        pytest.skip(f"needs Chromium: none of {', '.join(chromium.PROGRAMS)} is installed")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        running = chromium.launch(playwright, program)
+        yield running
+        running.close()
 
 
 @pytest.fixture(scope="session")
