@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -119,17 +119,22 @@ class Desk:
 
     def jobs_of(self, client: str) -> list[Job]:
         """The jobs that a client's page shows, oldest first."""
-        mine = [entry for entry in self.entries.values() if entry.record.client == client and entry.record.listed]
-        positions = self._positions()
-        return [self.shown(entry, positions) for entry in mine]
+        return self.shown(
+            entry for entry in self.entries.values() if entry.record.client == client and entry.record.listed
+        )
 
-    def shown(self, entry: Entry, positions: dict[str, int] | None = None) -> Job:
-        """A job as clients see it now, with its place in the queue and the time left."""
-        job = entry.job
-        position = None
-        if job.state == "queued":
-            position = (self._positions() if positions is None else positions).get(job.id)
-        return job.model_copy(update={"position": position, "seconds_left": self._progress.seconds_left(entry.job)})
+    def shown(self, entries: Iterable[Entry]) -> list[Job]:
+        """Jobs as clients see them now, with their places in the queue and the time left."""
+        positions = {job: number for queue in self._queues.values() for number, job in enumerate(queue)}
+        return [
+            entry.job.model_copy(
+                update={
+                    "position": positions.get(entry.job.id),
+                    "seconds_left": self._progress.seconds_left(entry.job),
+                }
+            )
+            for entry in entries
+        ]
 
     def cancel(self, entry: Entry) -> None:
         """Stop a job that has not ended; it counts as cancelled at once."""
@@ -197,9 +202,6 @@ class Desk:
         job.state, job.stage, job.download = "queued", None, None
         self._queues[job.kind].add(entry.record.client, job.id)
         self._changed(entry)
-
-    def _positions(self) -> dict[str, int]:
-        return {job: number for queue in self._queues.values() for number, job in enumerate(queue)}
 
     def _dispatch(self) -> None:
         for kind, queue in self._queues.items():
