@@ -84,6 +84,9 @@ class Desk:
         """Take up the jobs of an earlier server, and begin."""
         self._loop = asyncio.get_running_loop()
         for entry in self.store.load():
+            if not entry.record.listed:  # the program that waited for it is gone, and nobody else knows its id
+                self.store.remove(entry.folder)
+                continue
             self.entries[entry.job.id] = entry
             if entry.job.state not in ENDED:
                 self._queue(entry)
@@ -166,6 +169,7 @@ class Desk:
         if self.entries.pop(entry.job.id, None) is None:
             return
         self.listeners.removed(entry)
+        self.store.forget(entry.folder)
         if entry.job.id not in self._in_flight:  # else when the worker has let go of it
             self.store.remove(entry.folder)
 
