@@ -147,6 +147,8 @@ def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":  # its place is a number of letters, not a field
+            return _answer(422, "the body is not JSON", None)
         field = str(first["loc"][-1]) if len(first["loc"]) > 1 else None
         reason = first["msg"][0].lower() + first["msg"][1:]
         return _answer(422, f"{field}: {reason}" if field else reason, field)

@@ -99,7 +99,7 @@ class Guard:
             return _problem(421, f"this server does not answer to the name {_host_name(host)[:100]}")
         origin = headers.get("origin")
         if scope["method"] not in _SAFE_METHODS:
-            foreign = origin is not None and urlsplit(origin).netloc != host
+            foreign = origin is not None and _host_of(origin) != host
             if foreign or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
                 return _problem(403, "requests from other sites are refused")
         if self._token is not None and not self._is_open(scope["path"]) and not self._is_authorised(headers):
@@ -156,6 +156,14 @@ def _host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def _host_of(origin: str) -> str | None:
+    """`http://localhost:8000` → `localhost:8000`; None: it is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _problem(status: int, error: str) -> JSONResponse:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from urllib.parse import quote
 
 import platformdirs
 import uvicorn
@@ -22,6 +24,7 @@ from .store import Store
 
 GRACE_S = 2  # for answers that are being sent when the server ends
 MIN_TOKEN = 16
+_SENDABLE = re.compile(r"[!-~]+")  # printable ASCII
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ def check_address(address: Address) -> None:
     """Raises UsageError: others could use the server without a token, or the token is easily guessed."""
     if address.token is not None and len(address.token) < MIN_TOKEN:
         raise UsageError(f"`token`: must have at least {MIN_TOKEN} letters, so that nobody guesses it")
+    if address.token is not None and not _SENDABLE.fullmatch(address.token):
+        raise UsageError("`token`: use letters a to z, digits and signs without spaces; no header can carry others")
     if address.token is None and not is_loopback(address.host):
         raise UsageError(
             f"`host` {address.host}: everybody who reaches this address could use the server: give a `token` that they "
@@ -85,7 +90,7 @@ def serve(
             timeout_graceful_shutdown=GRACE_S,
             timeout_keep_alive=30,
         )
-        shown = _address_of(sock, address)
+        shown = address_of(sock, address)
         server = _Server(config, desk, on_start=lambda: _announce(shown, say, open_browser))
         server.run(sockets=[sock])
 
@@ -119,10 +124,11 @@ def _listening(address: Address) -> socket.socket:
         ) from error
 
 
-def _address_of(sock: socket.socket, address: Address) -> str:
+def address_of(sock: socket.socket, address: Address) -> str:
+    """What to open in a browser: the address that is listened on, with the token."""
     port = sock.getsockname()[1]
     host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"http://{host}:{port}/" + (f"?token={address.token}" if address.token else "")
+    return f"http://{host}:{port}/" + (f"?token={quote(address.token, safe='')}" if address.token else "")
 
 
 def _announce(shown: str, say: Callable[[str], None], open_browser: bool) -> None:
