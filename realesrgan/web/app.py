@@ -57,7 +57,7 @@ def build(desk: Desk, *, token: str | None = None, warm_up: bool = True) -> Fast
         redoc_url=None,
         responses={401: {"model": Problem}, 422: {"model": Problem}} if token else {422: {"model": Problem}},
     )
-    app.state.desk, app.state.showing, app.state.predictions = desk, Showing(), {}
+    app.state.desk, app.state.showing, app.state.predictions = desk, Showing(desk), {}
     app.include_router(routes.router)
     app.include_router(cog_routes.router)
     _add_page(app, desk, token)

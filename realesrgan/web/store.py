@@ -145,6 +145,10 @@ class Store:
         self.forget(folder)  # first: a server that ends here does not leave half a job
         shutil.rmtree(folder, ignore_errors=True)
 
+    def is_there(self) -> bool:
+        """Whether jobs can still be kept."""
+        return self._jobs.is_dir()
+
     def free_bytes(self) -> int:
         """How much the disk still holds."""
         return shutil.disk_usage(self._jobs).free

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from .limits import DISK_RESERVE_BYTES, MAX_FIELD_BYTES, PATIENCE_S, Limits
-from .problems import Refused
+from .problems import Refused, disk_full
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -40,13 +39,14 @@ async def receive(
 
     Raises:
         Refused: it is no such form, too large, too slow, or does not fit on the disk. What was written stays.
+        OSError: it cannot be written.
         ClientDisconnect: the client went away.
     """
     announced = int(request.headers.get("content-length", "0") or 0)
     if announced > limits.upload_bytes + _FORM_OVERHEAD_BYTES:
         raise _too_large(limits)
     if announced > free_bytes - DISK_RESERVE_BYTES:
-        raise _disk_full()
+        raise disk_full()
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise Refused(415, "send a form: multipart/form-data with the picture or video in the field file")
@@ -60,10 +60,6 @@ async def receive(
             parser.finalize()
     except (FormParserError, UnicodeDecodeError):
         raise Refused(400, "the form is damaged or cut short") from None
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _disk_full() from error
-        raise
     if not sink.found_file or not sink.ended:
         raise Refused(422, "the form has no file: send the picture or video in the field file", "file")
     return sink.form
@@ -73,10 +69,6 @@ def _too_large(limits: Limits) -> Refused:
     return Refused(
         413, f"the file is larger than {limits.upload_bytes / 1e6:.0f} MB, the most this server takes", "file"
     )
-
-
-def _disk_full() -> Refused:
-    return Refused(507, "the server's disk is full; try again later")
 
 
 async def _timely(request: Request, patience_s: float) -> AsyncIterator[bytes]:
