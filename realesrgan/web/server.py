@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 import socket
+import time
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +21,12 @@ from ..errors import UsageError
 from ..loading import Settings
 from .app import build
 from .desk import Desk
-from .limits import Limits
+from .idle import IdleConnections
+from .limits import IDLE_CONNECTION_S, Limits
 from .store import Store
 
 GRACE_S = 2  # for answers that are being sent when the server ends
+TICKS_PER_SECOND = 10  # of uvicorn
 MIN_TOKEN = 16
 _SENDABLE = re.compile(r"[!-~]+")  # printable ASCII
 
@@ -88,7 +92,7 @@ def serve(
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
-            timeout_keep_alive=30,
+            timeout_keep_alive=round(IDLE_CONNECTION_S),
         )
         shown = address_of(sock, address)
         server = _Server(config, desk, on_start=lambda: _announce(shown, say, open_browser))
@@ -102,14 +106,22 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._desk = desk
         self._on_start = on_start
+        self._idle = IdleConnections()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_start()
 
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_PER_SECOND == 0:
+            self._idle.close(self.server_state.connections, time.monotonic())  # type: ignore[arg-type]
+        return await super().on_tick(counter)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._desk.listeners.close()
+        # Requests that do not end in time are cut off, which is no error to be shown with its traceback.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         super().handle_exit(sig, frame)
 
 

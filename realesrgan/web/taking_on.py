@@ -64,7 +64,7 @@ async def _new_folder(desk: Desk) -> AsyncIterator[Path]:
         yield folder
     except BaseException as error:
         if folder is not None:
-            await asyncio.shield(run_in_threadpool(desk.store.remove, folder))
+            desk.store.remove(folder)  # not in a thread: when the server ends, nobody would wait for it
         if is_disk_full(error):
             raise disk_full() from error
         if isinstance(error, OSError) and not desk.store.is_there():
