@@ -7,12 +7,13 @@ import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from web import Served, events, picture, served, until
 
 from realesrgan.web.limits import Limits
-from realesrgan.web.messages import Downloading, Dropped, Failed, Loading, Progressed, Said, Started
+from realesrgan.web.messages import Downloading, Dropped, Failed, Loading, Measured, Progressed, Said, Started
 
 
 @pytest.fixture
@@ -144,6 +145,30 @@ def test_files_of_a_job_removed_while_it_runs_go_when_the_worker_lets_go(server:
     assert files_in(server.desk.store.folder / "jobs")
     server.worker.tell(Dropped(job_id))
     until(lambda: not files_in(server.desk.store.folder / "jobs"))
+
+
+def test_a_job_removed_while_it_runs_does_not_come_back_with_the_next_server(tmp_path: Path) -> None:
+    with served(tmp_path) as server:
+        job_id = server.upload().json()["id"]
+        server.client.delete(f"/v1/jobs/{job_id}")
+    with served(tmp_path) as again:
+        assert again.client.get(f"/v1/jobs/{job_id}").status_code == 404
+        assert files_in(tmp_path / "jobs") == []
+
+
+def test_an_estimate_has_the_size_the_time_once_known_and_the_reason_if_it_is_too_large(tmp_path: Path) -> None:
+    with served(tmp_path, limits=Limits(pixels=10_000)) as server:
+
+        def estimate(width: int, height: int) -> Any:
+            return server.client.post("/v1/estimate", json={"kind": "picture", "width": width, "height": height}).json()
+
+        first = estimate(100, 50)
+        assert (first["width"], first["height"], first["seconds"], first["error"]) == (400, 200, None, None)
+        assert first["bytes"] > 10_000
+        server.worker.tell(Measured(False, 1e9, "cpu"))
+        until(lambda: estimate(100, 50)["seconds"])
+        assert estimate(100, 50)["seconds"] == pytest.approx(2 * estimate(50, 50)["seconds"])
+        assert "megapixels" in estimate(200, 100)["error"]
 
 
 def test_files_expire(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +32,7 @@ from .worker_process import WorkerProcess
 # How many jobs the worker has at a time: one picture is read and others are written while one is restored.
 IN_FLIGHT: dict[Kind, int] = {"picture": 5, "video": 1}
 MAX_ATTEMPTS = 2
+NEAR = 20  # so far ahead in the queue each step is told at once, further behind every now and then
 SWEEP_S = 20.0
 
 
@@ -84,6 +86,9 @@ class Desk:
         """Take up the jobs of an earlier server, and begin."""
         self._loop = asyncio.get_running_loop()
         for entry in self.store.load():
+            if not entry.record.listed:  # the program that waited for it is gone, and nobody else knows its id
+                self.store.remove(entry.folder)
+                continue
             self.entries[entry.job.id] = entry
             if entry.job.state not in ENDED:
                 self._queue(entry)
@@ -119,17 +124,22 @@ class Desk:
 
     def jobs_of(self, client: str) -> list[Job]:
         """The jobs that a client's page shows, oldest first."""
-        mine = [entry for entry in self.entries.values() if entry.record.client == client and entry.record.listed]
-        positions = self._positions()
-        return [self.shown(entry, positions) for entry in mine]
+        return self.shown(
+            entry for entry in self.entries.values() if entry.record.client == client and entry.record.listed
+        )
 
-    def shown(self, entry: Entry, positions: dict[str, int] | None = None) -> Job:
-        """A job as clients see it now, with its place in the queue and the time left."""
-        job = entry.job
-        position = None
-        if job.state == "queued":
-            position = (self._positions() if positions is None else positions).get(job.id)
-        return job.model_copy(update={"position": position, "seconds_left": self._progress.seconds_left(entry.job)})
+    def shown(self, entries: Iterable[Entry]) -> list[Job]:
+        """Jobs as clients see them now, with their places in the queue and the time left."""
+        positions = {job: number for queue in self._queues.values() for number, job in enumerate(queue)}
+        return [
+            entry.job.model_copy(
+                update={
+                    "position": positions.get(entry.job.id),
+                    "seconds_left": self._progress.seconds_left(entry.job),
+                }
+            )
+            for entry in entries
+        ]
 
     def cancel(self, entry: Entry) -> None:
         """Stop a job that has not ended; it counts as cancelled at once."""
@@ -161,6 +171,7 @@ class Desk:
         if self.entries.pop(entry.job.id, None) is None:
             return
         self.listeners.removed(entry)
+        self.store.forget(entry.folder)
         if entry.job.id not in self._in_flight:  # else when the worker has let go of it
             self.store.remove(entry.folder)
 
@@ -198,9 +209,6 @@ class Desk:
         self._queues[job.kind].add(entry.record.client, job.id)
         self._changed(entry)
 
-    def _positions(self) -> dict[str, int]:
-        return {job: number for queue in self._queues.values() for number, job in enumerate(queue)}
-
     def _dispatch(self) -> None:
         for kind, queue in self._queues.items():
             while (job_id := queue.first()) is not None and self._may_begin(kind, self.entries[job_id]):
@@ -221,9 +229,13 @@ class Desk:
         self._in_flight[job.id] = job.kind
         self.worker.give(task_of(entry, self.machine))
         self._changed(entry)
-        for waiting in self.entries.values():  # they have moved up
-            if waiting.job.state == "queued":
-                self._changed(waiting)
+        self._tell_places(NEAR)
+
+    def _tell_places(self, among: int | None = None) -> None:
+        """Tell the jobs that wait, of the first so many, that they have moved up."""
+        for queue in self._queues.values():
+            for job_id in islice(queue, among):
+                self._changed(self.entries[job_id])
 
     def _withdraw(self, entry: Entry) -> None:
         self._queues[entry.job.kind].remove(entry.job.id)
@@ -328,6 +340,7 @@ class Desk:
         for entry in list(self.entries.values()):
             if entry.job.expires is not None and entry.job.expires <= now:
                 self.remove(entry)
+        self._tell_places()
         idle_s = time.monotonic() - self._busy_at_s
         if not self._in_flight and idle_s > self.limits.idle_s and self.worker.pid is not None:
             await asyncio.to_thread(self.worker.stop)

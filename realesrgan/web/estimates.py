@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..arrays import final_size
 from ..model_zoo import MODELS
+from .limits import Limits
 from .messages import Kind, Measured
 from .models import DEFAULT_MODELS, Estimate, EstimateRequest, Job, Options, Source
 
@@ -37,8 +38,8 @@ class Speeds:
         return None if speed is None or not work else work / speed
 
 
-def estimate(request: EstimateRequest, speeds: Speeds, waiting_s: float | None) -> Estimate:
-    """Time and size of a result."""
+def estimate(request: EstimateRequest, speeds: Speeds, waiting_s: float | None, limits: Limits) -> Estimate:
+    """Time and size of a result, or why there would be none."""
     options = request.options
     height, width = final_size(request.height, request.width, options.outscale)
     source = Source(width=request.width, height=request.height, frames=request.frames, bytes=0)
@@ -53,6 +54,7 @@ def estimate(request: EstimateRequest, speeds: Speeds, waiting_s: float | None) 
         seconds=speeds.seconds(request.kind, source, options),
         bytes=size_bytes,
         waiting_seconds=waiting_s,
+        error=limits.too_many_pixels(request.width, request.height),
     )
 
 

@@ -108,11 +108,8 @@ def examine(
 
 
 def _check_size(source: Source, limits: Limits) -> None:
-    if source.area > limits.pixels:
-        most = f"{limits.pixels / 1e6:.0f} megapixels"
-        raise Refused(
-            422, f"{source.width}×{source.height} pixels are more than {most}, the most this server takes", "file"
-        )
+    if reason := limits.too_many_pixels(source.width, source.height):
+        raise Refused(422, reason, "file")
 
 
 def _check_picture(task: Task) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PATIENCE_S = 60.0  # for the next bytes of an upload
+PATIENCE_S = 60.0  # for the next bytes of a request
+IDLE_CONNECTION_S = 30.0  # for the next request, up to the end of its headers
 DISK_RESERVE_BYTES = 500_000_000  # kept free, for results
 MAX_FIELD_BYTES = 10_000  # of an option in a form
 MAX_BODY_BYTES = 1_000_000  # of a request in JSON
@@ -28,3 +29,9 @@ class Limits:
     jobs: int = 1000
     keep_s: float = 24 * 3600.0
     idle_s: float = 600.0
+
+    def too_many_pixels(self, width: int, height: int) -> str | None:
+        """Why a picture, or a video's frame, of this size is not taken on; None if it is."""
+        if width * height <= self.pixels:
+            return None
+        return f"{width}×{height} pixels are more than {self.pixels / 1e6:g} megapixels, the most this server takes"

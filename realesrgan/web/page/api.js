@@ -82,7 +82,9 @@ export function upload(file, options, { progressed, signal }) {
     const sending = new XMLHttpRequest();
     const abort = () => sending.abort();
     signal.addEventListener("abort", abort);
-    sending.upload.addEventListener("progress", (event) => progressed(event.total ? (event.loaded / event.total) * file.size : 0));
+    sending.upload.addEventListener("progress", (event) =>
+      progressed(event.total ? (event.loaded / event.total) * file.size : 0),
+    );
     sending.addEventListener("load", () => {
       if (sending.status >= 200 && sending.status < 300) resolve(JSON.parse(sending.responseText));
       else reject(errorOf(sending.status, sending.responseText));

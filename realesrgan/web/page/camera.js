@@ -2,7 +2,7 @@
 
 const LARGEST_SCALE = 32; // device pixels for one of the picture's
 
-/** A frame is {scale, left, top}; a size is {width, height}. The picture stays in the view, centred where it is smaller. */
+/** Keep the picture in the view, centred where it is smaller. A frame is {scale, left, top}, a size {width, height}. */
 export function kept(frame, picture, view) {
   const along = (corner, length, room) =>
     Math.round(length <= room ? (room - length) / 2 : Math.min(0, Math.max(room - length, corner)));
@@ -13,7 +13,7 @@ export function kept(frame, picture, view) {
   };
 }
 
-/** The scale at which the whole picture is seen. A small one is enlarged by a whole number, so that its pixels are even. */
+/** The scale that shows the whole picture. A small one is enlarged by a whole number, so that its pixels are even. */
 export function fitScale(picture, view) {
   const scale = Math.min(view.width / picture.width, view.height / picture.height, LARGEST_SCALE);
   return scale > 1 ? Math.floor(scale) : scale;

@@ -68,7 +68,14 @@ export class BeforeAfter extends HTMLElement {
 
   #key(event) {
     if (event.shiftKey || event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = { ArrowLeft: -STEP, ArrowDown: -STEP, ArrowRight: STEP, ArrowUp: STEP, PageDown: -10 * STEP, PageUp: 10 * STEP }[event.key];
+    const step = {
+      ArrowLeft: -STEP,
+      ArrowDown: -STEP,
+      ArrowRight: STEP,
+      ArrowUp: STEP,
+      PageDown: -10 * STEP,
+      PageUp: 10 * STEP,
+    }[event.key];
     if (step) this.share = Math.round((this.share + step) * 100) / 100;
     else if (event.key === "Home") this.share = 0;
     else if (event.key === "End") this.share = 1;

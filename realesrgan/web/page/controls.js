@@ -10,10 +10,16 @@ export function createControls(toolbar, pair, { toggle, fullScreen }) {
   const play = iconButton("play", "play.play", toggle, { ...dark, id: "play", "data-test": "play" });
   const back = iconButton("back", "play.back", () => pair.step(-1), { ...dark, "data-test": "frame-back" });
   const forward = iconButton("forward", "play.forward", () => pair.step(1), { ...dark, "data-test": "frame-forward" });
-  const seek = label(make("input", { type: "range", id: "seek", "data-test": "seek", min: 0, max: 1, step: "any", value: 0 }), "play.seek");
+  const seek = label(
+    make("input", { type: "range", id: "seek", "data-test": "seek", min: 0, max: 1, step: "any", value: 0 }),
+    "play.seek",
+  );
   const time = make("span", { class: "clock", "data-test": "clock" });
   const part = make("span", { class: "toolbar-hint part" });
-  const mute = iconButton("sound", "play.mute", () => (pair.after.muted = !pair.after.muted), { ...dark, "data-test": "mute" });
+  const mute = iconButton("sound", "play.mute", () => (pair.after.muted = !pair.after.muted), {
+    ...dark,
+    "data-test": "mute",
+  });
   const full = iconButton("full", "compare.full", fullScreen, { ...dark, "data-test": "full-screen" });
   toolbar.replaceChildren(play, back, forward, seek, time, part, mute, full);
 
@@ -32,7 +38,16 @@ export function createControls(toolbar, pair, { toggle, fullScreen }) {
     const { film, isPlaying, isWaiting, after } = pair;
     const at = pair.isAtEnd ? film.seconds : pair.time;
     const hasSound = after.src !== "" && !after.src.startsWith("blob:");
-    const state = [at.toFixed(3), film.end, film.seconds, isPlaying, isWaiting, after.muted, hasSound, document.documentElement.lang].join();
+    const state = [
+      at.toFixed(3),
+      film.end,
+      film.seconds,
+      isPlaying,
+      isWaiting,
+      after.muted,
+      hasSound,
+      document.documentElement.lang,
+    ].join();
     if (state === shown) return;
     shown = state;
     setIcon(play, isPlaying ? "pause" : "play");

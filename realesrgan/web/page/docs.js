@@ -35,20 +35,38 @@ async function load() {
 const anchor = (path, method) => `${method}-${path.replace(/[^a-z0-9]+/gi, "-")}`;
 
 function entry(path, method) {
-  const link = make("a", { href: `#${anchor(path, method)}` }, make("span", { class: `method ${method}` }, method), make("code", {}, path));
+  const link = make(
+    "a",
+    { href: `#${anchor(path, method)}` },
+    make("span", { class: `method ${method}` }, method),
+    make("code", {}, path),
+  );
   return make("li", {}, link);
 }
 
 function section({ path, method, call }, description) {
   const heading = make("h2", {}, make("span", { class: `method ${method}` }, method), make("code", {}, path));
-  const element = make("section", { class: "call card", id: anchor(path, method) }, heading, ...paragraphs(call.description ?? call.summary ?? ""));
+  const element = make(
+    "section",
+    { class: "call card", id: anchor(path, method) },
+    heading,
+    ...paragraphs(call.description ?? call.summary ?? ""),
+  );
   const parameters = (call.parameters ?? []).filter((one) => one.in !== "cookie");
   if (parameters.length) {
-    const rows = parameters.map((one) => ({ name: one.name, isRequired: one.required, schema: one.schema, words: one.description }));
+    const rows = parameters.map((one) => ({
+      name: one.name,
+      isRequired: one.required,
+      schema: one.schema,
+      words: one.description,
+    }));
     element.append(say(make("h3"), "api.parameters"), table(rows));
   }
   for (const [type, { schema }] of Object.entries(call.requestBody?.content ?? {})) {
-    element.append(make("h3", {}, say(make("span"), "api.body"), " ", make("code", {}, type)), table(fieldsOf(schema, description)));
+    element.append(
+      make("h3", {}, say(make("span"), "api.body"), " ", make("code", {}, type)),
+      table(fieldsOf(schema, description)),
+    );
   }
   element.append(say(make("h3"), "api.answers"), answers(call.responses ?? {}));
   element.append(say(make("h3"), "api.example"), example(curlLine(location.origin, path, method, call, description)));
@@ -64,15 +82,20 @@ function row({ name, isRequired, schema, words }) {
   const term = make("dt", {}, make("code", {}, name), " ", type);
   if (isRequired) term.append(" ", say(make("span", { class: "required" }), "api.required"));
   const said = make("dd", {}, make("span", { lang: "en" }, ...inline(words ?? schema?.description ?? "")));
-  if (schema?.default !== undefined && schema.default !== null) {
-    said.append(said.textContent ? " · " : "", say(make("span", { class: "muted" }), "api.default", { value: JSON.stringify(schema.default) }));
+  if (schema?.default !== undefined && typeof schema.default !== "object") {
+    said.append(
+      said.textContent ? " · " : "",
+      say(make("span", { class: "muted" }), "api.default", { value: JSON.stringify(schema.default) }),
+    );
   }
   return [term, said];
 }
 
 /** A type, with a link where it is one of the records below. */
 function typeNodes(schema) {
-  return typeOf(schema).map((part) => (part.record ? make("a", { href: `#record-${part.record}` }, part.record) : part.words));
+  return typeOf(schema).map((part) =>
+    part.record ? make("a", { href: `#record-${part.record}` }, part.record) : part.words,
+  );
 }
 
 /** Statuses with the same answer share a line. */
@@ -92,7 +115,13 @@ function answers(responses) {
 
 function record(name, schema) {
   const heading = make("h3", { id: `record-${name}` }, make("code", {}, name));
-  return make("section", { class: "call card" }, heading, ...paragraphs(schema.description ?? ""), table(fieldsOf(schema)));
+  return make(
+    "section",
+    { class: "call card" },
+    heading,
+    ...paragraphs(schema.description ?? ""),
+    table(fieldsOf(schema)),
+  );
 }
 
 function example(line) {
@@ -109,7 +138,10 @@ function example(line) {
 }
 
 function paragraphs(words) {
-  return words.split(/\n\s*\n/).filter(Boolean).map((one) => make("p", { lang: "en" }, ...inline(one)));
+  return words
+    .split(/\n\s*\n/)
+    .filter(Boolean)
+    .map((one) => make("p", { lang: "en" }, ...inline(one)));
 }
 
 /** Words with `code` in backquotes. */

@@ -52,7 +52,9 @@ export function createDrop({ add, failed }) {
 async function showSamples({ add, failed }) {
   const samples = await api.samples().catch(() => []);
   byId("samples").hidden = !samples.length;
-  byId("sample-list").replaceChildren(...samples.map((sample) => make("li", {}, sampleButton(sample, { add, failed }))));
+  byId("sample-list").replaceChildren(
+    ...samples.map((sample) => make("li", {}, sampleButton(sample, { add, failed }))),
+  );
 }
 
 function sampleButton(sample, { add, failed }) {

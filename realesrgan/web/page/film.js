@@ -37,8 +37,12 @@ export class Film {
     let { index, frame } = this.#at(time);
     frame += direction;
     if (frame < 0 && index > 0) frame = this.clips[(index -= 1)].frames - 1;
-    else if (frame >= (this.clips[index]?.frames ?? 0) && index + 1 < this.clips.length) [index, frame] = [index + 1, 0];
-    return this.#middle({ index, frame: Math.min(Math.max(0, frame), Math.max(0, (this.clips[index]?.frames ?? 1) - 1)) });
+    else if (frame >= (this.clips[index]?.frames ?? 0) && index + 1 < this.clips.length)
+      [index, frame] = [index + 1, 0];
+    return this.#middle({
+      index,
+      frame: Math.min(Math.max(0, frame), Math.max(0, (this.clips[index]?.frames ?? 1) - 1)),
+    });
   }
 
   /** Seconds from one frame to the next around a time. */

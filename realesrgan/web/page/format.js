@@ -12,7 +12,8 @@ export function createFormat(language) {
     return written.replace(/(\d)(?=\p{Script=Han})/gu, "$1 ").replaceAll(" ", "\u00a0");
   };
 
-  const number = (value, digits = 0) => new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
+  const number = (value, digits = 0) =>
+    new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
 
   /** 0…1 as whole percent. */
   const percent = (share) => new Intl.NumberFormat(language, { style: "percent" }).format(share);
@@ -30,7 +31,8 @@ export function createFormat(language) {
   const duration = (seconds) => {
     seconds = Math.max(1, Math.round(seconds));
     if (seconds < 60) return unit(seconds, "second");
-    if (seconds < 600 && seconds % 60 >= 5) return `${unit(Math.floor(seconds / 60), "minute")} ${unit(seconds % 60, "second")}`;
+    if (seconds < 600 && seconds % 60 >= 5)
+      return `${unit(Math.floor(seconds / 60), "minute")} ${unit(seconds % 60, "second")}`;
     const minutes = Math.round(seconds / 60);
     if (minutes < 60) return unit(minutes, "minute");
     const hours = Math.floor(minutes / 60);

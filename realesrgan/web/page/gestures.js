@@ -46,7 +46,8 @@ export function listenToGestures(element, { pan, zoom, double }) {
   element.addEventListener("lostpointercapture", (event) => pointers.delete(event.pointerId));
 
   function tap(at, time) {
-    const isDouble = lastTap && time - lastTap.time < DOUBLE_MS && Math.hypot(at.x - lastTap.x, at.y - lastTap.y) < 3 * STILL_PX;
+    const isDouble =
+      lastTap && time - lastTap.time < DOUBLE_MS && Math.hypot(at.x - lastTap.x, at.y - lastTap.y) < 3 * STILL_PX;
     lastTap = isDouble ? null : { ...at, time };
     if (isDouble) double(at);
   }

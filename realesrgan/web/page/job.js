@@ -25,14 +25,16 @@ function lineOf(job) {
   if (job.state === "queued") return job.position === null ? text("row.queued_plain") : text("row.queued", job);
   if (job.state === "running") return runningLine(job);
   if (job.state === "done") return text("row.done", job);
-  if (job.state === "cancelled" && job.kind === "video" && job.done && job.total) return text("row.cancelled_part", job);
+  if (job.state === "cancelled" && job.kind === "video" && job.done && job.total)
+    return text("row.cancelled_part", job);
   return text(`row.${job.state}`);
 }
 
 function runningLine(job) {
   const parts = [text(`row.${job.stage ?? "starting"}`, job)];
   const isCounting = job.stage === "restoring" || job.stage === "writing";
-  if (isCounting && job.kind === "video" && job.done) parts.push(text("row.frames", { done: Math.floor(job.done), total: job.total }));
+  if (isCounting && job.kind === "video" && job.done)
+    parts.push(text("row.frames", { done: Math.floor(job.done), total: job.total }));
   else if (isCounting && job.total) parts.push(text("row.percent", { share: job.done / job.total }));
   if (job.seconds_left !== null && isCounting) parts.push(text("row.left", { seconds: job.seconds_left }));
   return parts.join(" · ");

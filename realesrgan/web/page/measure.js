@@ -62,11 +62,15 @@ function once(element, name) {
       done();
     };
     element.addEventListener(name, settle(resolve), { once: true });
-    element.addEventListener("error", settle(() => reject(element.error)), { once: true });
+    element.addEventListener(
+      "error",
+      settle(() => reject(element.error)),
+      { once: true },
+    );
   });
 }
 
-/** Frames a second, from the timestamps of the first frames: no browser tells it. The median is robust to a skipped one. */
+/** Frames a second, which no browser tells: from the median step between the first frames, as one may be skipped. */
 async function frameRate(video) {
   if (!video.requestVideoFrameCallback) return null;
   const times = [];
@@ -82,7 +86,10 @@ async function frameRate(video) {
   await video.play();
   await timed;
   video.pause();
-  const gaps = times.slice(1).map((time, index) => time - times[index]).sort((a, b) => a - b);
+  const gaps = times
+    .slice(1)
+    .map((time, index) => time - times[index])
+    .sort((a, b) => a - b);
   const median = gaps[Math.floor(gaps.length / 2)];
   return median > 0 ? 1 / median : null;
 }

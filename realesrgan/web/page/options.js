@@ -3,10 +3,26 @@ import { byId, make } from "./dom.js";
 import { known, quote, say, text } from "./words.js";
 
 const REMEMBERED = "realesrgan.options";
-const REMEMBERED_FIELDS = ["picture-model", "video-model", "outscale-other", "denoise", "face", "face-weight", "picture-format", "video-format", "fp32"];
+const REMEMBERED_FIELDS = [
+  "picture-model",
+  "video-model",
+  "outscale-other",
+  "denoise",
+  "face",
+  "face-weight",
+  "picture-format",
+  "video-format",
+  "fp32",
+];
 
 // The server's name of a field → the beginning of the ids here. Model and format are one field for each kind.
-const ERROR_PLACES = { outscale: "outscale", denoise_strength: "denoise", face_enhance: "face", face_weight: "face-weight", fp32: "fp32" };
+const ERROR_PLACES = {
+  outscale: "outscale",
+  denoise_strength: "denoise",
+  face_enhance: "face",
+  face_weight: "face-weight",
+  fp32: "fp32",
+};
 
 /** `offered` is the answer of /v1/models. `changed()` is called when anything that is sent changes. */
 export function createOptions({ offered, changed }) {
@@ -32,7 +48,9 @@ export function createOptions({ offered, changed }) {
     for (const kind of ["picture", "video"]) {
       byId(`${kind}-model`).replaceChildren(...offered.models.map(({ name }) => make("option", { value: name }, name)));
       byId(`${kind}-model`).value = offered.default[kind];
-      byId(`${kind}-format`).replaceChildren(...offered.formats[kind].map((name) => make("option", { value: name }, name)));
+      byId(`${kind}-format`).replaceChildren(
+        ...offered.formats[kind].map((name) => make("option", { value: name }, name)),
+      );
     }
     relabel();
   }
@@ -76,7 +94,8 @@ export function createOptions({ offered, changed }) {
     face.disabled = onlyDrawings;
     byId("field-face-weight").hidden = onlyDrawings || !face.checked;
     if (onlyDrawings) say(byId("face-help"), "options.face_drawings");
-    else if (face.checked && !offered.faces.here) say(byId("face-help"), "options.download", { bytes: offered.faces.download_bytes });
+    else if (face.checked && !offered.faces.here)
+      say(byId("face-help"), "options.download", { bytes: offered.faces.download_bytes });
     else say(byId("face-help"), "options.face_help");
     for (const id of ["denoise", "face-weight"]) {
       const value = Number(byId(id).value);
@@ -143,7 +162,9 @@ export function createOptions({ offered, changed }) {
   }
 
   function remember() {
-    const record = Object.fromEntries(REMEMBERED_FIELDS.map((id) => [id, byId(id).type === "checkbox" ? byId(id).checked : byId(id).value]));
+    const record = Object.fromEntries(
+      REMEMBERED_FIELDS.map((id) => [id, byId(id).type === "checkbox" ? byId(id).checked : byId(id).value]),
+    );
     if (!form.dataset.follows) record.outscale = chosenOutscale();
     localStorage.setItem(REMEMBERED, JSON.stringify(record));
   }
@@ -159,7 +180,8 @@ export function createOptions({ offered, changed }) {
     for (const id of REMEMBERED_FIELDS) {
       const input = byId(id);
       if (input.type === "checkbox") input.checked = record[id] === true;
-      else if (input.localName === "select" && [...input.options].some(({ value }) => value === record[id])) input.value = record[id];
+      else if (input.localName === "select" && [...input.options].some(({ value }) => value === record[id]))
+        input.value = record[id];
       else if (input.localName === "input" && record[id] !== undefined) input.value = record[id];
     }
     if (record.outscale) form.elements.outscale.value = record.outscale;

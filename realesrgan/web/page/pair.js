@@ -72,12 +72,15 @@ export class Pair {
 
   #keepInStep() {
     if (this.isPlaying && (this.isAtEnd || this.after.ended)) return this.pause();
-    const isReady = [this.before, this.after].every(({ readyState, seeking, ended }) => (readyState >= ENOUGH || ended) && !seeking);
+    const isReady = [this.before, this.after].every(
+      ({ readyState, seeking, ended }) => (readyState >= ENOUGH || ended) && !seeking,
+    );
     this.isWaiting = this.isPlaying && !isReady;
     if (!this.isPlaying) return;
     // If one waits for data, the other waits for it.
     this.#each((video) => {
-      if (isReady && video.paused && !video.ended) video.play().catch(() => {}); // a pause that follows at once rejects it
+      if (isReady && video.paused && !video.ended)
+        video.play().catch(() => {}); // a pause that follows at once rejects it
       else if (!isReady && !video.paused && !video.seeking && video.readyState >= ENOUGH) video.pause();
     });
     if (isReady) this.#correct();

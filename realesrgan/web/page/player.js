@@ -29,7 +29,12 @@ export class Player {
     this.#fullScreen = fullScreen;
     this.#job = job;
     for (const side of SIDES) {
-      const attributes = { id: `${side}-video`, class: `film film-${side}`, playsinline: true, "data-test": `${side}-video` };
+      const attributes = {
+        id: `${side}-video`,
+        class: `film film-${side}`,
+        playsinline: true,
+        "data-test": `${side}-video`,
+      };
       this.#videos[side] = make("video", attributes);
       this.#videos[side].muted = true;
     }
@@ -92,6 +97,7 @@ export class Player {
       say(this.#message, this.#job.state === "done" ? "play.cannot" : "play.cannot_yet").hidden = false;
       return;
     }
+    if (clips.length <= (this.#pair?.film.clips.length ?? 0) && !isComplete) return; // an answer that was overtaken
     if (!clips.length) return;
     const length = seconds ?? this.#job.source.seconds;
     if (!this.#pair) this.#begin(answer);
@@ -107,7 +113,10 @@ export class Player {
     this.#feed("before", answer.before_type);
     if (this.#playsResult(answer)) this.#playResult(answer);
     else this.#feed("after", answer.after_type);
-    this.#controls = createControls(this.#toolbar, this.#pair, { toggle: () => this.#toggle(), fullScreen: this.#fullScreen });
+    this.#controls = createControls(this.#toolbar, this.#pair, {
+      toggle: () => this.#toggle(),
+      fullScreen: this.#fullScreen,
+    });
     for (const video of Object.values(this.#videos)) {
       video.addEventListener("loadedmetadata", () => this.#layOut());
     }
@@ -121,7 +130,9 @@ export class Player {
   /** A finished MP4 has the sound that clips lack. */
   #playsResult({ complete: isComplete, after_type: type }) {
     const { state, result } = this.#job;
-    return state === "done" && isComplete && result?.type === "video/mp4" && this.#videos.after.canPlayType(type) !== "";
+    return (
+      state === "done" && isComplete && result?.type === "video/mp4" && this.#videos.after.canPlayType(type) !== ""
+    );
   }
 
   #playResult(answer) {
@@ -151,7 +162,12 @@ export class Player {
     const [width, height] = [Math.round(videoWidth * scale), Math.round(videoHeight * scale)];
     this.box = { left: Math.round((roomX - width) / 2), top: Math.round((roomY - height) / 2), width };
     for (const video of Object.values(this.#videos)) {
-      Object.assign(video.style, { width: `${width}px`, height: `${height}px`, left: `${this.box.left}px`, top: `${this.box.top}px` });
+      Object.assign(video.style, {
+        width: `${width}px`,
+        height: `${height}px`,
+        left: `${this.box.left}px`,
+        top: `${this.box.top}px`,
+      });
     }
     this.#element.bounds = { left: this.box.left, right: this.box.left + width };
     this.#clip();

@@ -5,7 +5,7 @@ import { viewOf } from "./job.js";
 import { Row } from "./row.js";
 import { say, text } from "./words.js";
 
-/** `open(id)` opens a job's comparison; `updated(job)` is called with every job that changed, `ended(job)` when one has. */
+/** `open(id)` opens a comparison; `updated(job)` is called with every job that changed, `ended(job)` when one ended. */
 export function createQueue({ open, updated, ended, announce, keepHours }) {
   const list = byId("queue");
   const entries = new Map(); // id → {job, row}

@@ -2,7 +2,15 @@
 import { button, icon, make } from "./dom.js";
 import { label, quote, text } from "./words.js";
 
-const ICONS = { compare: "compare", watch: "play", download: "download", cancel: "close", resume: "resume", retry: "retry", remove: "remove" };
+const ICONS = {
+  compare: "compare",
+  watch: "play",
+  download: "download",
+  cancel: "close",
+  resume: "resume",
+  retry: "retry",
+  remove: "remove",
+};
 
 /**
  * A row shows a view: {id, name, kind, state, line, facts, share, notes, warnings, error, actions}.
@@ -21,7 +29,16 @@ export class Row {
     this.progress = make("progress", { max: 1, "data-test": "progress" });
     this.remarks = make("ul", { class: "remarks", hidden: true });
     this.error = make("p", { class: "field-error", "data-test": "error", hidden: true });
-    this.words = make("div", { class: "row-words" }, this.name, this.line, this.progress, this.facts, this.remarks, this.error);
+    this.words = make(
+      "div",
+      { class: "row-words" },
+      this.name,
+      this.line,
+      this.progress,
+      this.facts,
+      this.remarks,
+      this.error,
+    );
     this.buttons = make("div", { class: "row-actions" });
     this.element = make("li", { class: "row" }, this.thumb, this.words, this.buttons);
     this.actions = {};
@@ -85,10 +102,17 @@ export class Row {
   }
 
   #button(action) {
-    const look = { compare: "button primary", watch: "button primary", remove: "icon-button", cancel: "button ghost" }[action] ?? "button";
+    const look =
+      { compare: "button primary", watch: "button primary", remove: "icon-button", cancel: "button ghost" }[action] ??
+      "button";
     const attributes = { class: look, "data-test": action, "data-action": action };
     if (action === "download") {
-      return make("a", { ...attributes, download: true }, icon("download"), make("span", { "data-word": "do.download" }, text("do.download")));
+      return make(
+        "a",
+        { ...attributes, download: true },
+        icon("download"),
+        make("span", { "data-word": "do.download" }, text("do.download")),
+      );
     }
     const element = button(ICONS[action], `do.${action}`, () => this.actions[action](), attributes);
     if (action === "remove") element.lastElementChild.remove();

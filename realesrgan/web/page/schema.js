@@ -81,7 +81,9 @@ export function curlLine(origin, path, method, call, description) {
   const answer = Object.keys(call.responses?.["200"]?.content ?? {})[0] ?? "";
   if (answer === "text/event-stream") parts.push("-N");
   else if (/^(image|video)\/|zip|octet-stream/.test(answer) || path.endsWith("/result")) parts.push("-OJ");
-  const query = (call.parameters ?? []).filter((one) => one.in === "query" && one.required).map(({ name }) => `${name}=${name.toUpperCase()}`);
+  const query = (call.parameters ?? [])
+    .filter((one) => one.in === "query" && one.required)
+    .map(({ name }) => `${name}=${name.toUpperCase()}`);
   const address = origin + path.replace(/\{(\w+)\}/g, (_, name) => name.toUpperCase());
   parts.push(`"${address}${query.length ? `?${query.join("&")}` : ""}"`);
   return parts.join(" ");

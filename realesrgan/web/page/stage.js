@@ -1,4 +1,4 @@
-/** The dialog in which a job is compared. The address names the job, so that a reload and "back" do what they should. */
+/** The dialog in which a job is compared. The address names the job, so that reloading and going back work. */
 import { addresses } from "./api.js";
 import { BeforeAfter } from "./compare.js";
 import { byId, icon, make } from "./dom.js";

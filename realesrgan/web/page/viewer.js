@@ -22,7 +22,7 @@ export class Viewer {
   #isFitted = true;
   #isDue = false;
 
-  /** `canvas.frame` is {scale, left, top} in device pixels; `canvas.settled` tells that every visible tile is drawn. */
+  /** `canvas.frame`: {scale, left, top} in device pixels; `canvas.settled`: all visible tiles are drawn. */
   constructor({ element, toolbar, job, fullScreen }) {
     this.#element = element;
     this.#canvas.settled = false;
@@ -33,7 +33,8 @@ export class Viewer {
     listenToGestures(this.#canvas, {
       pan: (by) => this.#move(panned(this.#frame, this.#device(by), this.#after, this.#view)),
       zoom: (factor, at) => this.#zoom(this.#frame.scale * factor, this.#device(at)),
-      double: (at) => (this.#isFitted ? this.#zoom(Math.max(1, 2 * this.#frame.scale), this.#device(at), 1) : this.#fit()),
+      double: (at) =>
+        this.#isFitted ? this.#zoom(Math.max(1, 2 * this.#frame.scale), this.#device(at), 1) : this.#fit(),
     });
     this.observer = new ResizeObserver(([entry]) => this.#resize(entry));
     try {
@@ -182,8 +183,13 @@ export class Viewer {
       width: width * scale,
       height: height * scale,
     }));
-    const clips = [{ ...whole, right: divider }, { ...whole, left: divider }];
-    const missing = layers.flatMap((layer, index) => paintLayer(this.#pen, layer, clips[index], this.#tiles, scale < 1));
+    const clips = [
+      { ...whole, right: divider },
+      { ...whole, left: divider },
+    ];
+    const missing = layers.flatMap((layer, index) =>
+      paintLayer(this.#pen, layer, clips[index], this.#tiles, scale < 1),
+    );
     this.#fetch(layers, whole, missing);
     this.#canvas.frame = this.#frame;
     this.#canvas.settled = !missing.length;

@@ -1,6 +1,7 @@
 /** The words in English. words.zh.js has the same keys. `f` is what format.js makes. */
 
-const files = (count, f) => (count === 1 ? "1 file" : `${f.number(count)} files`);
+const several = (count, noun, f) => `${f.number(count, 1)} ${noun}${count === 1 ? "" : "s"}`;
+const files = (count, f) => several(count, "file", f);
 
 export default {
   "language.other": "中文",
@@ -33,13 +34,16 @@ export default {
   "chosen.added": ({ count }, f) => `${files(count, f)} added`,
   "chosen.measuring": "Looking at the file…",
   "chosen.unknown": ({ bytes }, f) => `${f.bytes(bytes)} · size known after the upload`,
-  "chosen.size": ({ size, bytes }, f) => [f.size(size), size.seconds ? f.clock(size.seconds) : "", f.bytes(bytes)].filter(Boolean).join(" · "),
+  "chosen.size": ({ size, bytes }, f) =>
+    [f.size(size), size.seconds ? f.clock(size.seconds) : "", f.bytes(bytes)].filter(Boolean).join(" · "),
   "chosen.result": ({ estimate }, f) =>
     [
       `→ ${f.size(estimate)}`,
       estimate.seconds === null ? "" : `about ${f.duration(estimate.seconds)}`,
       estimate.bytes === null ? "" : `about ${f.bytes(estimate.bytes)}`,
-    ].filter(Boolean).join(" · "),
+    ]
+      .filter(Boolean)
+      .join(" · "),
   "chosen.too_many_bytes": ({ limit }, f) => `Too large: the server takes files of up to ${f.bytes(limit)}.`,
 
   "options.title": "Options",
@@ -81,13 +85,16 @@ export default {
       bytes ? `${f.bytes(bytes)} of results` : "",
       waiting > 1 ? `starts in about ${f.duration(waiting)}` : "",
       unknown ? `${files(unknown, f)} not known yet` : "",
-    ].filter(Boolean).join(" · "),
+    ]
+      .filter(Boolean)
+      .join(" · "),
 
   "queue.title": "Results",
   "queue.empty": "What you start appears here, and stays if you reload the page.",
   "queue.all": ({ count }, f) => `Download all ${f.number(count)} (zip)`,
   "queue.clear": "Remove finished",
-  "queue.kept": ({ hours }, f) => `Results are kept for ${hours % 24 ? `${f.number(hours)} hours` : hours === 24 ? "a day" : `${f.number(hours / 24)} days`}.`,
+  "queue.kept": ({ hours }, f) =>
+    `Results are kept for ${hours % 24 ? several(hours, "hour", f) : several(hours / 24, "day", f)}.`,
   "row.uploading": ({ done, total }, f) => `Uploading · ${f.bytes(done)} of ${f.bytes(total)}`,
   "row.upload_waiting": "Waiting to be uploaded",
   "row.upload_failed": "Not uploaded",
@@ -96,10 +103,16 @@ export default {
   "row.starting": "Starting",
   "row.loading": "Loading the model",
   "row.downloading": ({ download }, f) =>
-    download ? `Downloading ${download.name} · ${f.bytes(download.done)}${download.total ? ` of ${f.bytes(download.total)}` : ""}` : "Downloading the model",
+    [
+      download ? `Downloading ${download.name}` : "Downloading the model",
+      download ? f.bytes(download.done) + (download.total ? ` of ${f.bytes(download.total)}` : "") : "",
+    ]
+      .filter(Boolean)
+      .join(" · "),
   "row.restoring": "Restoring",
   "row.writing": "Writing the file",
-  "row.frames": ({ done, total }, f) => (total ? `frame ${f.number(done)} of ${f.number(total)}` : `frame ${f.number(done)}`),
+  "row.frames": ({ done, total }, f) =>
+    total ? `frame ${f.number(done)} of ${f.number(total)}` : `frame ${f.number(done)}`,
   "row.percent": ({ share }, f) => f.percent(share),
   "row.left": ({ seconds }, f) => `about ${f.duration(seconds)} left`,
   "row.done": ({ source, result }, f) => `${f.size(source)} → ${f.size(result)} · ${f.bytes(result.bytes)}`,
@@ -108,7 +121,9 @@ export default {
   "row.cancelled_part": ({ done, total }, f) => `Cancelled at frame ${f.number(done)} of ${f.number(total)}`,
   "row.progress": ({ name }) => `Progress of ${name}`,
   "row.options": ({ model, outscale, face, weight, fp32 }, f) =>
-    [model, `${f.number(outscale, 2)}×`, face ? `faces ${f.percent(weight)}` : "", fp32 ? "full precision" : ""].filter(Boolean).join(" · "),
+    [model, `${f.number(outscale, 2)}×`, face ? `faces ${f.percent(weight)}` : "", fp32 ? "full precision" : ""]
+      .filter(Boolean)
+      .join(" · "),
   "row.until": ({ expires }, f) => `kept until ${f.moment(expires)}`,
   "row.field_error": ({ field, error }) => `${field}: ${error}`,
   "do.compare": "Compare",
@@ -138,14 +153,12 @@ export default {
 
   "compare.loading": "Loading…",
   "compare.close": "Close",
-  "compare.title": ({ name }) => name,
   "compare.facts": ({ source, result }, f) => (result ? `${f.size(source)} → ${f.size(result)}` : f.size(source)),
   "compare.before": "Before",
   "compare.after": "After",
   "compare.divider": "Divider between before and after",
   "compare.share": ({ share }, f) => `${f.percent(share)} before`,
   "compare.full": "Full screen",
-  "compare.keys": "Arrow keys move the divider.",
   "view.in": "Zoom in",
   "view.out": "Zoom out",
   "view.fit": "Fit",
@@ -181,6 +194,5 @@ export default {
   "api.copied": "Copied",
   "api.required": "required",
   "api.default": ({ value }) => `default: ${value}`,
-  "api.one_of": ({ values }) => `one of: ${values}`,
   "api.raw": "openapi.json",
 };

@@ -33,13 +33,16 @@ export default {
   "chosen.added": ({ count }, f) => `已添加 ${files(count, f)}`,
   "chosen.measuring": "正在读取文件…",
   "chosen.unknown": ({ bytes }, f) => `${f.bytes(bytes)} · 尺寸在上传后得知`,
-  "chosen.size": ({ size, bytes }, f) => [f.size(size), size.seconds ? f.clock(size.seconds) : "", f.bytes(bytes)].filter(Boolean).join(" · "),
+  "chosen.size": ({ size, bytes }, f) =>
+    [f.size(size), size.seconds ? f.clock(size.seconds) : "", f.bytes(bytes)].filter(Boolean).join(" · "),
   "chosen.result": ({ estimate }, f) =>
     [
       `→ ${f.size(estimate)}`,
       estimate.seconds === null ? "" : `约 ${f.duration(estimate.seconds)}`,
       estimate.bytes === null ? "" : `约 ${f.bytes(estimate.bytes)}`,
-    ].filter(Boolean).join(" · "),
+    ]
+      .filter(Boolean)
+      .join(" · "),
   "chosen.too_many_bytes": ({ limit }, f) => `文件过大：服务器最大接受 ${f.bytes(limit)}。`,
 
   "options.title": "选项",
@@ -81,13 +84,16 @@ export default {
       bytes ? `结果约 ${f.bytes(bytes)}` : "",
       waiting > 1 ? `约 ${f.duration(waiting)}后开始` : "",
       unknown ? `${files(unknown, f)}尚无法估算` : "",
-    ].filter(Boolean).join(" · "),
+    ]
+      .filter(Boolean)
+      .join(" · "),
 
   "queue.title": "结果",
   "queue.empty": "开始处理的文件会显示在这里，刷新页面也不会丢失。",
   "queue.all": ({ count }, f) => `下载全部 ${f.number(count)} 个（zip）`,
   "queue.clear": "移除已完成",
-  "queue.kept": ({ hours }, f) => `结果保留 ${hours % 24 ? `${f.number(hours)} 小时` : `${f.number(hours / 24)} 天`}。`,
+  "queue.kept": ({ hours }, f) =>
+    `结果保留 ${hours % 24 ? `${f.number(hours, 1)} 小时` : `${f.number(hours / 24)} 天`}。`,
   "row.uploading": ({ done, total }, f) => `正在上传 · ${f.bytes(done)} / ${f.bytes(total)}`,
   "row.upload_waiting": "等待上传",
   "row.upload_failed": "上传失败",
@@ -96,10 +102,13 @@ export default {
   "row.starting": "正在启动",
   "row.loading": "正在载入模型",
   "row.downloading": ({ download }, f) =>
-    download ? `正在下载 ${download.name} · ${f.bytes(download.done)}${download.total ? ` / ${f.bytes(download.total)}` : ""}` : "正在下载模型",
+    download
+      ? `正在下载 ${download.name} · ${f.bytes(download.done)}${download.total ? ` / ${f.bytes(download.total)}` : ""}`
+      : "正在下载模型",
   "row.restoring": "正在修复",
   "row.writing": "正在写入文件",
-  "row.frames": ({ done, total }, f) => (total ? `第 ${f.number(done)} 帧，共 ${f.number(total)} 帧` : `第 ${f.number(done)} 帧`),
+  "row.frames": ({ done, total }, f) =>
+    total ? `第 ${f.number(done)} 帧，共 ${f.number(total)} 帧` : `第 ${f.number(done)} 帧`,
   "row.percent": ({ share }, f) => f.percent(share),
   "row.left": ({ seconds }, f) => `还需约 ${f.duration(seconds)}`,
   "row.done": ({ source, result }, f) => `${f.size(source)} → ${f.size(result)} · ${f.bytes(result.bytes)}`,
@@ -108,7 +117,9 @@ export default {
   "row.cancelled_part": ({ done, total }, f) => `已取消，停在第 ${f.number(done)} 帧，共 ${f.number(total)} 帧`,
   "row.progress": ({ name }) => `${name} 的进度`,
   "row.options": ({ model, outscale, face, weight, fp32 }, f) =>
-    [model, `${f.number(outscale, 2)}×`, face ? `人脸 ${f.percent(weight)}` : "", fp32 ? "全精度" : ""].filter(Boolean).join(" · "),
+    [model, `${f.number(outscale, 2)}×`, face ? `人脸 ${f.percent(weight)}` : "", fp32 ? "全精度" : ""]
+      .filter(Boolean)
+      .join(" · "),
   "row.until": ({ expires }, f) => `保留至 ${f.moment(expires)}`,
   "row.field_error": ({ field, error }) => `${field}：${error}`,
   "do.compare": "对比",
@@ -138,14 +149,12 @@ export default {
 
   "compare.loading": "正在载入…",
   "compare.close": "关闭",
-  "compare.title": ({ name }) => name,
   "compare.facts": ({ source, result }, f) => (result ? `${f.size(source)} → ${f.size(result)}` : f.size(source)),
   "compare.before": "修复前",
   "compare.after": "修复后",
   "compare.divider": "修复前后的分界线",
   "compare.share": ({ share }, f) => `修复前占 ${f.percent(share)}`,
   "compare.full": "全屏",
-  "compare.keys": "方向键移动分界线。",
   "view.in": "放大",
   "view.out": "缩小",
   "view.fit": "适合",
@@ -181,6 +190,5 @@ export default {
   "api.copied": "已复制",
   "api.required": "必填",
   "api.default": ({ value }) => `默认：${value}`,
-  "api.one_of": ({ values }) => `可选值：${values}`,
   "api.raw": "openapi.json",
 };
