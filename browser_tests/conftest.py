@@ -13,7 +13,7 @@ from watch import Watch
 if TYPE_CHECKING:
     from visitor import Visitor
 
-TOKEN = "a token for the tests"
+TOKEN = "token-for-the-tests-of-the-page"
 
 
 @pytest.fixture(scope="session")
