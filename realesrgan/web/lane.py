@@ -33,6 +33,7 @@ from .messages import (
     Started,
     Task,
 )
+from .problems import plain
 from .turns import Turns
 
 MODELS_KEPT = 2  # for each lane; a model takes up to a gigabyte, and loading one about a second
@@ -113,13 +114,20 @@ class Lane:
             self.tell(Said(task.job, line, warning=False))
 
     def warm_up(self, settings: Settings) -> None:
-        """Load a model before the first task comes, and tell how fast it is. Nothing is downloaded for that."""
-        setup = check(settings, DEFAULT_IMAGE_MODEL)
-        if not all(map(find, setup.published_files)):
-            return
-        loaded = self.loaded(setup, None)
-        speed = loaded.multiply_adds(1.0) / loaded.seconds_for(1.0)
-        self.tell(Measured(settings.fp32, speed, loaded.devices))
+        """Load a model before the first task comes, and tell how fast it is. Nothing is downloaded for that.
+
+        Where that fails, the jobs will say why; the server's terminal says it now.
+        """
+        try:
+            setup = check(settings, DEFAULT_IMAGE_MODEL)
+            if not all(map(find, setup.published_files)):
+                return
+            loaded = self.loaded(setup, None)
+            speed = loaded.multiply_adds(1.0) / loaded.seconds_for(1.0)
+        except (RealESRGANError, OSError, MemoryError) as error:
+            log.warning("warning: no model could be loaded: %s", plain(videos.reason_of(error)))
+        else:
+            self.tell(Measured(settings.fp32, speed, loaded.devices))
 
     def restore(self, task: Task) -> None:
         """Restore `task`, and perhaps those that wait behind it."""
