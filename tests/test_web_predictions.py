@@ -107,7 +107,7 @@ def test_of_two_predictions_of_one_id_one_is_refused(server: Served, monkeypatch
     body = {"input": {"image": data_uri(picture())}}
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(server.client.put, "/predictions/mine", json=body) for _ in range(2)]
-        refused = next(as_completed(asked)).result()
+        refused = next(as_completed(asked, timeout=20)).result()
         assert (refused.status_code, refused.json()["field"]) == (409, "id")
         for task in list(server.worker.tasks):
             server.worker.finish(task)
