@@ -13,6 +13,8 @@ from watch import Watch
 if TYPE_CHECKING:
     from visitor import Visitor
 
+TOKEN = "token-for-the-tests-of-the-page"
+
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
@@ -31,6 +33,14 @@ def browser() -> Iterator[Any]:
 def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The server that most tests share; each visitor sees only its own jobs."""
     running = ServerProcess(tmp_path_factory.mktemp("server"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def guarded(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that wants `TOKEN`, and that a test may start again."""
+    running = ServerProcess(tmp_path_factory.mktemp("guarded"), token=TOKEN)
     yield running
     running.stop()
 

@@ -45,6 +45,8 @@ class ServerProcess:
         assert self._process.stdout is not None
         said = self._process.stdout.readline()
         found = re.search(r"(http://[^/]+/)", said)
+        if not found:
+            self.stop()
         assert found, f"the server did not start; it said {said!r}"
         self.address = found[1]
 

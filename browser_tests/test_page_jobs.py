@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from coded_video import write_coded
+from conftest import TOKEN
 from server_process import ServerProcess
 from visitor import Visitor, sync_api
 from web import picture
@@ -22,13 +21,6 @@ FIRST_CLIP = 240  # frames: realesrgan/video/segments.py
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return write_coded(tmp_path_factory.mktemp("film") / "film.mp4", 400).read_bytes()
-
-
-@pytest.fixture
-def own_server(browser: Any, tmp_path: Path) -> Iterator[ServerProcess]:
-    running = ServerProcess(tmp_path / "own")
-    yield running
-    running.stop()
 
 
 def until_under_way(visitor: Visitor, name: str) -> None:
@@ -112,17 +104,17 @@ def test_two_tabs_of_one_browser_show_the_same(visitor: Visitor) -> None:
 
 
 def test_the_page_finds_a_restarted_server_and_the_video_goes_on(
-    own_server: ServerProcess, visit: Callable[..., Visitor], film: bytes
+    guarded: ServerProcess, visit: Callable[..., Visitor], film: bytes
 ) -> None:
-    visitor = visit(own_server).open()
+    visitor = visit(guarded).open(f"?token={TOKEN}")
     visitor.watch.expect("ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
     visitor.submit(film, "film.mp4")
     visitor.row("film.mp4").locator('[data-action="watch"]').wait_for(timeout=60_000)
-    own_server.stop()
+    guarded.stop()
     lost = visitor.page.locator("#connection")
     expect(lost).to_be_visible()
     expect(lost).to_contain_text("server")
-    own_server.start()
+    guarded.start()
     expect(lost).to_be_hidden(timeout=30_000)
     visitor.expect_state("film.mp4", "queued", "running")
     # It begins with the finished frames, not with the first.

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
-import pytest
+from conftest import TOKEN
 from server_process import ServerProcess
 from visitor import Visitor, sync_api
 from web import picture
 
 expect = sync_api.expect
-TOKEN = "a token for the tests"
 REFUSED = "status of 401"  # how Chromium notes it in the console
-
-
-@pytest.fixture(scope="module")
-def guarded(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    running = ServerProcess(tmp_path_factory.mktemp("guarded"), token=TOKEN)
-    yield running
-    running.stop()
 
 
 def test_the_page_opens_with_the_token_and_with_no_other(guarded: ServerProcess, visit: Callable[..., Visitor]) -> None:
@@ -39,9 +30,8 @@ def test_the_page_opens_with_the_token_and_with_no_other(guarded: ServerProcess,
     page.keyboard.press("Enter")
     page.locator("#page").wait_for()
     visitor.submit(picture(), "secret.png")
-    visitor.expect_state("secret.png", "done")
     page.reload()  # the browser keeps it
-    visitor.expect_state("secret.png", "done")
+    visitor.row("secret.png").wait_for()
 
 
 def test_the_printed_address_opens_the_page_and_does_not_stay_in_the_address_bar(

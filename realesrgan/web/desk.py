@@ -344,6 +344,8 @@ class Desk:
         idle_s = time.monotonic() - self._busy_at_s
         if not self._in_flight and idle_s > self.limits.idle_s and self.worker.pid is not None:
             await asyncio.to_thread(self.worker.stop)
+            if self._in_flight and self.worker.pid is None:  # a job came just then, and ended with it
+                self._died()
 
 
 def task_of(entry: Entry, machine: Settings) -> Task:

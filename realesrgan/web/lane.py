@@ -6,6 +6,7 @@ The jobs are those of the commands. A task that fails, or that finds a bug, does
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import OrderedDict, deque
@@ -19,6 +20,7 @@ from ..model_zoo import DEFAULT_IMAGE_MODEL
 from ..restorer import Reporter
 from ..video import job as videos
 from ..weights.store import find
+from .media import result_name
 from .messages import (
     Downloading,
     Dropped,
@@ -169,7 +171,8 @@ class Lane:
 def shown(task: Task, message: str) -> str:
     """`message` with the name that the client gave the file, and without the server's folders."""
     message = message.replace(f"{task.source}: ", "").replace(str(task.source), task.name)
-    return message.replace(f"{task.output}/", "").replace(f"{task.source.parent}/", "")
+    message = message.replace(f"{task.output}{os.sep}", "").replace(f"{task.source.parent}{os.sep}", "")
+    return message.replace(f"{task.source.stem}_out", result_name(task.name, Path()))
 
 
 class _LoadReporter(Reporter):
@@ -234,7 +237,7 @@ class TaskReporter(Reporter):
     def finished(self, source: Path, target: Path, facts: str) -> None:
         task = self.task_of(source)
         if task is not None:
-            seconds = time.monotonic() - self._began_s.get(task.job, time.monotonic())
+            seconds = time.monotonic() - self._began_s.pop(task.job, time.monotonic())
             self.lane.tell(Finished(task.job, target, seconds))
 
     def withdraw(self, task: Task) -> None:
