@@ -27,7 +27,7 @@ _PREFIXES = ("module.", "_orig_mod.", "net.", "model.", "generator.")
 
 
 def read_weights(path: Path, own_keys: Set[str] | None = None) -> StateDict:
-    """Read `path` into fp32 CPU tensors, all of them finite.
+    """Read `path` into CPU tensors, all of them finite; those of floating-point numbers in fp32.
 
     The format is told from the content: PyTorch's, safetensors, or ncnn's (either file of the pair). Prefixes that all
     keys have in common, as training programs add them, are dropped, unless the keys are `own_keys` as they stand.
@@ -101,7 +101,9 @@ def _without_prefixes(state: StateDict) -> StateDict:
 
 
 def checked(state: StateDict, source: Path | str) -> StateDict:
-    """`state` in fp32, if its tensors are plain ones with plain values.
+    """`state`, if its tensors are plain ones with plain values; those of floating-point numbers in fp32.
+
+    Whole numbers stay what they are: some networks keep their own sizes in them.
 
     Raises:
         WeightsError: they are not; the message names `source`.
@@ -109,7 +111,7 @@ def checked(state: StateDict, source: Path | str) -> StateDict:
     for key, tensor in state.items():
         if defect := next(_defects(tensor), None):
             raise WeightsError(f"{source}: {shortened(key)} {defect}")
-    return {key: tensor.float() for key, tensor in state.items()}
+    return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
 
 
 def _defects(tensor: Tensor) -> Iterator[str]:
@@ -126,12 +128,15 @@ def _defects(tensor: Tensor) -> Iterator[str]:
 def blend(strong: StateDict, weak: StateDict, strength: float) -> StateDict:
     """Interpolate two checkpoints of the same network, key by key.
 
-    `strength` is the share of `strong`: 1.0 returns it unchanged. This is deep network interpolation
-    (Wang et al., arXiv:1811.10515), which users know as `denoise_strength`.
+    `strength` is the share of `strong`: 1.0 returns it unchanged. Whole numbers are those of `strong`. This is deep
+    network interpolation (Wang et al., arXiv:1811.10515), which users know as `denoise_strength`.
 
     Raises:
         WeightsError: the two checkpoints differ in keys or shapes.
     """
     if {key: value.shape for key, value in strong.items()} != {key: value.shape for key, value in weak.items()}:
         raise WeightsError("these two checkpoints cannot be blended: they are of different networks")
-    return {key: strength * strong[key] + (1 - strength) * weak[key] for key in strong}
+    return {
+        key: strength * strong[key] + (1 - strength) * weak[key] if strong[key].is_floating_point() else strong[key]
+        for key in strong
+    }
