@@ -258,12 +258,14 @@ class Engine:
         In full precision: the rounding of fp16 depends on the size of what is computed, and is no seam.
         """
         multiple = self.planner.tile_multiple
-        side = self.planner.affordable_side(seams.SIDE)
+        side = min(max(height, width), self.planner.affordable_side(seams.side_for(multiple)))
         while side >= seams.SMALLEST_SIDE:
             part = seams.busiest_part(read, height, width, side, multiple)
 
-            def compute(box: Box, part: Box = part) -> Tensor:
+            def compute(box: Box, kept: Box | None, part: Box = part) -> Tensor:
                 pixels = read(box.shifted(part.top, part.left))
+                if kept is not None:
+                    pixels = seams.painted_over(pixels, kept)
                 with counting(None if meter is None else meter.at_rest()):
                     return self.network(tensors.to_tensor(pixels, self.device)).float()  # type: ignore[no-any-return]
 
@@ -274,7 +276,7 @@ class Engine:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            side //= 2
+            side = max(seams.SMALLEST_SIDE, side * 3 // 4) if side > seams.SMALLEST_SIDE else 0
 
     def multiply_adds_per_second(self) -> float:
         """Measure this engine's speed on a small picture; the fastest run counts."""

@@ -172,7 +172,7 @@ class Planner:
         if self._largest_tile is not None and side > self._largest_tile:
             pad = plan.pad if plan.requested else self._automatic_pad
             return self._in_tiles(replace(plan, pad=pad), self._largest_tile)
-        if not plan.requested and self._largest_whole is not None and area > self._largest_whole:
+        if self._streams and not plan.requested and self._largest_whole is not None and area > self._largest_whole:
             return self._in_strips(plan, self._budget_bytes(plan.held_bytes))
         return plan
 
@@ -224,7 +224,7 @@ class Planner:
             line += ", so seams are below half a level"
             self._log(line, kind="context", level=logging.INFO)
         else:
-            line += f"; it looks farther than that, and seams may differ by {self.context.levels:.0f} levels"
+            line += f"; it looks farther than that, and seams of {self.context.levels:.0f} levels were measured"
             self._log(line, kind="context")
 
     def _check_seams(self, area: int, budget: float | None) -> None:
@@ -351,6 +351,7 @@ class Planner:
             self._log_context(side)
         self._log(f"{self.device} is out of memory: going on with tiles of at most {side} pixels")
         self._largest_tile = side
+        self._largest_whole = plan.pieces[0].padded.area - 1
         return self._in_tiles(replace(plan, pad=plan.pad if plan.requested else self._automatic_pad), side)
 
     def _in_first_strips(self, plan: Plan) -> Plan:

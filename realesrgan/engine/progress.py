@@ -33,7 +33,7 @@ class WorkMeter:
     def piece(self, work: float) -> Iterator[None]:
         """Count exactly `work` for the block, whatever is added within it, where that is an estimate."""
         end = self.done + work
-        self._limit = end
+        self._limit = end - work / 100  # so that not all is told to be done before it is
         try:
             yield
         finally:

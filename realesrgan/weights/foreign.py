@@ -5,6 +5,7 @@ Spandrel sees a state dict and never a file, so reading executes nothing.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from math import lcm
@@ -76,7 +77,9 @@ def load_foreign(state: Mapping[str, Tensor], source: str, refusal: WeightsError
     """
     spandrel = _spandrel(refusal)
     try:
-        descriptor = spandrel.ModelLoader().load_from_state_dict(dict(state))
+        with warnings.catch_warnings():  # of deprecated functions that others' code calls
+            warnings.simplefilter("ignore")
+            descriptor = spandrel.ModelLoader().load_from_state_dict(dict(state))
     except spandrel.UnsupportedModelError:
         raise WeightsError(f"{refusal.message}; spandrel does not know it either") from refusal
     except Exception as error:  # its networks' code meets the tensors of any file, and may raise anything
