@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import nn
 
 from realesrgan import load_upsampler
 from realesrgan.arrays import Array
 from realesrgan.engine.device import cpu_has_bf16, prepare_cpu
+from realesrgan.export.form import Form
+from realesrgan.families.family import NetworkSpec
 from realesrgan.restorer import EngineKind
 
 Compute = Callable[[Array], Array]
@@ -47,7 +48,7 @@ class Task:
     Attributes:
         model: its name in the zoo.
         weights: the file that all read, .pth or ncnn's .param.
-        onnx: the same network, written by `export`; missing if that was not possible.
+        onnx: the same network, written by `write_onnx`; missing if that was not possible.
         width, height: of every picture to come.
     """
 
@@ -59,11 +60,12 @@ class Task:
     threads: int
 
 
-def export(network: nn.Module, task: Task) -> None:
-    """Write the file `task.onnx`, for pictures of the task's size, if onnx and onnxscript are installed."""
-    picture = torch.zeros(1, 3, task.height, task.width)
+def write_onnx(network: nn.Module, spec: NetworkSpec, task: Task) -> None:
+    """Write the file `task.onnx`, for pictures of any size, if the package onnx is installed."""
     with contextlib.suppress(ImportError):
-        torch.onnx.export(network, (picture,), task.onnx, dynamo=True, verbose=False)
+        from realesrgan.export.onnx_model import as_onnx
+
+        task.onnx.write_bytes(as_onnx(network, spec, Form(), {}).SerializeToString())
 
 
 def this_project(task: Task, kind: EngineKind, *, fp32: bool) -> Loaded:
@@ -96,7 +98,9 @@ def openvino(task: Task, precision: str) -> Compute:
         "INFERENCE_NUM_THREADS": task.threads,
         "PERFORMANCE_HINT": "LATENCY",
     }
-    request = core.compile_model(_onnx_file(task), "CPU", hints).create_infer_request()
+    model = core.read_model(_onnx_file(task))
+    model.reshape([1, 3, task.height, task.width])  # it is faster at a size that it knows
+    request = core.compile_model(model, "CPU", hints).create_infer_request()
     # Sharing spares it two copies.
     return lambda rgb: np.asarray(request.infer([rgb[None]], share_inputs=True, share_outputs=True)[0][0])
 
@@ -112,6 +116,8 @@ def onnxruntime(task: Task) -> Compute:
 
     options = SessionOptions()
     options.intra_op_num_threads = task.threads
+    for axis, size in (("batch", 1), ("height", task.height), ("width", task.width)):
+        options.add_free_dimension_override_by_name(axis, size)
     session = InferenceSession(_onnx_file(task), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda rgb: np.asarray(session.run(None, {name: rgb[None]})[0][0])
@@ -119,7 +125,7 @@ def onnxruntime(task: Task) -> Compute:
 
 def _onnx_file(task: Task) -> str:
     if not task.onnx.exists():
-        raise Unsuited("the network cannot be given to it without the packages onnx and onnxscript")
+        raise Unsuited("the network cannot be given to it without the package onnx")
     return str(task.onnx)
 
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from benchmarks.contenders import ENGINES, READ_ONNX, Task, Unsuited, export
+from benchmarks.contenders import ENGINES, READ_ONNX, Task, Unsuited, write_onnx
 from benchmarks.pictures import machine_line, peak_memory_bytes, peak_tflops
 from realesrgan.arrays import Array
 from realesrgan.errors import UsageError
@@ -56,8 +56,8 @@ INTRODUCTION = (
     "  fewer times, as Winograd's method does, can exceed it.",
     "- The PSNR is to torch in fp32, both rounded to bytes.",
     "- The peak memory is that of the whole process; each process has torch loaded.",
-    "- OpenVINO and onnxruntime read the same ONNX file, written by torch. ncnn reads the weights that come with the",
-    "  installation; with weights of another form in `weights/` it is left out.",
+    "- OpenVINO and onnxruntime read the same ONNX file, written by this project. ncnn reads the weights that come",
+    "  with the installation; with weights of another form in `weights/` it is left out.",
     "",
     "Only the ratios carry over to other machines.",
     "",
@@ -147,14 +147,15 @@ def enlarged(pixels: Array, width: int, height: int) -> Array:
 def measure(model: str, picture: Array, engines: Sequence[str], rounds: int, threads: int) -> list[Run]:
     """Run all engines in turn, each in a process of its own."""
     weights = obtain([find_model(model).weights])[0].path
-    network, _ = load_network([weights])
+    network, spec = load_network([weights])
+    assert spec is not None
     with torch.inference_mode():
         expected = _as_levels(network(torch.from_numpy(_as_tensor(picture))[None])[0].numpy())
     with tempfile.TemporaryDirectory() as folder:
         height, width = picture.shape[:2]
         task = Task(model, weights, Path(folder, "network.onnx"), width, height, threads)
         if READ_ONNX & set(engines):
-            export(network, task)
+            write_onnx(network, spec, task)
         runs = [Run(engine) for engine in engines]
         connections = [_start(run, task) for run in runs]
         for number in range(1 + rounds):

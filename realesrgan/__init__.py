@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import restore_images, restore_video
     from .errors import Cancelled, RealESRGANError
+    from .export.job import export_onnx
     from .face.enhancer import GFPGANer, load_face_restorer
     from .restorer import Reporter
     from .upsampler import RealESRGANer, load_upsampler
@@ -20,6 +21,7 @@ __all__ = [
     "RealESRGANer",
     "Reporter",
     "__version__",
+    "export_onnx",
     "load_face_restorer",
     "load_upsampler",
     "restore_images",
@@ -30,6 +32,7 @@ __all__ = [
 _HOMES = {
     "api": ("restore_images", "restore_video"),
     "errors": ("Cancelled", "RealESRGANError"),
+    "export.job": ("export_onnx",),
     "face.enhancer": ("GFPGANer", "load_face_restorer"),
     "restorer": ("Reporter",),
     "upsampler": ("RealESRGANer", "load_upsampler"),

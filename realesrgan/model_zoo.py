@@ -17,6 +17,7 @@ from .families.srvgg import SRVGGNetCompactSpec
 _REAL_ESRGAN = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 _GFPGAN = "https://github.com/TencentARC/GFPGAN/releases/download"
 _FACEXLIB = "https://github.com/xinntao/facexlib/releases/download"
+LICENCE = "BSD-3-Clause"  # of the published weights of Real-ESRGAN
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from .engine.planning import PUBLISHED_MULTIPLES, Plan
 from .engine.progress import WorkMeter
 from .engine.tensors import Levels
 from .engine.tiling import DEFAULT_TILE_PAD, Box
-from .errors import UsageError, WeightsError
+from .errors import UsageError
 from .families.foreign import ForeignSpec
-from .model_zoo import MODELS, find_model
+from .model_zoo import find_model
 from .restorer import AlphaUpsampler, EngineKind
 from .values import check_outscale, check_whole_number
 from .weights.download import Report
-from .weights.load import load_network
-from .weights.store import local_file, obtain
+from .weights.load import chosen_weights, load_network, refuse_other_network
+from .weights.store import local_file
 
 
 class RealESRGANer:
@@ -298,14 +298,7 @@ def load_upsampler(
         WeightsError: the weights cannot be found, fetched or read, or do not fit.
     """
     model = None if name is None else find_model(name)
-    shares = None
-    if model_path is not None:
-        paths: list[str | Path] = [model_path]
-    elif model is None:
-        raise UsageError("give a `model_name`, or weights as `model_path`")
-    else:
-        paths = [found.path for found in obtain(model.files_for(denoise_strength), report)]
-        shares = [denoise_strength, 1 - denoise_strength] if len(paths) > 1 else None
+    paths, shares = chosen_weights(model, model_path, denoise_strength, report)
     upsampler = RealESRGANer(
         None,
         paths,
@@ -318,9 +311,5 @@ def load_upsampler(
         max_memory=max_memory,
         engine=engine,
     )
-    spec = upsampler.engine.spec
-    if model is not None and spec != model.network:
-        fitting = [other.name for other in MODELS.values() if other.network == spec]
-        advice = f"it fits `model_name` {' or '.join(fitting)}" if fitting else "give `model_path` without `model_name`"
-        raise WeightsError(f"{paths[0]} holds {spec}, but {model.name} is {model.network}: {advice}")
+    refuse_other_network(model, upsampler.engine.spec, paths[0])
     return upsampler

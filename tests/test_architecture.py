@@ -29,6 +29,7 @@ LAYERS = (
     ("video",),
     ("degradation", "metrics", "preparation"),
     ("training",),
+    ("export",),
     ("api", "web"),
     ("cli",),
     ("__init__", "__main__", "train"),

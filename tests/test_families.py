@@ -18,10 +18,12 @@ from torch import Tensor, nn
 import realesrgan.engine.planning
 from realesrgan import families
 from realesrgan.archs.rrdbnet_arch import RRDBNet
+from realesrgan.export.job import export_onnx
 from realesrgan.families import FAMILIES, family_of
 from realesrgan.families.family import Family, Shapes
 from realesrgan.families.row_graph import Graph, Result
 from realesrgan.upsampler import RealESRGANer
+from realesrgan.weights.inspection import inspect
 
 PACKAGE = Path(families.__file__).parents[1]
 # Rooms that may name a network: those that define it, and the table of published models.
@@ -101,6 +103,19 @@ def test_a_family_needs_nothing_but_its_record_and_its_place_in_the_list(engine,
     with torch.no_grad():
         wanted = 255 * network(x)[0].permute(1, 2, 0).flip(2).clamp(0, 1).numpy()
     assert np.abs(upsampler.enhance(image)[0] - wanted).max() < 0.51
+
+
+@pytest.mark.usefixtures("third_family")
+def test_a_family_is_inspected_and_exported_by_its_record_alone(tmp_path):
+    network = Softening(2)
+    torch.save({"blur." + key.removeprefix("soften."): value for key, value in network.state_dict().items()},
+               tmp_path / "third.pth")  # fmt: skip
+    found = inspect(tmp_path / "third.pth")
+    assert found.network is not None
+    assert (found.network.family, found.network.reach, found.renamed) == ("Softening", 1, True)
+    done = export_onnx(tmp_path / "third.onnx", model_path=tmp_path / "third.pth")
+    assert done.checked is not None
+    assert done.checked.largest < 1e-5
 
 
 @pytest.mark.usefixtures("third_family")

@@ -185,7 +185,7 @@ def test_the_weights_commands_are_understood(capsys: pytest.CaptureFixture[str])
 def test_the_make_targets_exist() -> None:
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
     targets = {argv[0] for argv in commands("make ")}
-    assert targets == {"demo", "test", "serve"}
+    assert targets == {"demo", "test", "serve", "test-web"}
     assert all(f"\n{target}:" in makefile for target in targets)
 
 

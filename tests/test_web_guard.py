@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from web import Served, picture, served
 
 from realesrgan.errors import UsageError
-from realesrgan.web.server import Address, check_address
+from realesrgan.web.server import Address, address_of, check_address
 
 TOKEN = "a-long-and-random-token"
 
@@ -44,6 +46,7 @@ def test_other_names_are_refused_against_dns_rebinding(server: Served, host: str
     [
         {"origin": "http://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"origin": "http://localhost:9999"},  # another program's page on this machine
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
@@ -140,3 +143,25 @@ def test_this_machine_alone_needs_none(host: str) -> None:
 def test_a_short_token_is_refused() -> None:
     with pytest.raises(UsageError, match="16 letters"):
         check_address(Address(token="secret"))
+
+
+@pytest.mark.parametrize("token", ["a token with spaces", "ein-schlüssel-für-alle", "sixteen-letters-\n", "a\x00" * 10])
+def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
+    with pytest.raises(UsageError, match="without spaces"):
+        check_address(Address(token=token))
+
+
+def test_the_address_that_is_printed_opens_the_server_whatever_the_token_has(tmp_path: Path) -> None:
+    token = "a+b&c#d%20e=f/g?h;i"
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        shown = address_of(sock, Address(token=token))
+    with served(tmp_path, token=token, host="127.0.0.1") as server:
+        server.client.get(urlsplit(shown)._replace(scheme="", netloc="").geturl())
+        assert server.client.get("/v1/jobs").status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"{'a': 1}"])
+def test_a_body_that_is_not_json_is_said(server: Served, body: bytes) -> None:
+    answer = server.client.post("/v1/estimate", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()) == (422, {"error": "the body is not JSON", "field": None})

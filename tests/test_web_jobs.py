@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import threading
 import zipfile
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -296,3 +298,34 @@ def test_a_long_idle_worker_is_ended(tmp_path: Path) -> None:
         server.wait_for(job_id, "done")
         server.client.portal.call(server.desk.sweep, now)  # type: ignore[union-attr]
         assert server.worker.stopped
+
+
+def test_a_job_that_comes_while_an_idle_worker_is_ended_is_not_lost(tmp_path: Path) -> None:
+    with served(tmp_path, limits=Limits(idle_s=0)) as server:
+        stop = server.worker.stop
+
+        def stop_with_a_job() -> None:
+            server.desk._loop.call_soon_threadsafe(begun.set)  # type: ignore[union-attr]
+            given.wait(20)
+            stop()
+
+        begun, given = asyncio.Event(), threading.Event()
+        server.worker.stop = stop_with_a_job  # type: ignore[method-assign]
+
+        async def sweep() -> None:
+            sweeping = asyncio.create_task(server.desk.sweep(datetime.now(timezone.utc)))
+            await begun.wait()
+            folder = server.desk.store.new_folder()
+            (folder / "input.png").write_bytes(picture())
+            server.desk.submit(
+                folder, record.model_copy(update={"job": record.job.model_copy(update={"id": folder.name})})
+            )
+            given.set()
+            await sweeping
+
+        first = server.desk.entries[server.upload().json()["id"]]
+        record = first.record.model_copy(deep=True)
+        server.worker.finish(server.worker.tasks[0])
+        server.wait_for(first.job.id, "done")
+        server.client.portal.call(sweep)  # type: ignore[union-attr]
+        assert len(server.worker.tasks) == 3, "it was given to the worker that ended, and to the next one"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import pytest
 from web import Served, picture, served, until
 
+from realesrgan.web import taking_on
+from realesrgan.web.intake import examine
 from realesrgan.web.messages import Failed
 
 
@@ -91,3 +94,21 @@ def test_wrong_inputs_are_refused(server: Served, inputs: dict[str, Any]) -> Non
 
 def test_the_server_says_that_it_is_ready(server: Served) -> None:
     assert server.client.get("/health-check").json() == {"status": "READY"}
+
+
+def test_of_two_predictions_of_one_id_one_is_refused(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2)
+
+    def examined(*arguments: Any) -> Any:
+        both.wait(20)  # both were let in before either is queued
+        return examine(*arguments)
+
+    monkeypatch.setattr(taking_on, "examine", examined)
+    body = {"input": {"image": data_uri(picture())}}
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(server.client.put, "/predictions/mine", json=body) for _ in range(2)]
+        refused = next(as_completed(asked)).result()
+        assert (refused.status_code, refused.json()["field"]) == (409, "id")
+        for task in list(server.worker.tasks):
+            server.worker.finish(task)
+        assert sorted(answer.result().status_code for answer in asked) == [200, 409]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,26 @@ def test_a_full_queue_is_said(server: Served) -> None:
 def test_a_full_disk_is_said(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.desk.store, "free_bytes", lambda: 1000)
     refused(server, server.upload(), 507, "disk is full")
+    body = {"input": {"image": "data:image/png;base64," + base64.b64encode(picture()).decode()}}
+    refused(server, server.client.post("/predictions", json=body), 507, "disk is full")
+
+
+def test_a_disk_that_fills_up_meanwhile_is_said(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(server.desk.store, "new_folder", full)
+    refused(server, server.upload(), 507, "disk is full")
+    assert server.desk.uploading == 0
+
+
+def test_a_folder_that_vanished_is_said(server: Served) -> None:
+    jobs = server.desk.store.folder / "jobs"
+    jobs.rmdir()
+    answer = server.upload()
+    assert (answer.status_code, "folder is gone" in answer.json()["error"]) == (507, True)
+    jobs.mkdir()
+    assert server.upload().status_code == 202
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from web import picture
 
 from realesrgan.loading import Settings
 from realesrgan.video.segments import folder_for
+from realesrgan.web.lane import shown
 from realesrgan.web.messages import (
     Cancel,
     Dropped,
@@ -214,3 +215,30 @@ def test_a_killed_process_is_noticed_and_another_one_works(tmp_path: Path) -> No
     assert not listening.died.is_set(), "stopped on purpose"
     with pytest.raises(ProcessLookupError):
         os.kill(second, 0)  # type: ignore[arg-type]
+
+
+def test_a_device_that_is_not_there_fails_the_jobs_and_hangs_nothing(tmp_path: Path) -> None:
+    listening = Listening()
+    missing = Settings(model_name="realesr-animevideov3", gpu_id="nonsense")
+    listening.process.give(WarmUp(missing))
+    listening.process.give(task(tmp_path, "a", picture(), settings=missing))
+    assert "nonsense" in listening.until_over("a").reason
+    listening.process.stop()
+    assert not listening.died.is_set()
+
+
+def test_a_failure_names_files_as_their_owner_does(tmp_path: Path) -> None:
+    failed = task(tmp_path, "a", picture())
+    target = failed.output / "input_out.png"
+    assert shown(failed, f"{target}: cannot be written") == "my a_out.png: cannot be written"
+    assert shown(failed, f"{failed.source}: damaged") == "damaged"
+    assert (
+        shown(failed, f"libx264 into {failed.output / 'input_out.work'} failed") == "libx264 into my a_out.work failed"
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
+def test_a_process_that_cannot_go_on_ends(tmp_path: Path) -> None:
+    listening = Listening()
+    listening.process.give(WarmUp(None))  # type: ignore[arg-type]  # a bug
+    assert listening.died.wait(PATIENCE_S)

@@ -262,9 +262,20 @@ class WeightsOptions:
     """Options of `realesrgan weights`."""
 
     action: str = option(
-        "list", "action", choices=("list", "fetch", "verify"), nargs="?", help="what to do (default: list)"
+        "list",
+        "action",
+        choices=("list", "fetch", "verify", "inspect", "convert"),
+        nargs="?",
+        help="what to do (default: list)",
     )
-    names: tuple[str, ...] = option((), "names", nargs="*", metavar="NAME", help="models; none means all")
+    names: tuple[str, ...] = option(
+        (), "names", nargs="*", metavar="NAME", help="models, none means all; files to inspect or to convert"
+    )
     to: str | None = option(
-        None, "--to", metavar="DIR", help="fetch into this folder, say weights/ to take along (default: the cache)"
+        None,
+        "--to",
+        metavar="PATH",
+        help="fetch into this folder, say weights/ to take along (default: the cache); the file to convert into",
     )
+    fp16: bool = option(False, help="convert to weights of 16 bits, which are rounded")
+    json: bool = option(False, help="inspect for programs: print a list of JSON")

@@ -1,4 +1,4 @@
-"""`realesrgan weights`: list where weights are, fetch them, say for a machine without a network, and verify them."""
+"""`realesrgan weights`: list where weights are, fetch and verify them; inspect and convert files."""
 
 from __future__ import annotations
 
@@ -11,21 +11,32 @@ from pathlib import Path
 from ..errors import WeightsError, spell
 from ..model_zoo import FACE_MODELS, MODELS, VGG19, AnyModel, WeightFile, all_models, find_any_model
 from ..weights.download import Report
-from . import console
+from . import console, weights_files
 from .options import WeightsOptions, parse
 
 DESCRIPTION = """\
 list     each model and where its weights would come from
 fetch    download the official files: those of the models named, or all but what only training reads
-verify   compare the files on this machine with the official sizes and hashes"""
+verify   compare the files on this machine with the official sizes and hashes
+inspect  say what files hold: the network, its numbers, precision, licence, the model it equals
+convert  write a file in another format: .pth, .safetensors, or ncnn's .param with its .bin"""
+
+SPELLINGS = {"output": "--to"}
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "realesrgan weights") -> int:
     """Run the command with `argv` (by default the process's) and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     options = parse(WeightsOptions, argv, prog, DESCRIPTION)
-    actions = {"list": _list, "fetch": _fetch, "verify": _verify}
-    return console.run(lambda: actions[options.action](options), prints_results=options.action != "fetch")
+    actions = {
+        "list": _list,
+        "fetch": _fetch,
+        "verify": _verify,
+        "inspect": weights_files.inspect,
+        "convert": weights_files.convert,
+    }
+    writes = options.action in ("fetch", "convert")
+    return console.run(lambda: actions[options.action](options), prints_results=not writes, spellings=SPELLINGS)
 
 
 def _models(options: WeightsOptions) -> list[AnyModel]:

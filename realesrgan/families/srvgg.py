@@ -76,7 +76,10 @@ def _rename_old_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _ncnn_names(layer_count: int, kinds: Set[str]) -> list[str] | None:
-    return [f"body.{i}" for i in range(layer_count)] if "PixelShuffle" in kinds else None
+    if "PixelShuffle" not in kinds:
+        return None
+    step = 1 if "PReLU" in kinds else 2  # an activation without weights is part of its convolution there
+    return [f"body.{step * i}" for i in range(layer_count)]
 
 
 def _network_class() -> type[SRVGGNetCompact]:

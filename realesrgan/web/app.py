@@ -57,7 +57,7 @@ def build(desk: Desk, *, token: str | None = None, warm_up: bool = True) -> Fast
         redoc_url=None,
         responses={401: {"model": Problem}, 422: {"model": Problem}} if token else {422: {"model": Problem}},
     )
-    app.state.desk, app.state.showing, app.state.predictions = desk, Showing(), {}
+    app.state.desk, app.state.showing, app.state.predictions = desk, Showing(desk), {}
     app.include_router(routes.router)
     app.include_router(cog_routes.router)
     _add_page(app, desk, token)
@@ -147,6 +147,8 @@ def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":  # its place is a number of letters, not a field
+            return _answer(422, "the body is not JSON", None)
         field = str(first["loc"][-1]) if len(first["loc"]) > 1 else None
         reason = first["msg"][0].lower() + first["msg"][1:]
         return _answer(422, f"{field}: {reason}" if field else reason, field)

@@ -64,6 +64,9 @@ async def _predict(id: str, body: PredictionRequest, request: Request, desk: Des
         raise Refused(409, "a prediction of this id is running already", "id")
     name, content = picture_in(body)
     entry = await taking_on.content(desk, client_of(request), name, content, options_of(body))
+    if id in running:  # another one of this id was faster
+        desk.remove(entry)
+        raise Refused(409, "a prediction of this id is running already", "id")
     running[id] = entry
     try:
         await taking_on.result_of(request, desk, entry)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -74,7 +74,6 @@ class Desk:
         self._queues: dict[Kind, FairQueue] = {"picture": FairQueue(), "video": FairQueue()}
         self._in_flight: dict[str, Kind] = {}
         self._progress = Progress()
-        self._places: dict[str, int] | None = None  # in the queues
         self._busy_at_s = time.monotonic()
         self._ended = asyncio.Event()  # set whenever some job ends
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -87,6 +86,9 @@ class Desk:
         """Take up the jobs of an earlier server, and begin."""
         self._loop = asyncio.get_running_loop()
         for entry in self.store.load():
+            if not entry.record.listed:  # the program that waited for it is gone, and nobody else knows its id
+                self.store.remove(entry.folder)
+                continue
             self.entries[entry.job.id] = entry
             if entry.job.state not in ENDED:
                 self._queue(entry)
@@ -122,14 +124,22 @@ class Desk:
 
     def jobs_of(self, client: str) -> list[Job]:
         """The jobs that a client's page shows, oldest first."""
-        mine = [entry for entry in self.entries.values() if entry.record.client == client and entry.record.listed]
-        return [self.shown(entry) for entry in mine]
+        return self.shown(
+            entry for entry in self.entries.values() if entry.record.client == client and entry.record.listed
+        )
 
-    def shown(self, entry: Entry) -> Job:
-        """A job as clients see it now, with its place in the queue and the time left."""
-        job = entry.job
-        position = self._positions().get(job.id) if job.state == "queued" else None
-        return job.model_copy(update={"position": position, "seconds_left": self._progress.seconds_left(entry.job)})
+    def shown(self, entries: Iterable[Entry]) -> list[Job]:
+        """Jobs as clients see them now, with their places in the queue and the time left."""
+        positions = {job: number for queue in self._queues.values() for number, job in enumerate(queue)}
+        return [
+            entry.job.model_copy(
+                update={
+                    "position": positions.get(entry.job.id),
+                    "seconds_left": self._progress.seconds_left(entry.job),
+                }
+            )
+            for entry in entries
+        ]
 
     def cancel(self, entry: Entry) -> None:
         """Stop a job that has not ended; it counts as cancelled at once."""
@@ -161,9 +171,8 @@ class Desk:
         if self.entries.pop(entry.job.id, None) is None:
             return
         self.listeners.removed(entry)
-        if entry.job.id in self._in_flight:  # its files go when the worker lets go of it, or with the next start
-            self.store.forget(entry.folder)
-        else:
+        self.store.forget(entry.folder)
+        if entry.job.id not in self._in_flight:  # else when the worker has let go of it
             self.store.remove(entry.folder)
 
     async def ended(self, entry: Entry) -> None:
@@ -200,12 +209,6 @@ class Desk:
         self._queues[job.kind].add(entry.record.client, job.id)
         self._changed(entry)
 
-    def _positions(self) -> dict[str, int]:
-        """How many are before each job; counted once for many questions."""
-        if self._places is None:
-            self._places = {job: number for queue in self._queues.values() for number, job in enumerate(queue)}
-        return self._places
-
     def _dispatch(self) -> None:
         for kind, queue in self._queues.items():
             while (job_id := queue.first()) is not None and self._may_begin(kind, self.entries[job_id]):
@@ -228,10 +231,10 @@ class Desk:
         self._changed(entry)
         self._tell_places(NEAR)
 
-    def _tell_places(self, among: float = math.inf) -> None:
+    def _tell_places(self, among: int | None = None) -> None:
         """Tell the jobs that wait, of the first so many, that they have moved up."""
-        for job_id, place in self._positions().items():
-            if place < among:
+        for queue in self._queues.values():
+            for job_id in islice(queue, among):
                 self._changed(self.entries[job_id])
 
     def _withdraw(self, entry: Entry) -> None:
@@ -325,7 +328,6 @@ class Desk:
         return call
 
     def _changed(self, entry: Entry) -> None:
-        self._places = None
         self.listeners.changed(entry)
 
     async def _sweep_for_ever(self) -> None:
@@ -342,6 +344,8 @@ class Desk:
         idle_s = time.monotonic() - self._busy_at_s
         if not self._in_flight and idle_s > self.limits.idle_s and self.worker.pid is not None:
             await asyncio.to_thread(self.worker.stop)
+            if self._in_flight and self.worker.pid is None:  # a job came just then, and ended with it
+                self._died()
 
 
 def task_of(entry: Entry, machine: Settings) -> Task:

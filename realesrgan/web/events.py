@@ -56,7 +56,7 @@ class Listeners:
         self,
         concerns: Callable[[Entry], bool],
         first: Callable[[], str],
-        show: Callable[[Entry], BaseModel],
+        show: Callable[[Iterable[Entry]], Iterable[BaseModel]],
         until: Callable[[], bool],
     ) -> AsyncIterator[str]:
         """Yield `first()`, then messages about the jobs it `concerns`, as `show` makes them, `until` it is over."""
@@ -73,8 +73,8 @@ class Listeners:
                 listener.woken.clear()
                 changed, listener.changed = listener.changed, {}
                 removed, listener.removed = listener.removed, []
-                for entry in changed.values():
-                    yield message("job", show(entry).model_dump_json())
+                for job in show(changed.values()):
+                    yield message("job", job.model_dump_json())
                 for job_id in removed:
                     yield message("removed", f'{{"id":"{job_id}"}}')
                 await asyncio.sleep(INTERVAL_S)

@@ -1,11 +1,12 @@
 """Who may ask, and for what: a layer around the application that checks every request before anything reads it.
 
 Against DNS rebinding, the Host must be one of this server's names. Against posts from other sites, the Origin must be
-this server. Beyond the own machine, every call needs the token.
+this server. Beyond the own machine, every call needs the token. Bodies are counted, and must keep coming.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .limits import MAX_BODY_BYTES
+from .limits import MAX_BODY_BYTES, PATIENCE_S
 
 SESSION_COOKIE = "realesrgan_session"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -62,15 +63,22 @@ class Guard:
         token: what clients must send, as `Authorization: Bearer`, or in the cookie that /v1/session sets.
         large: how large a body may be where that is not `MAX_BODY_BYTES`, by path, or its beginning where that ends in
             a slash; None: whoever reads it counts.
+        patience_s: how long to wait for the next bytes of a body.
     """
 
     def __init__(
-        self, app: ASGIApp, names: Iterable[str] | None, token: str | None, large: dict[str, int | None]
+        self,
+        app: ASGIApp,
+        names: Iterable[str] | None,
+        token: str | None,
+        large: dict[str, int | None],
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._app = app
         self._names = None if names is None else set(names)
         self._token = token
         self._large = large
+        self._patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,10 +96,7 @@ class Guard:
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             return await refusal(scope, receive, send_guarded)
-        limit = self._limit(scope["path"])
-        if limit is None:
-            return await self._app(scope, receive, send_guarded)
-        return await self._counted(scope, receive, send_guarded, limit)
+        return await self._watched(scope, receive, send_guarded, self._limit(scope["path"]))
 
     def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")
@@ -99,7 +104,7 @@ class Guard:
             return _problem(421, f"this server does not answer to the name {_host_name(host)[:100]}")
         origin = headers.get("origin")
         if scope["method"] not in _SAFE_METHODS:
-            foreign = origin is not None and urlsplit(origin).netloc != host
+            foreign = origin is not None and _host_of(origin) != host
             if foreign or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
                 return _problem(403, "requests from other sites are refused")
         if self._token is not None and not self._is_open(scope["path"]) and not self._is_authorised(headers):
@@ -124,30 +129,53 @@ class Guard:
             return True
         return is_same(cookie(headers, SESSION_COOKIE), session_of(self._token))
 
-    async def _counted(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
-        """Pass on a request whose body must not be larger than `limit`."""
-        headers = Headers(scope=scope)
-        announced = headers.get("content-length", "0")
-        if not announced.isdecimal() or int(announced) > limit:
-            return await _problem(413, f"the request is larger than {limit / 1e6:g} MB")(scope, receive, send)
-        received = 0
+    async def _watched(self, scope: Scope, receive: Receive, send: Send, limit: int | None) -> None:
+        """Pass on a request whose body must not be larger than `limit`, nor stop coming."""
+        too_large = _problem(413, f"the request is larger than {(limit or 0) / 1e6:g} MB")
+        announced = Headers(scope=scope).get("content-length", "0")
+        if limit is not None and (not announced.isdecimal() or int(announced) > limit):
+            return await too_large(scope, receive, send)
+        received, is_whole, is_answered = 0, False, False
 
-        async def receive_counted() -> Message:
-            nonlocal received
-            message = await receive()
+        async def receive_watched() -> Message:
+            nonlocal received, is_whole
+            if is_whole:  # what comes now is that the client has gone, at any time
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), self._patience_s)
+            except asyncio.TimeoutError:
+                if is_answered:
+                    return {"type": "http.disconnect"}
+                raise _Stopped(_problem(408, f"nothing came for {self._patience_s:.0f} s")) from None
             received += len(message.get("body", b""))
-            if received > limit:
-                raise _TooLarge
+            is_whole = not message.get("more_body", False)
+            if limit is not None and received > limit:
+                raise _Stopped(too_large)
             return message
 
+        async def send_watched(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
         try:
-            await self._app(scope, receive_counted, send)
-        except _TooLarge:
-            await _problem(413, f"the request is larger than {limit / 1e6:g} MB")(scope, receive, send)
+            return await self._app(scope, receive_watched, send_watched)
+        except _Stopped as stopped:
+            answer = stopped.answer
+        except asyncio.CancelledError:  # the server ends
+            if is_answered:
+                raise
+            answer = _problem(503, "the server is being stopped; try again later")
+        answer.headers["connection"] = "close"  # the rest of the body is not waited for
+        return await answer(scope, receive, send)
 
 
-class _TooLarge(BaseException):
+class _Stopped(BaseException):
     """Passes through whatever reads the body; no handler of the application is to answer it."""
+
+    def __init__(self, answer: JSONResponse) -> None:
+        super().__init__()
+        self.answer = answer
 
 
 def _host_name(host: str) -> str:
@@ -156,6 +184,14 @@ def _host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def _host_of(origin: str) -> str | None:
+    """`http://localhost:8000` → `localhost:8000`; None: it is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _problem(status: int, error: str) -> JSONResponse:

@@ -6,6 +6,7 @@ The jobs are those of the commands. A task that fails, or that finds a bug, does
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import OrderedDict, deque
@@ -19,6 +20,7 @@ from ..model_zoo import DEFAULT_IMAGE_MODEL
 from ..restorer import Reporter
 from ..video import job as videos
 from ..weights.store import find
+from .media import result_name
 from .messages import (
     Downloading,
     Dropped,
@@ -33,6 +35,7 @@ from .messages import (
     Started,
     Task,
 )
+from .problems import plain
 from .turns import Turns
 
 MODELS_KEPT = 2  # for each lane; a model takes up to a gigabyte, and loading one about a second
@@ -113,13 +116,20 @@ class Lane:
             self.tell(Said(task.job, line, warning=False))
 
     def warm_up(self, settings: Settings) -> None:
-        """Load a model before the first task comes, and tell how fast it is. Nothing is downloaded for that."""
-        setup = check(settings, DEFAULT_IMAGE_MODEL)
-        if not all(map(find, setup.published_files)):
-            return
-        loaded = self.loaded(setup, None)
-        speed = loaded.multiply_adds(1.0) / loaded.seconds_for(1.0)
-        self.tell(Measured(settings.fp32, speed, loaded.devices))
+        """Load a model before the first task comes, and tell how fast it is. Nothing is downloaded for that.
+
+        Where that fails, the jobs will say why; the server's terminal says it now.
+        """
+        try:
+            setup = check(settings, DEFAULT_IMAGE_MODEL)
+            if not all(map(find, setup.published_files)):
+                return
+            loaded = self.loaded(setup, None)
+            speed = loaded.multiply_adds(1.0) / loaded.seconds_for(1.0)
+        except (RealESRGANError, OSError, MemoryError) as error:
+            log.warning("warning: no model could be loaded: %s", plain(videos.reason_of(error)))
+        else:
+            self.tell(Measured(settings.fp32, speed, loaded.devices))
 
     def restore(self, task: Task) -> None:
         """Restore `task`, and perhaps those that wait behind it."""
@@ -161,7 +171,8 @@ class Lane:
 def shown(task: Task, message: str) -> str:
     """`message` with the name that the client gave the file, and without the server's folders."""
     message = message.replace(f"{task.source}: ", "").replace(str(task.source), task.name)
-    return message.replace(f"{task.output}/", "").replace(f"{task.source.parent}/", "")
+    message = message.replace(f"{task.output}{os.sep}", "").replace(f"{task.source.parent}{os.sep}", "")
+    return message.replace(f"{task.source.stem}_out", result_name(task.name, Path()))
 
 
 class _LoadReporter(Reporter):
@@ -226,7 +237,7 @@ class TaskReporter(Reporter):
     def finished(self, source: Path, target: Path, facts: str) -> None:
         task = self.task_of(source)
         if task is not None:
-            seconds = time.monotonic() - self._began_s.get(task.job, time.monotonic())
+            seconds = time.monotonic() - self._began_s.pop(task.job, time.monotonic())
             self.lane.tell(Finished(task.job, target, seconds))
 
     def withdraw(self, task: Task) -> None:

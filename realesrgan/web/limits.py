@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PATIENCE_S = 60.0  # for the next bytes of an upload
+PATIENCE_S = 60.0  # for the next bytes of a request
+IDLE_CONNECTION_S = 30.0  # for the next request, up to the end of its headers
 DISK_RESERVE_BYTES = 500_000_000  # kept free, for results
 MAX_FIELD_BYTES = 10_000  # of an option in a form
 MAX_BODY_BYTES = 1_000_000  # of a request in JSON

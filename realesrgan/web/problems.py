@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from ..errors import RealESRGANError
 
 
@@ -23,3 +25,16 @@ def plain(message: str) -> str:
 def option_in(message: str) -> str | None:
     """The option that `message` names in backticks."""
     return RealESRGANError(message).option
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether `error`, or what led to it, is that the disk holds no more."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def disk_full() -> Refused:
+    return Refused(507, "the server's disk is full; try again later")

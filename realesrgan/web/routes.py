@@ -77,7 +77,7 @@ async def create_job(request: Request, response: Response, desk: TheDesk) -> Job
     """Upload a picture or a video and have it restored; the answer comes before that is done."""
     entry = await taking_on.upload(request, desk, client_of(request))
     response.headers["location"] = f"/v1/jobs/{entry.job.id}"
-    return desk.shown(entry)
+    return desk.shown([entry])[0]
 
 
 @router.get("/jobs")
@@ -89,7 +89,7 @@ async def list_jobs(request: Request, desk: TheDesk) -> Jobs:
 @router.get("/jobs/{id}", responses=_problems(404))
 async def show_job(entry: TheEntry, desk: TheDesk) -> Job:
     """How a job stands."""
-    return desk.shown(entry)
+    return desk.shown([entry])[0]
 
 
 @router.delete("/jobs/{id}", status_code=204, responses=_problems(404))
@@ -102,14 +102,14 @@ async def remove_job(entry: TheEntry, desk: TheDesk) -> None:
 async def cancel_job(entry: TheEntry, desk: TheDesk) -> Job:
     """Stop a job. The finished segments of a video stay, and `resume` goes on from there."""
     desk.cancel(entry)
-    return desk.shown(entry)
+    return desk.shown([entry])[0]
 
 
 @router.post("/jobs/{id}/resume", responses=_problems(404, 409, 429))
 async def resume_job(entry: TheEntry, desk: TheDesk) -> Job:
     """Queue a job that was cancelled or has failed once more."""
     desk.resume(entry)
-    return desk.shown(entry)
+    return desk.shown([entry])[0]
 
 
 @router.get(
@@ -142,7 +142,7 @@ async def listen_to_job(entry: TheEntry, desk: TheDesk) -> StreamingResponse:
     return _stream(
         desk.listeners.listen(
             concerns=lambda other: other is entry,
-            first=lambda: message("job", desk.shown(entry).model_dump_json()),
+            first=lambda: message("job", desk.shown([entry])[0].model_dump_json()),
             show=desk.shown,
             until=lambda: entry.job.state in ENDED or entry.job.id not in desk.entries,
         )

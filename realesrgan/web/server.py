@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
+import re
 import socket
+import time
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from urllib.parse import quote
 
 import platformdirs
 import uvicorn
@@ -17,11 +21,14 @@ from ..errors import UsageError
 from ..loading import Settings
 from .app import build
 from .desk import Desk
-from .limits import Limits
+from .idle import IdleConnections
+from .limits import IDLE_CONNECTION_S, Limits
 from .store import Store
 
 GRACE_S = 2  # for answers that are being sent when the server ends
+TICKS_PER_SECOND = 10  # of uvicorn
 MIN_TOKEN = 16
+_SENDABLE = re.compile(r"[!-~]+")  # printable ASCII
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,8 @@ def check_address(address: Address) -> None:
     """Raises UsageError: others could use the server without a token, or the token is easily guessed."""
     if address.token is not None and len(address.token) < MIN_TOKEN:
         raise UsageError(f"`token`: must have at least {MIN_TOKEN} letters, so that nobody guesses it")
+    if address.token is not None and not _SENDABLE.fullmatch(address.token):
+        raise UsageError("`token`: use letters a to z, digits and signs without spaces; no header can carry others")
     if address.token is None and not is_loopback(address.host):
         raise UsageError(
             f"`host` {address.host}: everybody who reaches this address could use the server: give a `token` that they "
@@ -83,9 +92,9 @@ def serve(
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
-            timeout_keep_alive=30,
+            timeout_keep_alive=round(IDLE_CONNECTION_S),
         )
-        shown = _address_of(sock, address)
+        shown = address_of(sock, address)
         server = _Server(config, desk, on_start=lambda: _announce(shown, say, open_browser))
         server.run(sockets=[sock])
 
@@ -97,14 +106,22 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._desk = desk
         self._on_start = on_start
+        self._idle = IdleConnections()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_start()
 
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_PER_SECOND == 0:
+            self._idle.close(self.server_state.connections, time.monotonic())  # type: ignore[arg-type]
+        return await super().on_tick(counter)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._desk.listeners.close()
+        # Requests that do not end in time are cut off, which is no error to be shown with its traceback.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         super().handle_exit(sig, frame)
 
 
@@ -119,10 +136,11 @@ def _listening(address: Address) -> socket.socket:
         ) from error
 
 
-def _address_of(sock: socket.socket, address: Address) -> str:
+def address_of(sock: socket.socket, address: Address) -> str:
+    """What to open in a browser: the address that is listened on, with the token."""
     port = sock.getsockname()[1]
     host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"http://{host}:{port}/" + (f"?token={address.token}" if address.token else "")
+    return f"http://{host}:{port}/" + (f"?token={quote(address.token, safe='')}" if address.token else "")
 
 
 def _announce(shown: str, say: Callable[[str], None], open_browser: bool) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+import re
 from pathlib import Path
 from typing import Literal, TypeAlias
+from weakref import WeakValueDictionary
 
 from starlette.concurrency import run_in_threadpool
 
@@ -15,8 +16,9 @@ from ..video import preview
 from ..video.media_type import media_type
 from ..video.probe import probe
 from ..video.sources.source import VideoSource
+from .desk import Desk
 from .models import ClipInfo, Clips, Level, PyramidInfo
-from .problems import Refused, plain
+from .problems import Refused, is_disk_full, plain
 from .store import Entry
 
 Side: TypeAlias = Literal["before", "after"]
@@ -27,30 +29,34 @@ _BEFORE_TYPE = 'video/mp4; codecs="avc1.640033"'
 class Showing:
     """Makes each pyramid once, and not two at a time: one may take seconds and all processors."""
 
-    def __init__(self) -> None:
-        self._locks: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._locks: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()  # there while somebody waits
         self._decoding = asyncio.Semaphore(1)
 
     async def pyramid(self, entry: Entry, side: Side) -> Pyramid:
         """The picture before or after, in tiles.
 
         Raises:
-            Refused: the job is a video, or not done.
+            Refused: the job is a video, not done or removed meanwhile, or its picture cannot be decoded.
         """
         if entry.job.kind != "picture":
             raise Refused(404, "a video has no tiles, but clips")
         picture = entry.source if side == "before" else finished_file(entry)
         path = entry.folder / f"{side}.pyramid.tif"
-        async with self._locks[path]:
-            if not path.exists():
-                async with self._decoding:
-                    try:
+        try:
+            async with self._locks.setdefault(path, asyncio.Lock()):
+                if not path.exists():
+                    async with self._decoding:
+                        self._refuse_removed(entry)
                         await run_in_threadpool(write_pyramid, picture, path)
-                    except RealESRGANError as error:
-                        raise Refused(500, f"the picture cannot be shown: {plain(error.message)}") from error
-        if not path.exists():
-            del self._locks[path]
-        return Pyramid(path)
+            pyramid = await run_in_threadpool(Pyramid, path)
+        except RealESRGANError as error:
+            self._refuse_removed(entry)
+            status = 507 if is_disk_full(error) else 422
+            raise Refused(status, f"the picture cannot be shown: {_reason(entry, error)}") from error
+        self._refuse_removed(entry)
+        return pyramid
 
     async def pyramid_info(self, entry: Entry, side: Side) -> PyramidInfo:
         pyramid = await self.pyramid(entry, side)
@@ -69,7 +75,7 @@ class Showing:
         try:
             return await run_in_threadpool(pyramid.tile, level, column, row)
         except (IndexError, RealESRGANError) as error:
-            raise Refused(404, str(error)) from error
+            raise Refused(404, f"there is no such tile: {_reason(entry, error)}") from error
 
     async def clips(self, entry: Entry) -> Clips:
         """What can be shown of a video so far."""
@@ -87,18 +93,32 @@ class Showing:
             async with self._decoding:
                 return await run_in_threadpool(preview.source_clip, target, source, number)
         except RealESRGANError as error:
-            raise Refused(404, f"there is no such clip: {plain(error.message)}") from error
+            raise Refused(404, f"there is no such clip: {_reason(entry, error)}") from error
+
+    def _refuse_removed(self, entry: Entry) -> None:
+        """Raise Refused (404) if the job was removed meanwhile; what has been made for it since is removed, too."""
+        if entry.job.id not in self._desk.entries:
+            self._desk.store.remove(entry.folder)
+        self._desk.find(entry.job.id)
 
 
 def finished_file(entry: Entry) -> Path:
     """The result of a job.
 
     Raises:
-        Refused: it is not done.
+        Refused: it is not done, or somebody has removed the file.
     """
     if entry.target is None or entry.job.state != "done":
         raise Refused(409, f"the job is {entry.job.state}: there is no result")
+    if not entry.target.is_file():
+        raise Refused(404, "the result is no longer there")
     return entry.target
+
+
+def _reason(entry: Entry, error: Exception) -> str:
+    """Why something cannot be shown, without the server's folders and file names."""
+    message = error.message if isinstance(error, RealESRGANError) else str(error)
+    return plain(re.sub(rf"{re.escape(str(entry.folder))}\S*?: ", "", message).replace(str(entry.folder), ""))
 
 
 def _video_target(entry: Entry) -> Path:
@@ -122,7 +142,7 @@ def _clips(entry: Entry) -> Clips:
         found = preview.clips(target, source)
         after, before = _types(target, source) if found else (None, None)
     except RealESRGANError as error:
-        raise Refused(404, f"nothing can be shown: {plain(error.message)}") from error
+        raise Refused(404, f"nothing can be shown: {_reason(entry, error)}") from error
     return Clips(
         after_type=after,
         before_type=before,

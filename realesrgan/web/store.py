@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from ..errors import UsageError
 from ..outputs import appearing, make_folder
@@ -82,12 +82,14 @@ class Store:
             UsageError: another one uses the folder, or it cannot be written.
         """
         make_folder(self._jobs, "folder")
-        self.folder.chmod(0o700)
         lock = FileLock(self.folder / "server.lock")
         try:
+            self._jobs.chmod(0o700)  # not the folder itself, which may hold other things
             lock.acquire(timeout=0)
         except Timeout:
             raise UsageError(f"`folder` {self.folder}: another server uses it; give this one another") from None
+        except OSError as error:
+            raise UsageError(f"`folder` {self.folder}: cannot be used ({error.strerror})") from error
         try:
             yield
         finally:
@@ -105,15 +107,22 @@ class Store:
         return folder if _ID.fullmatch(job_id) and folder.is_dir() else None
 
     def load(self) -> list[Entry]:
-        """The jobs of earlier servers, oldest first. What has no record, such as half an upload, is removed."""
+        """The jobs of earlier servers, oldest first. A job without a record, such as half an upload, is removed.
+
+        What is not named like a job is not ours: somebody may have named a folder that has `jobs` of another kind.
+        """
         entries = []
         for folder in self._jobs.iterdir():
+            if not _ID.fullmatch(folder.name) or not folder.is_dir() or folder.is_symlink():
+                continue
             try:
                 record = Record.model_validate_json((folder / RECORD).read_bytes())
-                if not (_ID.fullmatch(folder.name) and record.job.id == folder.name):
+                if record.job.id != folder.name:
                     raise ValueError(folder.name)
-            except (OSError, ValueError, ValidationError):
+            except (FileNotFoundError, ValueError):
                 shutil.rmtree(folder, ignore_errors=True)
+            except OSError as error:  # the disk may recover
+                log.warning("cannot read a job: %s", error)
             else:
                 entries.append(Entry(record, folder))
         return sorted(entries, key=lambda entry: entry.job.created)
@@ -127,14 +136,18 @@ class Store:
             log.warning("cannot record a job: %s", error)
 
     def forget(self, folder: Path) -> None:
-        """Remove a job's record, so that no later server takes it up; its files go with that server's start."""
+        """Remove a job's record: no later server takes it up, and the next one removes what is left of it."""
         with suppress(OSError):
             (folder / RECORD).unlink(missing_ok=True)
 
     def remove(self, folder: Path) -> None:
         """Remove all files of a job."""
-        self.forget(folder)  # first: a server that ends here does not find half a job
+        self.forget(folder)  # first: a server that ends here does not leave half a job
         shutil.rmtree(folder, ignore_errors=True)
+
+    def is_there(self) -> bool:
+        """Whether jobs can still be kept."""
+        return self._jobs.is_dir()
 
     def free_bytes(self) -> int:
         """How much the disk still holds."""

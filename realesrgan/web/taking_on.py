@@ -12,9 +12,10 @@ from starlette.requests import Request
 
 from .desk import Desk, new_record
 from .intake import display_name, examine, file_name, options_of
+from .limits import DISK_RESERVE_BYTES
 from .messages import Kind
 from .models import ENDED, Options
-from .problems import Refused
+from .problems import Refused, disk_full, is_disk_full
 from .store import Entry
 from .uploads import Form, receive
 
@@ -42,20 +43,32 @@ async def content(desk: Desk, client: str, name: str, data: bytes, options: Opti
     """
     async with _new_folder(desk) as folder:
         path = folder / "upload"
+        if len(data) > desk.store.free_bytes() - DISK_RESERVE_BYTES:
+            raise disk_full()
         await run_in_threadpool(path.write_bytes, data)
         return await _accept(desk, folder, path, Form(name, len(data)), options, client, "picture", False)
 
 
 @asynccontextmanager
 async def _new_folder(desk: Desk) -> AsyncIterator[Path]:
-    """A folder for a new job, removed again if it does not come to that."""
+    """A folder for a new job, removed again if it does not come to that.
+
+    Raises:
+        Refused: too many jobs wait, or the disk is full or gone.
+    """
     desk.refuse_if_full()
-    folder = desk.store.new_folder()
     desk.uploading += 1
+    folder: Path | None = None
     try:
+        folder = desk.store.new_folder()
         yield folder
-    except BaseException:
-        await asyncio.shield(run_in_threadpool(desk.store.remove, folder))
+    except BaseException as error:
+        if folder is not None:
+            desk.store.remove(folder)  # not in a thread: when the server ends, nobody would wait for it
+        if is_disk_full(error):
+            raise disk_full() from error
+        if isinstance(error, OSError) and not desk.store.is_there():
+            raise Refused(507, "the server's folder is gone; start the server again") from error
         raise
     finally:
         desk.uploading -= 1

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -12,10 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from .limits import DISK_RESERVE_BYTES, MAX_FIELD_BYTES, PATIENCE_S, Limits
-from .problems import Refused
+from .limits import DISK_RESERVE_BYTES, MAX_FIELD_BYTES, Limits
+from .problems import Refused, disk_full
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -33,20 +30,19 @@ class Form:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-async def receive(
-    request: Request, path: Path, limits: Limits, free_bytes: int, *, patience_s: float = PATIENCE_S
-) -> Form:
+async def receive(request: Request, path: Path, limits: Limits, free_bytes: int) -> Form:
     """Write the `file` of a multipart form to `path`.
 
     Raises:
-        Refused: it is no such form, too large, too slow, or does not fit on the disk. What was written stays.
+        Refused: it is no such form, too large, or does not fit on the disk. What was written stays.
+        OSError: it cannot be written.
         ClientDisconnect: the client went away.
     """
     announced = int(request.headers.get("content-length", "0") or 0)
     if announced > limits.upload_bytes + _FORM_OVERHEAD_BYTES:
         raise _too_large(limits)
     if announced > free_bytes - DISK_RESERVE_BYTES:
-        raise _disk_full()
+        raise disk_full()
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise Refused(415, "send a form: multipart/form-data with the picture or video in the field file")
@@ -54,16 +50,12 @@ async def receive(
         with path.open("wb") as file:
             sink = _Sink(file, limits)
             parser = MultipartParser(options[b"boundary"], sink.callbacks)
-            async for chunk in _timely(request, patience_s):
+            async for chunk in request.stream():
                 parser.write(chunk)
                 await run_in_threadpool(sink.flush)
             parser.finalize()
     except (FormParserError, UnicodeDecodeError):
         raise Refused(400, "the form is damaged or cut short") from None
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _disk_full() from error
-        raise
     if not sink.found_file or not sink.ended:
         raise Refused(422, "the form has no file: send the picture or video in the field file", "file")
     return sink.form
@@ -73,24 +65,6 @@ def _too_large(limits: Limits) -> Refused:
     return Refused(
         413, f"the file is larger than {limits.upload_bytes / 1e6:.0f} MB, the most this server takes", "file"
     )
-
-
-def _disk_full() -> Refused:
-    return Refused(507, "the server's disk is full; try again later")
-
-
-async def _timely(request: Request, patience_s: float) -> AsyncIterator[bytes]:
-    """The body's chunks; a client that sends nothing for long is refused."""
-    stream = aiter(request.stream())
-    while True:
-        try:
-            yield await asyncio.wait_for(anext(stream), patience_s)
-        except StopAsyncIteration:
-            return
-        except asyncio.TimeoutError:
-            raise Refused(408, f"nothing came for {patience_s:.0f} s") from None
-        except ClientDisconnect:
-            raise
 
 
 class _Sink:

@@ -5,20 +5,28 @@ It reads orders from a pipe and writes reports to it, and knows nothing of clien
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..loading import prepare_process
 from .messages import Cancel, Report, Task, WarmUp
 from .turns import Turns
 
+if TYPE_CHECKING:
+    from .lane import Lane
+
 PATIENCE_S = 3.0  # for pictures that are being written when the server stops
 # Of two processes, Linux is to end this one when memory runs out: the server then starts it again.
 OOM_SCORE_ADJ = "500"
+
+log = logging.getLogger("realesrgan")
 
 
 def main(connection: Connection) -> None:
@@ -28,7 +36,6 @@ def main(connection: Connection) -> None:
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_ADJ)
     prepare_process()
     from ..image import vips
-    from .lane import Lane
     from .picture_lane import PictureLane
     from .video_lane import VideoLane
 
@@ -41,6 +48,20 @@ def main(connection: Connection) -> None:
 
     turns = Turns()
     lanes: dict[str, Lane] = {lane.kind: lane for lane in (PictureLane(turns, tell), VideoLane(turns, tell))}
+    try:
+        _follow_orders(connection, lanes)
+    except Exception:  # a bug; the lanes' threads would keep a process alive that hears nothing any more
+        log.exception("unexpected error")
+        os._exit(1)
+    for lane in lanes.values():
+        lane.stop()
+    for lane in lanes.values():
+        lane.join(PATIENCE_S)
+    os._exit(0)  # a step of a network that cannot be interrupted is not waited for
+
+
+def _follow_orders(connection: Connection, lanes: Mapping[str, Lane]) -> None:
+    """Return when `Stop` comes or the server is gone."""
     with suppress(EOFError, OSError):
         while True:
             order = connection.recv()
@@ -52,8 +73,3 @@ def main(connection: Connection) -> None:
                 lanes["picture"].warm_up(order.settings)
             else:
                 break
-    for lane in lanes.values():
-        lane.stop()
-    for lane in lanes.values():
-        lane.join(PATIENCE_S)
-    os._exit(0)  # a step of a network that cannot be interrupted is not waited for

@@ -12,8 +12,11 @@ from ..errors import UsageError, WeightsError
 from ..families import UnknownNetwork, recognise, rename_old_keys
 from ..families.differences import difference, shapes_of
 from ..families.family import NetworkSpec
+from ..model_zoo import MODELS, Model
+from .download import Report
 from .foreign import load_foreign
 from .read import StateDict, blend, read_weights
+from .store import local_file, obtain
 
 
 def load_network(
@@ -43,6 +46,37 @@ def load_network(
         differing = difference(shapes_of(state), shapes_of(model.state_dict())) or error
         raise WeightsError(f"{source} does not fit the given {type(model).__name__}: {differing}") from error
     return model.requires_grad_(False).eval(), _spec_if_known(state, source)
+
+
+def chosen_weights(
+    model: Model | None, model_path: str | Path | None, denoise_strength: float, report: Report | None = None
+) -> tuple[list[Path], list[float] | None]:
+    """The files to load, and their shares if two are to be blended: `model_path` if given, else the model's own.
+
+    Missing published files are fetched; `report` is called meanwhile.
+
+    Raises:
+        UsageError: there is neither a model nor a path.
+        WeightsError: files cannot be found or fetched.
+    """
+    if model_path is not None:
+        return [local_file(model_path)], None
+    if model is None:
+        raise UsageError("give a `model_name`, or weights as `model_path`")
+    paths = [found.path for found in obtain(model.files_for(denoise_strength), report)]
+    return paths, [denoise_strength, 1 - denoise_strength] if len(paths) > 1 else None
+
+
+def refuse_other_network(model: Model | None, spec: NetworkSpec | None, source: str | Path) -> None:
+    """Refuse weights, called `source`, of another network than `model` is.
+
+    Raises:
+        WeightsError: they are; says which models they would fit.
+    """
+    if model is not None and spec != model.network:
+        fitting = [other.name for other in MODELS.values() if other.network == spec]
+        advice = f"it fits `model_name` {' or '.join(fitting)}" if fitting else "give `model_path` without `model_name`"
+        raise WeightsError(f"{source} holds {spec}, but {model.name} is {model.network}: {advice}")
 
 
 def read_state(

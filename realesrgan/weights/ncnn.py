@@ -29,7 +29,9 @@ class _Layer:
 
 
 def read_ncnn(path: Path, param: Path, binary: Path) -> dict[str, Tensor]:
-    """Read a pair of ncnn files into a state dict with PyTorch's names; errors name `path`, the one that was given.
+    """Read a pair of ncnn files into a state dict with PyTorch's names, fp16 or fp32 as they are stored.
+
+    Errors name `path`, the one that was given.
 
     Raises:
         WeightsError: one of the pair is missing or damaged, or the network is of no known family.
@@ -71,7 +73,7 @@ def _read_numbers(layers: list[_Layer], binary: bytes) -> list[dict[str, Tensor]
             raise ValueError(f"a layer has {count} numbers")
         values = np.frombuffer(binary, dtype, count, at)
         at += -(-values.nbytes // 4) * 4  # everything is padded to 4 bytes
-        return torch.from_numpy(values.astype(np.float32).reshape(shape or count))
+        return torch.from_numpy(values.astype(values.dtype.newbyteorder("=")).reshape(shape or count))
 
     for layer in layers:
         if layer.kind == "PReLU":

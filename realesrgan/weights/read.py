@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import WeightsError
 from ..families.differences import shortened
 from .check import ncnn_pair
+from .metadata import Metadata, metadata_of
 from .ncnn import read_ncnn
 from .torch_file import described, read_torch
 
 StateDict = dict[str, Tensor]
+
+PYTORCH, SAFETENSORS, NCNN = "PyTorch", "safetensors", "ncnn"
 
 # Under which key a checkpoint may keep the generator, averaged weights first; `None` is a bare state dict.
 _CONTAINERS = ("params_ema", "g_ema", "ema", "params", "net_g", "generator", "model", "state_dict", None)
@@ -26,8 +30,36 @@ _CONTAINERS = ("params_ema", "g_ema", "ema", "params", "net_g", "generator", "mo
 _PREFIXES = ("module.", "_orig_mod.", "net.", "model.", "generator.")
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What a weights file holds.
+
+    Attributes:
+        state: tensors in the types that the file has them in, under its keys without common prefixes.
+        format: PYTORCH, SAFETENSORS or NCNN.
+        container: under which key of a PyTorch file the tensors stand; None: under none.
+        metadata: plain values beside the tensors.
+    """
+
+    state: StateDict
+    format: str
+    container: str | None = None
+    metadata: Metadata = field(default_factory=dict)
+
+
 def read_weights(path: Path, own_keys: Set[str] | None = None) -> StateDict:
-    """Read `path` into CPU tensors, all of them finite; those of floating-point numbers in fp32.
+    """Read `path` into CPU tensors, all of them finite; those of floating-point numbers in fp32. See `read_contents`."""
+    state = read_contents(path, own_keys).state
+    return {key: in_fp32(tensor) for key, tensor in state.items()}
+
+
+def in_fp32(tensor: Tensor) -> Tensor:
+    """`tensor` in fp32, unless it is of whole numbers: some networks keep their own sizes in such."""
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def read_contents(path: Path, own_keys: Set[str] | None = None) -> Contents:
+    """Read `path` into CPU tensors, all of them plain and finite, with what stands beside them.
 
     The format is told from the content: PyTorch's, safetensors, or ncnn's (either file of the pair). Prefixes that all
     keys have in common, as training programs add them, are dropped, unless the keys are `own_keys` as they stand.
@@ -39,11 +71,15 @@ def read_weights(path: Path, own_keys: Set[str] | None = None) -> StateDict:
         raise WeightsError(f"{path}: there is no such weights file")
     try:
         if pair := ncnn_pair(path):
-            return checked(read_ncnn(path, *pair), path)
-        state = _read_safetensors(path) if _is_safetensors(path) else _unwrap(read_torch(path), path)
+            contents = Contents(read_ncnn(path, *pair), NCNN)
+        else:
+            contents = _read_safetensors(path) if _is_safetensors(path) else _unwrap(read_torch(path), path)
+            if contents.state.keys() != own_keys:
+                contents = replace(contents, state=_without_prefixes(contents.state))
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
-    return checked(state if state.keys() == own_keys else _without_prefixes(state), path)
+    _check(contents.state, path)
+    return contents
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -53,9 +89,11 @@ def _is_safetensors(path: Path) -> bool:
     return start[8:] == b"{" or path.suffix.lower() == ".safetensors"
 
 
-def _read_safetensors(path: Path) -> StateDict:
+def _read_safetensors(path: Path) -> Contents:
     try:
-        return load_file(path)
+        with safe_open(path, "pt") as file:
+            strings = file.metadata() or {}
+        return Contents(load_file(path), SAFETENSORS, metadata=metadata_of(strings))
     except (SafetensorError, OSError) as error:
         with path.open("rb") as file:
             what = described(file.read(512))
@@ -63,14 +101,14 @@ def _read_safetensors(path: Path) -> StateDict:
         raise WeightsError(f"{path}: {reason}") from error
 
 
-def _unwrap(content: Any, path: Path) -> StateDict:
+def _unwrap(content: Any, path: Path) -> Contents:
     for container in _CONTAINERS:
         state = content if container is None else _get(content, container)
         if _is_state_dict(state):
             # Tensors may repeat what the file has once, in no time filling memory when they are copied.
             if sum(tensor.numel() for tensor in state.values()) > path.stat().st_size:
                 raise WeightsError(f"{path}: refused, because its tensors hold more numbers than the file has bytes")
-            return dict(state)
+            return Contents(dict(state), PYTORCH, container, {} if container is None else metadata_of(content))
     raise WeightsError(f"{path}: holds no network weights (found: {_contents(content)})")
 
 
@@ -101,17 +139,19 @@ def _without_prefixes(state: StateDict) -> StateDict:
 
 
 def checked(state: StateDict, source: Path | str) -> StateDict:
-    """`state`, if its tensors are plain ones with plain values; those of floating-point numbers in fp32.
-
-    Whole numbers stay what they are: some networks keep their own sizes in them.
+    """`state` in fp32, if its tensors are plain ones with plain values.
 
     Raises:
         WeightsError: they are not; the message names `source`.
     """
+    _check(state, source)
+    return {key: tensor.float() for key, tensor in state.items()}
+
+
+def _check(state: StateDict, source: Path | str) -> None:
     for key, tensor in state.items():
         if defect := next(_defects(tensor), None):
             raise WeightsError(f"{source}: {shortened(key)} {defect}")
-    return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
 
 
 def _defects(tensor: Tensor) -> Iterator[str]:

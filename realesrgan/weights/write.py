@@ -34,6 +34,16 @@ def write_safetensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping
     _write(path, lambda file: file.write(save(dict(state), dict(metadata))))
 
 
+def write_ncnn(param: Path, binary: Path, text: str, numbers: bytes) -> None:
+    """Write the pair of files that ncnn reads, the layers last: with them the pair is whole.
+
+    Raises:
+        WeightsError: the disk refuses.
+    """
+    _write(binary, lambda file: file.write(numbers))
+    _write(param, lambda file: file.write(text.encode("ascii")))
+
+
 def _write(path: Path, save: Callable[[BinaryIO], object]) -> None:
     # A RuntimeError is how torch covers what the system said.
     with appearing(path, WeightsError, also=(RuntimeError,), durable=True) as part:

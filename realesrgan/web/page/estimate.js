@@ -13,9 +13,14 @@ export function createEstimate({ optionsFor, show, settled, refused }) {
   let timer;
   let asking = new AbortController();
 
-  function update(items) {
+  /** Forget what is asked: the options cannot be sent as they are. */
+  function stop() {
     clearTimeout(timer);
     asking.abort();
+  }
+
+  function update(items) {
+    stop();
     asking = new AbortController();
     if (!items.length) return say(byId("estimate"), "estimate.none");
     timer = setTimeout(() => ask([...items], asking.signal), SETTLING_MS);
@@ -59,5 +64,5 @@ export function createEstimate({ optionsFor, show, settled, refused }) {
     }
   }
 
-  return { update };
+  return { update, stop };
 }

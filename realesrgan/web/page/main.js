@@ -38,9 +38,10 @@ async function start() {
 
 function connect(offered) {
   const announce = (sentence) => quote(byId("live"), sentence);
+  document.addEventListener("language", () => announce("")); // what was said last is in the other language
   let items = [];
 
-  const options = createOptions({ offered, changed: () => options.check() && estimate.update(items) });
+  const options = createOptions({ offered, changed: () => (options.check() ? estimate.update(items) : estimate.stop()) });
   const estimate = createEstimate({
     optionsFor: options.optionsFor,
     show: (item, answer) => chosen.showEstimate(item, answer),

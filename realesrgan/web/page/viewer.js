@@ -160,6 +160,7 @@ export class Viewer {
   }
 
   #draw() {
+    if (!this.#canvas.clientWidth) return; // the dialog was closed meanwhile
     const { scale, left, top } = this.#frame;
     const { width, height } = this.#after;
     const view = this.#view;

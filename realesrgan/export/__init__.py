@@ -1,0 +1,1 @@
+"""Models for other programs: a network written as ONNX or as ncnn's files. Restores nothing itself."""
