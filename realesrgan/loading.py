@@ -17,7 +17,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from .engine.tiling import DEFAULT_TILE_PAD
 from .errors import UsageError
 from .model_zoo import FACE_MODELS, FaceModel, Model, WeightFile, find_model
 from .restorer import AlphaUpsampler, EngineKind, Listener, Reporter, Restorer
@@ -47,6 +46,7 @@ class Settings:
         denoise_strength: 0 keeps noise, 1 removes it; only for models with a pair of weights files.
         outscale: final enlargement.
         tile, tile_pad: cut into tiles of this many pixels, with this many more around them; tile 0 does not cut.
+            A `tile_pad` of None is the published 10 or, for another project's network, as many as hide the seams.
         pre_pad: pixels to mirror at the right and the bottom first.
         max_memory: most memory to take, in bytes or as "1.5GB"; None is a safe share of what is free.
         face_enhance: restore faces with GFPGAN, version `face_model`; `face_weight` (0 to 1) is its share in the paste.
@@ -63,7 +63,7 @@ class Settings:
     denoise_strength: float = 0.5
     outscale: float = 4.0
     tile: int = 0
-    tile_pad: int = DEFAULT_TILE_PAD
+    tile_pad: int | None = None
     pre_pad: int = 0
     max_memory: str | int | None = None
     face_enhance: bool = False
@@ -164,7 +164,8 @@ def check(settings: Settings, default_model: str) -> Setup:
         UsageError: a value is out of range, or there is no such model or file.
     """
     check_range("tile", settings.tile, 0)
-    check_range("tile_pad", settings.tile_pad, 0)
+    if settings.tile_pad is not None:
+        check_range("tile_pad", settings.tile_pad, 0)
     check_range("pre_pad", settings.pre_pad, 0)
     check_range("denoise_strength", settings.denoise_strength, 0, 1)
     check_range("face_weight", settings.face_weight, 0, 1)

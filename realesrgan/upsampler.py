@@ -21,6 +21,7 @@ from .engine.progress import WorkMeter
 from .engine.tensors import Levels
 from .engine.tiling import DEFAULT_TILE_PAD, Box
 from .errors import UsageError
+from .families.foreign import ForeignSpec
 from .model_zoo import find_model
 from .restorer import AlphaUpsampler, EngineKind
 from .values import check_outscale, check_whole_number
@@ -38,7 +39,8 @@ class RealESRGANer:
         dni_weight: for two files, their shares, [s, 1 - s] (deep network interpolation, arXiv:1811.10515).
         model: the network to fill; by default it is recognised from the file.
         tile: cut pictures into tiles of this many input pixels; 0 cuts only where memory is short.
-        tile_pad: how many pixels around a tile the network sees.
+        tile_pad: how many pixels around a tile the network sees; None is the published number or, for networks of
+            other projects, as many as seams need to be hidden.
         pre_pad: how many pixels to mirror at the right and the bottom first.
         half: allow less than fp32 where that is faster: fp16 on CUDA, mixed bf16 on CPUs that have it.
         device: where to compute; by default CUDA device `gpu_id`, else the best there is.
@@ -58,7 +60,7 @@ class RealESRGANer:
         dni_weight: Sequence[float] | None = None,
         model: nn.Module | None = None,
         tile: int = 0,
-        tile_pad: int = DEFAULT_TILE_PAD,
+        tile_pad: int | None = DEFAULT_TILE_PAD,
         pre_pad: int = 10,
         half: bool = False,
         device: torch.device | str | None = None,
@@ -67,11 +69,11 @@ class RealESRGANer:
         max_memory: int | None = None,
         engine: EngineKind = "auto",
     ) -> None:
-        for option, value in (("tile", tile), ("tile_pad", tile_pad), ("pre_pad", pre_pad)):
+        for option, value in (("tile", tile), ("pre_pad", pre_pad)):
             check_whole_number(option, value, 0)
-        for option, number in (("scale", scale), ("max_memory", max_memory)):
+        for option, number, least in (("scale", scale, 1), ("max_memory", max_memory, 1), ("tile_pad", tile_pad, 0)):
             if number is not None:
-                check_whole_number(option, number, 1)
+                check_whole_number(option, number, least)
         paths = [model_path] if isinstance(model_path, (str, Path)) else model_path
         if not isinstance(paths, Sequence) or not paths or not all(isinstance(path, (str, Path)) for path in paths):
             raise UsageError(f"`model_path` {model_path!r}: give the path of a weights file, or of two to blend")
@@ -84,7 +86,7 @@ class RealESRGANer:
         where = _choose_device(device, gpu_id)
         self.engine = Engine(network, spec, self.scale, where, reduced=half, kind=engine, max_memory=max_memory)
         multiple = self.engine.size_multiple
-        if tile % multiple:
+        if tile % multiple and not isinstance(spec, ForeignSpec):
             raise UsageError(
                 f"`tile` {tile} does not suit {Path(paths[0]).stem}, which folds {multiple}×{multiple} pixels into "
                 f"channels: try `tile` {tile + -tile % multiple}"
@@ -92,7 +94,7 @@ class RealESRGANer:
         self.half = bool(half)
         self.mod_scale = multiple if multiple > 1 else None
         self.tile_size = tile
-        self.tile_pad = tile_pad
+        self.tile_pad = DEFAULT_TILE_PAD if tile_pad is None and not isinstance(spec, ForeignSpec) else tile_pad
         self.pre_pad = pre_pad
         self.img: Tensor
         self.output: Tensor
@@ -138,7 +140,8 @@ class RealESRGANer:
         Raises:
             ValueError: `img` is not a picture.
             UsageError: `outscale` is out of range.
-            DeviceError: memory does not suffice even for the smallest pieces.
+            DeviceError: memory does not suffice even for the smallest pieces, or for the whole picture where the
+                network has to see it.
             MemoryError: memory does not suffice for the picture and its result.
         """
         planes = arrays.split(img)
@@ -152,7 +155,8 @@ class RealESRGANer:
         by_network = alpha is not None and np.ptp(alpha) > 0 and alpha_upsampler == "realesrgan"
         channels = colour.shape[2] + (alpha is not None)
         held = arrays.held_bytes(height, width, channels, 8 * colour.dtype.itemsize, final)
-        plan = self.engine.planner.plan(*self._padded_size(height, width), self.tile_size, self.tile_pad, held)
+        size = self._padded_size(height, width)
+        plan = self.engine.plan(*size, self.tile_size, self.tile_pad, colour, held, progressed)
         meter = self.engine.meter(plan, 2 if by_network else 1, progressed)
         # The only copy of the result there is.
         result = np.empty((*final, channels), colour.dtype)
@@ -248,7 +252,7 @@ class RealESRGANer:
         def read(box: Box) -> Array:
             return self.img[(0, ..., *box.slices)].permute(1, 2, 0).float().cpu().numpy()
 
-        plan = self.engine.planner.plan(height, width, tile, self.tile_pad)
+        plan = self.engine.plan(height, width, tile, self.tile_pad, read(Box(0, 0, height, width)))
         with self.engine.side_stream.use():
             for box, rows in self.engine.run(plan, read, Levels(np.dtype(np.float32), clamped=False)):
                 output[box.slices] = rows[..., ::-1]
@@ -276,7 +280,7 @@ def load_upsampler(
     model_path: str | Path | None = None,
     denoise_strength: float = 0.5,
     tile: int = 0,
-    tile_pad: int = DEFAULT_TILE_PAD,
+    tile_pad: int | None = None,
     pre_pad: int = 0,
     fp32: bool = False,
     device: torch.device | str | None = None,

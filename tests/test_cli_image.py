@@ -79,7 +79,7 @@ def enhance(
         (["-dn", "0.3"], "denoise_strength", 0.3),
         ([], "tile", 0),
         (["--tile", "16"], "tile", 16),
-        ([], "tile_pad", 10),
+        ([], "tile_pad", None),
         (["--tile_pad", "3"], "tile_pad", 3),
         ([], "pre_pad", 0),
         (["--pre_pad", "5"], "pre_pad", 5),

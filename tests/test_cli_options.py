@@ -29,7 +29,7 @@ SHARED = {
     "outscale": Flag(("-s", "--outscale"), 4.0, "3.5", 3.5),
     "suffix": Flag(("--suffix",), "out", "x4", "x4"),
     "tile": Flag(("-t", "--tile"), 0, "64", 64),
-    "tile_pad": Flag(("--tile_pad",), 10, "5", 5),
+    "tile_pad": Flag(("--tile_pad",), None, "5", 5),
     "pre_pad": Flag(("--pre_pad",), 0, "7", 7),
     "face_enhance": Flag(("--face_enhance",), False),
     "fp32": Flag(("--fp32",), False),

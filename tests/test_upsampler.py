@@ -453,7 +453,7 @@ def test_numbers_of_any_kind_are_enlargements(load, outscale):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("tile", "5"), ("tile", 2.5), ("tile_pad", None), ("pre_pad", True), ("max_memory", "1GB"), ("max_memory", 0)],
+    [("tile", "5"), ("tile", 2.5), ("tile_pad", "5"), ("pre_pad", True), ("max_memory", "1GB"), ("max_memory", 0)],
 )
 def test_values_of_another_kind_are_refused_with_the_option_that_has_them(load, option, value):
     with pytest.raises(UsageError, match="must be a whole number") as error:

@@ -166,11 +166,13 @@ class ModelOptions:
         metavar="PX",
         help="cut into tiles of this size, with their seams; 0: never (default: 0)",
     )
-    tile_pad: int = option(
-        DEFAULT_TILE_PAD,
+    tile_pad: int | None = option(
+        None,
         topic=MACHINE,
+        type=int,
         metavar="PX",
-        help="pixels a tile sees beyond its border (default: %(default)s)",
+        help=f"pixels a tile sees beyond its border (default: {DEFAULT_TILE_PAD}, or as many as another project's "
+        "network needs)",
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -19,12 +19,14 @@ from ..arrays import Array
 from ..errors import RealESRGANError
 from ..families import cast_convolutions, family_of
 from ..families.family import NetworkSpec
+from ..families.foreign import ForeignSpec
 from ..restorer import EngineKind
-from . import tensors
+from . import seams, tensors
 from .choice import choose, native_network
 from .device import Precision, is_out_of_memory
+from .measuring import measured
 from .planning import Plan, Planner
-from .progress import WorkMeter, count_convolutions, counting
+from .progress import WorkMeter, count_layers, counting
 from .streaming import stream
 from .tensors import Levels
 from .tiling import Box, Tile, whole
@@ -47,7 +49,7 @@ class Engine:
 
     Args:
         network: the generator; moved to `device` and cast in place.
-        spec: its numbers, or None for a network this project does not know.
+        spec: its numbers, or None for a network this project does not know. One of another project is measured.
         scale: how many times larger its output is.
         reduced: allow less than fp32 where the device is good at it.
         kind: "torch", "native" (the compiled kernels), or "auto", those where they can compute this network here.
@@ -68,17 +70,19 @@ class Engine:
         kind: EngineKind = "auto",
         max_memory: int | None = None,
     ) -> None:
-        self.spec = spec
         self.scale = scale
         self.device = device
         self._known = family_of(network) is not None
+        reduced = reduced and not (isinstance(spec, ForeignSpec) and not spec.supports_half)
         self.choice = choose(network, device, reduced=reduced, kind=kind)
         self.precision = self.choice.precision
+        self._in_channels_last = not isinstance(spec, ForeignSpec)  # other projects' code may rely on the usual order
         self.network = self._cast(network.to(device))
         self.native = native_network(self.network, self.choice.variant)
-        count_convolutions(self.network)
+        count_layers(self.network)
+        self.spec = measured(spec, self.network, device, self.input_dtype) if isinstance(spec, ForeignSpec) else spec
         self.planner = Planner(
-            self.network, spec, scale, device, self.precision, self.input_dtype, self.native, max_memory=max_memory
+            self.network, self.spec, scale, device, self.precision, self.input_dtype, self.native, max_memory=max_memory
         )
         self.side_stream = SideStream(device)
         self._warned_of_overflow = False
@@ -92,6 +96,26 @@ class Engine:
     def size_multiple(self) -> int:
         """Height and width of an input must be multiples of this."""
         return self.planner.size_multiple
+
+    def plan(
+        self,
+        height: int,
+        width: int,
+        tile: int,
+        pad: int | None,
+        picture: Array,
+        held_bytes: int = 0,
+        listener: Callable[[float], None] | None = None,
+    ) -> Plan:
+        """Plan as `Planner.plan` does, for `picture`, (H, W, C), before it is padded to height × width.
+
+        How much context the tiles of another project's network need is measured on the first picture that is cut.
+        """
+        if self.planner.needs_context(height, width, tile, pad, held_bytes):
+            with self.side_stream.use():
+                own_height, own_width = picture.shape[:2]
+                self._measure_context(own_height, own_width, lambda box: picture[box.slices], WorkMeter(1.0, listener))
+        return self.planner.plan(height, width, tile, pad, held_bytes)
 
     def meter(self, plan: Plan, passes: int, listener: Callable[[float], None] | None) -> WorkMeter:
         """A meter of the progress of computing `plan` in so many passes."""
@@ -139,13 +163,15 @@ class Engine:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                plan = self.planner.smaller(self.planner.rest(plan, done), error)
+                failure = error.with_traceback(None)  # which held the failed attempt's tensors
             else:
                 in_fp32, plan = False, replace(plan, pieces=plan.pieces[1:])
                 continue
-            # Only here is the failed attempt's memory free to give back: the error's traceback held its tensors.
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
+            if self.planner.lacks_context(plan.requested):
+                self._measure_context(plan.height, plan.width, read, meter)
+            plan = self.planner.smaller(self.planner.rest(plan, done), failure)
 
     def _compute(
         self, piece: Tile, strip: int | None, read: Read, levels: Levels, meter: WorkMeter | None, *, in_fp32: bool
@@ -172,7 +198,7 @@ class Engine:
 
         with self._cast_to_fp32() if in_fp32 else nullcontext():
             if strip is None:
-                with counting(meter):
+                with counting(meter), self._as_planned(seen, meter):
                     results = iter([(0, self.network(read_rows(0, seen.height)).float())])
             else:
                 count = meter.add if meter is not None else None
@@ -220,6 +246,38 @@ class Engine:
         finally:
             self._cast(self.network)
 
+    def _as_planned(self, seen: Box, meter: WorkMeter | None) -> AbstractContextManager[None]:
+        """Have `meter` count as much work for `seen` as was planned, where that is an estimate."""
+        if meter is None or not isinstance(self.spec, ForeignSpec):
+            return nullcontext()
+        return meter.piece(seen.area * self.spec.multiply_adds)
+
+    def _measure_context(self, height: int, width: int, read: Read, meter: WorkMeter | None) -> None:
+        """Tell the planner how much context tiles need, by the busiest part of the picture that fits into memory.
+
+        In full precision: the rounding of fp16 depends on the size of what is computed, and is no seam.
+        """
+        multiple = self.planner.tile_multiple
+        side = min(max(height, width), self.planner.affordable_side(seams.side_for(multiple)))
+        while side >= seams.SMALLEST_SIDE:
+            part = seams.busiest_part(read, height, width, side, multiple)
+
+            def compute(box: Box, kept: Box | None, part: Box = part) -> Tensor:
+                pixels = read(box.shifted(part.top, part.left))
+                if kept is not None:
+                    pixels = seams.painted_over(pixels, kept)
+                with counting(None if meter is None else meter.at_rest()):
+                    return self.network(tensors.to_tensor(pixels, self.device)).float()  # type: ignore[no-any-return]
+
+            try:
+                with self._cast_to_fp32() if self.precision is Precision.HALF else nullcontext():
+                    self.planner.context = seams.measure_context(compute, part.height, part.width, self.scale, multiple)
+                return
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            side = max(seams.SMALLEST_SIDE, side * 3 // 4) if side > seams.SMALLEST_SIDE else 0
+
     def multiply_adds_per_second(self) -> float:
         """Measure this engine's speed on a small picture; the fastest run counts."""
         assert self.spec is not None
@@ -239,6 +297,8 @@ class Engine:
             cast_convolutions(network, self.precision.dtype, rounds_results=self.choice.variant is None)
         elif self.precision is Precision.HALF:
             network.half()
+        if not self._in_channels_last:
+            return network
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def _warn_of_overflow(self) -> None:

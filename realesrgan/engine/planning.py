@@ -11,10 +11,13 @@ import psutil
 import torch
 from torch import nn
 
+from ..errors import DeviceError
 from ..families.family import NetworkSpec
+from ..families.foreign import ForeignSpec
 from .device import Precision, free_memory_bytes, out_of_memory
+from .seams import Context
 from .streaming import bytes_per_column, can_stream
-from .tiling import Tile, columns, whole
+from .tiling import DEFAULT_TILE_PAD, Tile, columns, whole
 
 if TYPE_CHECKING:
     from .kernels.native import NativeNetwork
@@ -104,6 +107,9 @@ class Planner:
         self.max_memory = max_memory
         self.workers = 1  # how many compute on the device at the same time and share its memory
         self.size_multiple = spec.size_multiple if spec is not None else PUBLISHED_MULTIPLES.get(scale, 1)
+        self._foreign = spec if isinstance(spec, ForeignSpec) else None
+        self.tile_multiple = self._foreign.tile_multiple if self._foreign is not None else self.size_multiple
+        self.context: Context | None = None  # of the tiles of another project's network, once it was measured
         self._streams = spec is not None and can_stream(network)
         self._native = native
         self._used_at_first = _bytes_in_use(device)
@@ -114,21 +120,48 @@ class Planner:
             self.most_rows = MOST_NATIVE_ROWS
         self._logged: set[str] = set()
 
-    def plan(self, height: int, width: int, tile: int, pad: int, held_bytes: int = 0) -> Plan:
+    def plan(self, height: int, width: int, tile: int, pad: int | None, held_bytes: int = 0) -> Plan:
         """Decide how to compute an input of height × width, multiples of `size_multiple`.
 
-        `tile` and `pad` request tiles of this side with this much context. With tile 0 the free memory decides, of
-        which the picture and its result will hold `held_bytes`.
+        `tile` and `pad` request tiles of this side with this much context; None is the published one or, for another
+        project's network, `context`. With tile 0 the free memory decides, of which the picture and its result will
+        hold `held_bytes`.
+
+        Raises:
+            DeviceError: a network that has to see the whole picture finds too little memory for it.
         """
         plan = Plan(height, width, [whole(height, width)], held_bytes=held_bytes)
         if tile:
-            return self._in_tiles(replace(plan, requested=True, pad=pad), min(tile, self._largest_tile or tile))
+            side = min(tile, self._largest_tile or tile)
+            return self._in_requested_tiles(plan, side, pad)
         budget = self._budget_bytes(held_bytes)
         if self._fits_whole(height * width, budget):
             return plan
         if self._streams:
             return self._in_strips(plan, budget)
-        return self._in_tiles(replace(plan, pad=AUTOMATIC_TILE_PAD), self._automatic_tile(height, width, budget))
+        self._check_seams(height * width, budget)
+        plan = replace(plan, pad=self._automatic_pad)
+        return self._in_tiles(plan, self._automatic_tile(height, width, budget))
+
+    def needs_context(self, height: int, width: int, tile: int, pad: int | None, held_bytes: int) -> bool:
+        """Whether `plan` will cut a picture, and `context` is to be measured on it first."""
+        if self._foreign is None or self.context is not None or (tile and pad is not None):
+            return False
+        side = min(tile, self._largest_tile or tile)
+        return (
+            side < max(height, width) if tile else not self._fits_whole(height * width, self._budget_bytes(held_bytes))
+        )
+
+    def lacks_context(self, requested: bool) -> bool:
+        """Whether a picture would be cut now, in tiles that nobody requested, without knowing the context they need."""
+        return self._foreign is not None and self.context is None and not requested
+
+    def affordable_side(self, most: int) -> int:
+        """The side of the largest square that fits into the free memory, up to `most` pixels."""
+        budget = self._budget_bytes(0)
+        if budget is None or self.spec is None:
+            return most
+        return min(most, int((budget / self.spec.bytes_per_pixel(self._feature_itemsize)) ** 0.5))
 
     def up_to_date(self, plan: Plan) -> Plan:
         """`plan` in pieces as small as turned out to be necessary since it was made."""
@@ -137,8 +170,9 @@ class Planner:
         if plan.strip is not None:
             return replace(plan, strip=min(plan.strip, self.most_rows))
         if self._largest_tile is not None and side > self._largest_tile:
-            return self._in_tiles(plan, self._largest_tile)
-        if not plan.requested and self._largest_whole is not None and area > self._largest_whole:
+            pad = plan.pad if plan.requested else self._automatic_pad
+            return self._in_tiles(replace(plan, pad=pad), self._largest_tile)
+        if self._streams and not plan.requested and self._largest_whole is not None and area > self._largest_whole:
             return self._in_strips(plan, self._budget_bytes(plan.held_bytes))
         return plan
 
@@ -167,6 +201,44 @@ class Planner:
             return False
         return budget is None or needed <= budget
 
+    @property
+    def _automatic_pad(self) -> int:
+        """The context of tiles that nobody requested."""
+        return AUTOMATIC_TILE_PAD if self.context is None else self.context.pad
+
+    def _in_requested_tiles(self, plan: Plan, side: int, pad: int | None) -> Plan:
+        if pad is None:
+            pad = DEFAULT_TILE_PAD if self._foreign is None else self._automatic_pad
+            if self._foreign is not None and side < max(plan.height, plan.width):
+                self._log_context(side)
+        return self._in_tiles(replace(plan, requested=True, pad=pad), side)
+
+    def _log_context(self, side: int) -> None:
+        """Say how tiles of another project's network are seen, and whether their seams are."""
+        if self._foreign is None:
+            return
+        line = f"{self._foreign.name}: tiles of {side} with {self._automatic_pad} pixels of context"
+        if self.context is None:
+            self._log(f"{line}, by default: the picture is too small to measure how many it needs", kind="context")
+        elif self.context.hides_seams:
+            line += ", so seams are below half a level"
+            self._log(line, kind="context", level=logging.INFO)
+        else:
+            line += f"; it looks farther than that, and seams of {self.context.levels:.0f} levels were measured"
+            self._log(line, kind="context")
+
+    def _check_seams(self, area: int, budget: float | None) -> None:
+        """Raise DeviceError for tiles with visible seams of a network that is known to look at the whole picture."""
+        if self._foreign is None or not self._foreign.needs_whole or self.context is None or self.context.hides_seams:
+            return
+        needed = area * self._foreign.bytes_per_pixel(self._feature_itemsize)
+        free = "" if budget is None else f", and {max(budget, 1e6) / 1e9:.1f} GB may be used"
+        raise DeviceError(
+            f"{self._foreign.name} looks at the whole picture, which takes about {needed / 1e9:.1f} GB{free}; tiles "
+            f"would show seams of up to {self.context.levels:.0f} levels: take them all the same with `tile` 512, "
+            "or make the picture smaller"
+        )
+
     def _in_tiles(self, plan: Plan, side: int) -> Plan:
         """What `plan` still has to do, in tiles of `side`; 0 leaves it whole."""
         if not side:
@@ -174,7 +246,7 @@ class Planner:
         return replace(plan, pieces=[tile for piece in plan.pieces for tile in self._cut(piece, side, side, plan)])
 
     def _cut(self, piece: Tile, rows: int, columns: int, plan: Plan) -> list[Tile]:
-        return piece.cut(rows, columns, plan.pad, plan.height, plan.width, self.size_multiple)
+        return piece.cut(rows, columns, plan.pad, plan.height, plan.width, self.tile_multiple)
 
     def _in_strips(self, plan: Plan, budget: float | None) -> Plan:
         """What `plan` still has to do, in strips as wide as the picture.
@@ -230,10 +302,12 @@ class Planner:
         if budget is not None and self.spec is not None:
             affordable = budget / self.spec.bytes_per_pixel(self._feature_itemsize)
             if height * width > affordable:
-                sides.append(max(SMALLEST_TILE, int(affordable**0.5) - 2 * AUTOMATIC_TILE_PAD))
-        side = max(1, min(sides) // self.size_multiple) * self.size_multiple if sides else 0
+                sides.append(max(SMALLEST_TILE, int(affordable**0.5) - 2 * self._automatic_pad))
+        side = max(1, min(sides) // self.tile_multiple) * self.tile_multiple if sides else 0
         if side >= max(height, width):
             return 0
+        if side:
+            self._log_context(side)
         if side and self._largest_tile is None:  # else the shortage was reported when it occurred
             message = f"a picture of {width}×{height} is too large for the free memory: cut into tiles of {side} pixels"
             self._log(message, kind="too large")
@@ -241,7 +315,7 @@ class Planner:
 
     def rest(self, plan: Plan, row: int) -> Plan:
         """What remains of `plan` once the result of its first piece has been handed out down to `row`, exclusive."""
-        first = plan.pieces[0].below(row, self.scale, plan.pad, plan.height, plan.width, self.size_multiple)
+        first = plan.pieces[0].below(row, self.scale, plan.pad, plan.height, plan.width, self.tile_multiple)
         return replace(plan, pieces=[first, *plan.pieces[1:]])
 
     def part(self, plan: Plan, left: int, right: int) -> Plan:
@@ -268,12 +342,17 @@ class Planner:
 
     def _in_halved_tiles(self, plan: Plan, error: BaseException) -> Plan:
         failed = max(plan.pieces[0].core.height, plan.pieces[0].core.width)
-        side = max(SMALLEST_TILE, failed // 2 // self.size_multiple * self.size_multiple)
+        smallest = -(-SMALLEST_TILE // self.tile_multiple) * self.tile_multiple
+        side = max(smallest, failed // 2 // self.tile_multiple * self.tile_multiple)
         if side >= failed:
-            raise out_of_memory(self.device, f"a tile of {SMALLEST_TILE} pixels") from error
+            raise out_of_memory(self.device, f"a tile of {smallest} pixels") from error
+        if not plan.requested:
+            self._check_seams(plan.height * plan.width, self._budget_bytes(plan.held_bytes))
+            self._log_context(side)
         self._log(f"{self.device} is out of memory: going on with tiles of at most {side} pixels")
         self._largest_tile = side
-        return self._in_tiles(replace(plan, pad=plan.pad if plan.requested else AUTOMATIC_TILE_PAD), side)
+        self._largest_whole = plan.pieces[0].padded.area - 1
+        return self._in_tiles(replace(plan, pad=plan.pad if plan.requested else self._automatic_pad), side)
 
     def _in_first_strips(self, plan: Plan) -> Plan:
         self._largest_whole = plan.height * plan.width - 1

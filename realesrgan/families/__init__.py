@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 FAMILIES: tuple[Family, ...] = (RRDBNET, SRVGGNET_COMPACT)
 
 
+class UnknownNetwork(WeightsError):
+    """A weights file is of no network of this project. Another project's code may know it."""
+
+
 def family_names(word: str) -> str:
     """The names of all families for a message: "RRDBNet or SRVGGNetCompact"."""
     return f" {word} ".join(family.name for family in FAMILIES)
@@ -97,7 +101,8 @@ def recognise(state: Mapping[str, Tensor], source: str) -> tuple[NetworkSpec, nn
     The second result is the network, on the meta device: without values yet.
 
     Raises:
-        WeightsError: no network of this project has these tensors; says what they are of, or where they differ.
+        UnknownNetwork: no network of this project has these tensors; says where they differ from the nearest.
+        WeightsError: they are of a network that is not for pictures, or damaged.
     """
     shapes = shapes_of(state)
     if other := other_network(shapes):
@@ -121,4 +126,4 @@ def recognise(state: Mapping[str, Tensor], source: str) -> tuple[NetworkSpec, nn
         if wanted == shapes:
             return spec, network
         reason = f"{unknown}; nearest is {spec}, but {difference(shapes, wanted)}"
-    raise WeightsError(f"{source}: {reason}")
+    raise UnknownNetwork(f"{source}: {reason}")

@@ -9,6 +9,7 @@ _OTHER_NETWORKS = {
     "conv1.weight_orig": "a discriminator, which only training uses",
     "ClassHead.": "the RetinaFace face detector",
     "encoder.0.conv2d.": "the ParseNet face parser",
+    "model.1.ffc.": "LaMa, which fills in what a mask marks",
 }
 
 

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from ..archs.meta_network import meta_network
 from ..errors import UsageError, WeightsError
-from ..families import recognise, rename_old_keys
+from ..families import UnknownNetwork, recognise, rename_old_keys
 from ..families.differences import difference, shapes_of
 from ..families.family import NetworkSpec
 from ..model_zoo import MODELS, Model
 from .download import Report
+from .foreign import load_foreign
 from .read import StateDict, blend, read_weights
 from .store import local_file, obtain
 
@@ -22,6 +23,8 @@ def load_network(
     paths: Sequence[Path], shares: Sequence[float] | None = None, model: nn.Module | None = None
 ) -> tuple[nn.Module, NetworkSpec | None]:
     """Read one weights file, or blend two by `shares`, into the network they belong to or into `model`.
+
+    What is of no network of this project is left to spandrel, if that is installed.
 
     The second result is None if the weights went into a `model` of no known family.
 
@@ -32,7 +35,10 @@ def load_network(
     state = read_state(paths, shares, own_keys)
     source = paths[0].name
     if model is None:
-        spec, network = recognise(state, source)
+        try:
+            spec, network = recognise(state, source)
+        except UnknownNetwork as refusal:
+            return load_foreign(state, source, refusal)
         return _filled(network, state), spec
     try:
         model.load_state_dict(state, strict=True)
@@ -76,7 +82,7 @@ def refuse_other_network(model: Model | None, spec: NetworkSpec | None, source: 
 def read_state(
     paths: Sequence[Path], shares: Sequence[float] | None = None, own_keys: Set[str] | None = None
 ) -> StateDict:
-    """Read one weights file, or blend two by `shares`, into fp32 tensors under today's key names.
+    """Read one weights file, or blend two by `shares`, into tensors under today's key names.
 
     Keys that are `own_keys`, those of a network the caller brought along, are left as they are. Called again, it gives
     a network that was cast to half precision its exact weights back.
@@ -105,7 +111,7 @@ def _spec_if_known(state: StateDict, source: str) -> NetworkSpec | None:
 
 
 def _filled(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    network.load_state_dict(dict(state), strict=True, assign=True)
+    network.load_state_dict({key: tensor.float() for key, tensor in state.items()}, strict=True, assign=True)
     return network.requires_grad_(False).eval()
 
 

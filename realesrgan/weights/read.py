@@ -48,9 +48,14 @@ class Contents:
 
 
 def read_weights(path: Path, own_keys: Set[str] | None = None) -> StateDict:
-    """Read `path` into fp32 CPU tensors, all of them finite. See `read_contents`."""
+    """Read `path` into CPU tensors, all of them finite; those of floating-point numbers in fp32. See `read_contents`."""
     state = read_contents(path, own_keys).state
-    return {key: tensor.float() for key, tensor in state.items()}
+    return {key: in_fp32(tensor) for key, tensor in state.items()}
+
+
+def in_fp32(tensor: Tensor) -> Tensor:
+    """`tensor` in fp32, unless it is of whole numbers: some networks keep their own sizes in such."""
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def read_contents(path: Path, own_keys: Set[str] | None = None) -> Contents:
@@ -163,12 +168,15 @@ def _defects(tensor: Tensor) -> Iterator[str]:
 def blend(strong: StateDict, weak: StateDict, strength: float) -> StateDict:
     """Interpolate two checkpoints of the same network, key by key.
 
-    `strength` is the share of `strong`: 1.0 returns it unchanged. This is deep network interpolation
-    (Wang et al., arXiv:1811.10515), which users know as `denoise_strength`.
+    `strength` is the share of `strong`: 1.0 returns it unchanged. Whole numbers are those of `strong`. This is deep
+    network interpolation (Wang et al., arXiv:1811.10515), which users know as `denoise_strength`.
 
     Raises:
         WeightsError: the two checkpoints differ in keys or shapes.
     """
     if {key: value.shape for key, value in strong.items()} != {key: value.shape for key, value in weak.items()}:
         raise WeightsError("these two checkpoints cannot be blended: they are of different networks")
-    return {key: strength * strong[key] + (1 - strength) * weak[key] for key in strong}
+    return {
+        key: strength * strong[key] + (1 - strength) * weak[key] if strong[key].is_floating_point() else strong[key]
+        for key in strong
+    }
