@@ -122,6 +122,15 @@ def test_old_key_names_become_todays_and_it_is_said(old, suffix, tmp_path, capsy
     assert bits(read_contents(tmp_path / f"new{suffix}").state) == bits(state)
 
 
+def test_what_a_format_cannot_hold_is_left_out_by_name_and_costs_nothing_else(tmp_path):
+    entries = {"losses": [0.123456789 + step for step in range(10_000)], "params_ema": "a word", "epoch": 7}
+    saved({"params": tiny_srvgg().state_dict(), **entries}, tmp_path / "a.pth")
+    done = convert(tmp_path / "a.pth", tmp_path / "b.safetensors")
+    assert done.lost == ("losses",)
+    assert convert(tmp_path / "b.safetensors", tmp_path / "c.pth").lost == ("params_ema",)
+    assert read_contents(tmp_path / "c.pth").metadata == {"epoch": "7"}
+
+
 # Refusals.
 
 
