@@ -18,7 +18,7 @@ from torch import nn
 from realesrgan.cli import image
 from realesrgan.engine import measuring
 from realesrgan.engine.device import Precision
-from realesrgan.errors import WeightsError
+from realesrgan.errors import UsageError, WeightsError
 from realesrgan.families.foreign import ForeignSpec
 from realesrgan.upsampler import RealESRGANer, load_upsampler
 from realesrgan.weights.load import load_network
@@ -95,6 +95,16 @@ def test_this_projects_own_networks_are_never_left_to_spandrel(name, tmp_path, m
     network, spec = load_network([path])
     assert type(network).__name__ == OWN[name]
     assert not isinstance(spec, ForeignSpec)
+
+
+def test_exporting_one_is_refused(tmp_path):
+    from realesrgan.export.job import export_onnx
+
+    _, path = file_of("SPAN", tmp_path)
+    with pytest.raises(
+        UsageError, match="SPAN.pth holds SPAN ×2, 8nf; only RRDBNet and SRVGGNetCompact can be exported"
+    ):
+        export_onnx(tmp_path / "span.onnx", model_path=path)
 
 
 def test_channels_that_no_picture_has_are_refused(tmp_path):

@@ -55,12 +55,18 @@ class Global(Blur):
 
 
 class Windows(nn.Module):
-    """Turns every window of 8×8 pixels round: what is not cut at windows is another picture."""
+    """Turns every square window round: what is not cut at windows is another picture. The last ones are filled up."""
+
+    def __init__(self, side: int = 8) -> None:
+        super().__init__()
+        self.side = side
 
     def forward(self, x: Tensor) -> Tensor:
+        height, width, side = *x.shape[-2:], self.side
+        x = F.pad(x, (0, -width % side, 0, -height % side))
         n, c, h, w = x.shape
-        windows = x.reshape(n, c, h // 8, 8, w // 8, 8).flip(3, 5)
-        return F.interpolate(windows.reshape(n, c, h, w), scale_factor=2)
+        windows = x.reshape(n, c, h // side, side, w // side, side).flip(3, 5)
+        return F.interpolate(windows.reshape(n, c, h, w), scale_factor=2)[..., : 2 * height, : 2 * width]
 
 
 class Wrapping(Blur):
@@ -137,6 +143,12 @@ def test_windows_are_kept_whole_by_tiles_that_begin_at_multiples_of_them():
     assert context_of(Windows(), multiple=8) == Context(8, 0.0)
     engine, image = engine_of(Windows(), replace(SPEC, window=8)), picture(128, 144)
     assert np.array_equal(result_of(engine, image, 20), result_of(engine, image))
+
+
+@pytest.mark.parametrize("side", [16, 32])
+def test_windows_that_a_network_does_not_declare_are_found(side):
+    engine, image = engine_of(Windows(side)), picture(400, 410)
+    assert np.array_equal(result_of(engine, image, 50), result_of(engine, image))
 
 
 def test_a_picture_too_small_to_tell_gets_the_default(lines):

@@ -6,6 +6,7 @@ Knows nothing of files: it reads rows of a picture and yields those of the resul
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -257,7 +258,20 @@ class Engine:
 
         In full precision: the rounding of fp16 depends on the size of what is computed, and is no seam.
         """
-        multiple = self.planner.tile_multiple
+        declared = self.planner.tile_multiple
+        for multiple in dict.fromkeys((declared, math.lcm(declared, seams.COMMON_GRID))):
+            with self._cast_to_fp32() if self.precision is Precision.HALF else nullcontext():
+                context = self._context_on_grid(multiple, height, width, read, meter)
+            best = self.planner.context
+            if context is not None and (best is None or context.levels < best.levels):
+                self.planner.context, self.planner.tile_multiple = context, multiple
+            if context is None or context.hides_seams:
+                return
+
+    def _context_on_grid(
+        self, multiple: int, height: int, width: int, read: Read, meter: WorkMeter | None
+    ) -> seams.Context | None:
+        """The context of tiles that begin at multiples of so many pixels; None if it cannot be measured."""
         side = min(max(height, width), self.planner.affordable_side(seams.side_for(multiple)))
         while side >= seams.SMALLEST_SIDE:
             part = seams.busiest_part(read, height, width, side, multiple)
@@ -270,13 +284,12 @@ class Engine:
                     return self.network(tensors.to_tensor(pixels, self.device)).float()  # type: ignore[no-any-return]
 
             try:
-                with self._cast_to_fp32() if self.precision is Precision.HALF else nullcontext():
-                    self.planner.context = seams.measure_context(compute, part.height, part.width, self.scale, multiple)
-                return
+                return seams.measure_context(compute, part.height, part.width, self.scale, multiple)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             side = max(seams.SMALLEST_SIDE, side * 3 // 4) if side > seams.SMALLEST_SIDE else 0
+        return None
 
     def multiply_adds_per_second(self) -> float:
         """Measure this engine's speed on a small picture; the fastest run counts."""

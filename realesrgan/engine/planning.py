@@ -109,7 +109,7 @@ class Planner:
         self.size_multiple = spec.size_multiple if spec is not None else PUBLISHED_MULTIPLES.get(scale, 1)
         self._foreign = spec if isinstance(spec, ForeignSpec) else None
         self.tile_multiple = self._foreign.tile_multiple if self._foreign is not None else self.size_multiple
-        self.context: Context | None = None  # of the tiles of another project's network, once it was measured
+        self.context: Context | None = None  # of another project's network's tiles: measured, as may be their grid
         self._streams = spec is not None and can_stream(network)
         self._native = native
         self._used_at_first = _bytes_in_use(device)

@@ -21,6 +21,9 @@ from .tiling import Box
 SIDE = 256  # pixels of the part that is computed whole: enough for 64 on every side of the middle, and often for 96
 WINDOWS = 6  # at least so many in a row: two for the middle, one beside it on either side, and one to the borders
 SMALLEST_SIDE = 96  # a smaller part would say little
+# Networks that make pictures smaller inside, or cut them into windows, do so on a grid that only some of them declare.
+# This one holds all that are known: three halvings of a picture in windows of 8.
+COMMON_GRID = 64
 PADS = (4, 8, 16, 24, 32, 48, 64, 96)
 VISIBLE = 0.5  # levels of 8 bits: less cannot change a result by more than one level, the rounding's
 # What the middle may differ by: half of that, for other places of the picture may need more.
@@ -114,14 +117,19 @@ def measure_context(
 
 
 def _middle(height: int, width: int, multiple: int) -> Box:
-    """The middle quarter of each side; all of a side that is too short to be cut."""
+    """The middle quarter of each side; all of a side that is too short to be cut.
 
-    def span(length: int) -> tuple[int, int]:
-        start = length * 3 // 8 // multiple * multiple
+    It begins at an odd multiple from the top and at an even one from the left. So whatever is added on all sides, tiles
+    do not happen to begin at multiples of more than `multiple` in both directions.
+    """
+
+    def span(length: int, parity: int) -> tuple[int, int]:
+        start = length * 3 // 8 // multiple
+        start = (start + (start + parity) % 2) * multiple
         end = start + max(multiple, length // 4 // multiple * multiple)
         return (start, end) if length >= SMALLEST_SIDE else (0, length)
 
-    (top, bottom), (left, right) = span(height), span(width)
+    (top, bottom), (left, right) = span(height, 1), span(width, 0)
     return Box(top, left, bottom, right)
 
 

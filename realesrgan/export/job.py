@@ -7,7 +7,9 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import UsageError
+from ..families import family_names
 from ..families.family import NetworkSpec
+from ..families.foreign import ForeignSpec
 from ..loading import Settings, Setup
 from ..loading import check as check_settings
 from ..model_zoo import DEFAULT_IMAGE_MODEL, LICENCE, WeightFile
@@ -86,6 +88,8 @@ def export_onnx(
     network, spec = load_network(paths, shares)
     refuse_other_network(setup.model, spec, paths[0])
     assert spec is not None  # only a network that the caller brings along may be unknown
+    if isinstance(spec, ForeignSpec):
+        raise UsageError(f"{paths[0].name} holds {spec}; only {family_names('and')} can be exported")
     if form.fp16:
         refuse_overflow(network, spec)
     content = as_onnx(network, spec, form, _facts(setup, spec, form)).SerializeToString()

@@ -23,8 +23,19 @@ INSTALL = 'pip install "realesrgan[models]"'
 CHANNELS = (1, 3, 4)
 SHOWN_LETTERS = 200  # of what a network's own code says of a file that does not fit it
 
-# Attributes in which networks keep the sides of the windows, stripes and patches that they cut pictures into.
-_WINDOW_NAMES = ("window_size", "win_size", "split_size", "stripe_size", "patch_size", "patch_sizes", "ws", "ps")
+# Attributes in which networks keep the sides of the windows, stripes and patches that they cut pictures into, and how
+# much smaller they make them inside.
+_WINDOW_NAMES = (
+    "window_size",
+    "win_size",
+    "split_size",
+    "stripe_size",
+    "patch_size",
+    "patch_sizes",
+    "ws",
+    "ps",
+    "padder_size",
+)
 # Beyond this, no tile could begin at a multiple of all of them: such a network gets tiles on the grid of the rest.
 LARGEST_WINDOW = 128
 

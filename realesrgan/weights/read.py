@@ -48,7 +48,7 @@ class Contents:
 
 
 def read_weights(path: Path, own_keys: Set[str] | None = None) -> StateDict:
-    """Read `path` into finite CPU tensors; those of floating-point numbers in fp32. See `read_contents`."""
+    """Read `path` into CPU tensors, all of them finite, floating-point ones in fp32. See `read_contents`."""
     state = read_contents(path, own_keys).state
     return {key: in_fp32(tensor) for key, tensor in state.items()}
 
