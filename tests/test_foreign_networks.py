@@ -77,6 +77,23 @@ def test_the_image_command_gives_what_the_network_gives(name, tmp_path, capsys):
     assert np.abs(result.astype(int) - wanted).max() <= 1
 
 
+@pytest.mark.parametrize("name", ["Uformer", "UpCunet3x", "SAFMN"])
+@pytest.mark.parametrize("size", [(1, 1), (20, 24), (7, 150)])
+def test_any_size_is_taken_and_enlarged_exactly(name, size, tmp_path):
+    network, spec = load_network([file_of(name, tmp_path)[1]])
+    with torch.no_grad():
+        result = network(torch.rand(1, 3, *size))
+    assert result.shape == (1, 3, spec.scale * size[0], spec.scale * size[1])
+
+
+def test_results_are_not_clamped_so_that_overflows_are_seen(tmp_path):
+    network, _ = load_network([file_of("SPAN", tmp_path)[1]])
+    with torch.no_grad():
+        result = network(torch.rand(1, 3, HEIGHT, WIDTH))
+    assert result.min() < 0
+    assert result.max() > 1
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_network_that_is_not_for_pictures_is_refused_with_what_it_is(name, tmp_path):
     with torch.device("meta") if name == "LaMa" else nullcontext():  # which has 51 million weights, told by their names
