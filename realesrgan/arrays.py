@@ -72,6 +72,14 @@ def split(image: Array) -> Planes:
     return Planes(colour, image[..., 3] if image.shape[2] == 4 else None)
 
 
+def as_rgba(colour: Array, alpha: Array | None) -> Array:
+    """(H, W, 1 or 3) and (H, W), or None for opaque → (H, W, 4) RGBA."""
+    rgba = np.empty((*colour.shape[:2], 4), colour.dtype)
+    rgba[..., :3] = colour
+    rgba[..., 3] = peak_of(colour.dtype) if alpha is None else alpha
+    return rgba
+
+
 def _as_levels(image: Array) -> Array:
     """Numbers of another type → uint8 or, if any exceeds 256, uint16."""
     if image.dtype.kind not in "buif":

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from . import arrays
-from .arrays import Array, Mode
+from .arrays import Array, Mode, Planes
 from .engine import tensors
 from .engine.assembly import Assembly, ResizedAssembly, assemble_into
 from .engine.device import as_device
@@ -21,6 +21,7 @@ from .engine.progress import WorkMeter
 from .engine.tensors import Levels
 from .engine.tiling import DEFAULT_TILE_PAD, Box
 from .errors import UsageError
+from .families.family import RGBA_CHANNELS
 from .families.foreign import ForeignSpec
 from .model_zoo import find_model
 from .restorer import AlphaUpsampler, EngineKind
@@ -151,38 +152,54 @@ class RealESRGANer:
             check_outscale(outscale)
             if outscale != self.engine.scale:
                 final = arrays.final_size(height, width, outscale)
-        colour, alpha = planes.colour, planes.alpha
+        alpha, depth = planes.alpha, planes.colour.dtype
         by_network = alpha is not None and np.ptp(alpha) > 0 and alpha_upsampler == "realesrgan"
-        channels = colour.shape[2] + (alpha is not None)
-        held = arrays.held_bytes(height, width, channels, 8 * colour.dtype.itemsize, final)
-        size = self._padded_size(height, width)
-        plan = self.engine.plan(*size, self.tile_size, self.tile_pad, colour, held, progressed)
-        meter = self.engine.meter(plan, 2 if by_network else 1, progressed)
+        channels = planes.colour.shape[2] + (alpha is not None)
+        held = arrays.held_bytes(height, width, max(channels, self.engine.channels), 8 * depth.itemsize, final)
         # The only copy of the result there is.
-        result = np.empty((*final, channels), colour.dtype)
-        if alpha is None:
-            self._restore(colour, result, plan, meter)
-            return result[..., 0] if channels == 1 else result, planes.mode
-        self._restore(arrays.bleed_colour(colour, alpha), result[..., :-1], plan, meter)
-        if by_network:
-            self._restore(alpha[..., None], result[..., -1:], self.engine.planner.up_to_date(plan), meter)
+        result = np.empty((*final, channels), depth)
+        passes = self._passes(planes, result, alpha_by_network=by_network)
+        size = self._padded_size(height, width)
+        plan = self.engine.plan(*size, self.tile_size, self.tile_pad, passes[0][0], held, progressed)
+        meter = self.engine.meter(plan, len(passes), progressed)
+        for plane, target in passes:
+            self._restore(plane, target, self.engine.planner.up_to_date(plan), meter)
+        if alpha is not None and by_network:
             result[..., -1] = arrays.keep_constant_alpha(alpha, result[..., -1])
-        else:
+        elif alpha is not None:
             result[..., -1] = self._interpolated(alpha, final)
-        return result, planes.mode
+        return result[..., 0] if channels == 1 else result, planes.mode
+
+    def _passes(self, planes: Planes, result: Array, *, alpha_by_network: bool) -> list[tuple[Array, Array]]:
+        """What the network is given, one after the other, and the channels of `result` that each becomes.
+
+        A network for gray pictures restores each colour by itself. One for RGBA pictures gets all at once, opaque where
+        the picture has no alpha, and as they are: hidden colours are what it learned from. Others get transparency as
+        a gray picture.
+        """
+        colour, alpha = planes.colour, planes.alpha
+        if self.engine.channels == RGBA_CHANNELS:
+            return [(arrays.as_rgba(colour, alpha), result)]
+        if alpha is not None:
+            colour = arrays.bleed_colour(colour, alpha)
+        passes = [(colour, result[..., : colour.shape[2]])]
+        if self.engine.channels == 1:
+            passes = [(colour[..., i : i + 1], result[..., j : j + 1]) for i, j in enumerate(_bgr_places(colour))]
+        if alpha is not None and alpha_by_network:
+            passes.append((alpha[..., None], result[..., -1:]))
+        return passes
 
     def _restore(self, plane: Array, target: Array, plan: Plan, meter: WorkMeter) -> None:
-        """(H, W, 1 or 3) → the network's result, resized to that of `target`, (H', W', 1 or 3) of the same type."""
+        """(H, W, C) → the network's result, resized to that of `target`, (H', W', C') of the same type."""
         padded = self._pad(plane)
-        height, width, channels = plane.shape
-        height, width = height * self.engine.scale, width * self.engine.scale
+        height, width = (side * self.engine.scale for side in plane.shape[:2])
 
         def read(box: Box) -> Array:
             return padded[box.slices]
 
         for part, assembly in self._parts(plan, target, height, width):
-            depth = np.dtype(np.float32) if assembly.resizes else plane.dtype
-            levels = Levels(depth, gray=channels == 1)
+            depth, channels = np.dtype(np.float32) if assembly.resizes else plane.dtype, target.shape[2]
+            levels = Levels(depth, gray=channels == 1, alpha=channels == RGBA_CHANNELS)
             with self.engine.side_stream.use():
                 for box, rows in self.engine.run(part, read, levels, meter):
                     inside = box.clipped(height, width)  # a piece may extend into the padding
@@ -229,11 +246,13 @@ class RealESRGANer:
     def pre_process(self, img: Array) -> None:
         """Set `.img` to (H, W, 3) RGB in [0, 1] as (1, 3, H', W'), padded by `pre_pad` and to whole multiples.
 
+        For networks of other pictures there are as many channels as they take.
         As published, `.scale` 2 or 1 sets `.mod_scale`, which otherwise keeps its value.
         """
         self.mod_scale = PUBLISHED_MULTIPLES.get(self.scale, self.mod_scale)
         self._size = img.shape[:2]
-        self.img = tensors.to_tensor(self._pad(np.asarray(img, np.float32)), self.device).to(self.engine.input_dtype)
+        padded = self._pad(np.asarray(img, np.float32))
+        self.img = tensors.to_tensor(padded, self.device, self.engine.channels).to(self.engine.input_dtype)
 
     def process(self) -> None:
         """Set `.output` to the network's result for the whole of `.img`."""
@@ -247,15 +266,16 @@ class RealESRGANer:
     def _process(self, tile: int) -> None:
         height, width = self.img.shape[-2:]
         scale = self.engine.scale
-        output = np.empty((height * scale, width * scale, 3), np.float32)
+        output = np.empty((height * scale, width * scale, self.engine.channels), np.float32)
+        levels = Levels(np.dtype(np.float32), alpha=True, clamped=False)
 
         def read(box: Box) -> Array:
             return self.img[(0, ..., *box.slices)].permute(1, 2, 0).float().cpu().numpy()
 
         plan = self.engine.plan(height, width, tile, self.tile_pad, read(Box(0, 0, height, width)))
         with self.engine.side_stream.use():
-            for box, rows in self.engine.run(plan, read, Levels(np.dtype(np.float32), clamped=False)):
-                output[box.slices] = rows[..., ::-1]
+            for box, rows in self.engine.run(plan, read, levels):
+                output[box.slices] = rows[..., _bgr_places(rows)]
         self.output = torch.from_numpy(output).permute(2, 0, 1)[None]
 
     def post_process(self) -> Tensor:
@@ -265,6 +285,11 @@ class RealESRGANer:
         below, right = (padded_height - height) * self.scale, (padded_width - width) * self.scale
         self.output = self.output[..., : self.output.shape[-2] - below, : self.output.shape[-1] - right]
         return self.output
+
+
+def _bgr_places(picture: Array) -> list[int]:
+    """Where each channel of (H, W, C), gray, RGB or RGBA, is in OpenCV's order, and the other way round."""
+    return [0] if picture.shape[2] == 1 else [2, 1, 0, 3][: picture.shape[2]]
 
 
 def _choose_device(device: torch.device | str | None, gpu_id: int | None) -> torch.device:

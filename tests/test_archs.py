@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from realesrgan.archs.rrdbnet_arch import RRDBNet
 from realesrgan.families import cast_convolutions, family_of
 from realesrgan.families.family import NetworkSpec
 from realesrgan.families.rrdbnet import RRDBNetSpec
@@ -22,9 +23,17 @@ from realesrgan.model_zoo import MODELS
 PUBLISHED_KEYS = json.loads((Path(__file__).parent / "data" / "state_dict_keys.json").read_text())
 
 SMALL_RRDBNETS = [RRDBNetSpec(scale=scale, num_feat=6, num_block=2, num_grow_ch=3) for scale in (4, 2, 1)]
+FOLDS = [(1, 1), (2, 1), (4, 1), (8, 1), (16, 1), (1, 2), (4, 2), (8, 2), (1, 4), (4, 4)]  # scale, pixels folded
+ESRGANS = [
+    RRDBNetSpec(channels, channels, scale, 6, 1, 3, unshuffle, plus)
+    for (scale, unshuffle), channels, plus in zip(
+        FOLDS, (3, 1, 4, 3, 3) * 2, (False, True, True, False, True) * 2, strict=True
+    )
+]
 SMALL_SRVGGS = [SRVGGNetCompactSpec(num_feat=6, num_conv=3, act_type=act) for act in ("prelu", "relu", "leakyrelu")]
 SMALL_SRVGGS += [SRVGGNetCompactSpec(num_feat=5, num_conv=1, upscale=upscale) for upscale in (1, 2, 3)]
-SMALL_SPECS: list[NetworkSpec] = [*SMALL_RRDBNETS, *SMALL_SRVGGS]
+SMALL_SRVGGS += [SRVGGNetCompactSpec(channels, channels, 5, 2, 2) for channels in (1, 4)]
+SMALL_SPECS: list[NetworkSpec] = [*SMALL_RRDBNETS, *ESRGANS, *SMALL_SRVGGS]
 
 
 def with_random_weights(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -45,7 +54,8 @@ def random_picture(height: int, width: int, channels: int = 3) -> Tensor:
 
 
 def convolve(state: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
-    return F.conv2d(x, state[f"{name}.weight"], state[f"{name}.bias"], stride=1, padding=1)
+    weight = state[f"{name}.weight"]
+    return F.conv2d(x, weight, state.get(f"{name}.bias"), stride=1, padding=weight.shape[2] // 2)
 
 
 def leaky(x: Tensor, slope: float) -> Tensor:
@@ -71,20 +81,28 @@ def unfold(x: Tensor, block: int) -> Tensor:
     return result
 
 
-def rrdbnet_by_formula(state: Mapping[str, Tensor], x: Tensor, scale: int, blocks: int) -> Tensor:
-    first = convolve(state, "conv_first", fold(x, 4 // scale) if scale < 4 else x)
+def dense_block_by_formula(state: Mapping[str, Tensor], name: str, x: Tensor, *, plus: bool) -> Tensor:
+    x1 = leaky(convolve(state, f"{name}.conv1", x), 0.2)
+    x2 = leaky(convolve(state, f"{name}.conv2", torch.cat((x, x1), 1)), 0.2)
+    x2 = x2 + convolve(state, f"{name}.conv1x1", x) if plus else x2
+    x3 = leaky(convolve(state, f"{name}.conv3", torch.cat((x, x1, x2), 1)), 0.2)
+    x4 = leaky(convolve(state, f"{name}.conv4", torch.cat((x, x1, x2, x3), 1)), 0.2)
+    x4 = x4 + x2 if plus else x4
+    return x + 0.2 * convolve(state, f"{name}.conv5", torch.cat((x, x1, x2, x3, x4), 1))
+
+
+def rrdbnet_by_formula(state: Mapping[str, Tensor], x: Tensor, spec: RRDBNetSpec) -> Tensor:
+    folded = {4: 1, 2: 2, 1: 4}[spec.scale] if spec.unshuffle is None and spec.scale <= 4 else spec.unshuffle or 1
+    first = convolve(state, "conv_first", fold(x, folded))
     trunk = first
-    for block in range(blocks):
+    for block in range(spec.num_block):
         inner = trunk
         for rdb in (1, 2, 3):
-            seen = [inner]
-            for i in (1, 2, 3, 4):
-                seen.append(leaky(convolve(state, f"body.{block}.rdb{rdb}.conv{i}", torch.cat(seen, 1)), 0.2))
-            inner = inner + 0.2 * convolve(state, f"body.{block}.rdb{rdb}.conv5", torch.cat(seen, 1))
+            inner = dense_block_by_formula(state, f"body.{block}.rdb{rdb}", inner, plus=spec.plus)
         trunk = trunk + 0.2 * inner
     x = first + convolve(state, "conv_body", trunk)
-    x = leaky(convolve(state, "conv_up1", nearest(x, 2)), 0.2)
-    x = leaky(convolve(state, "conv_up2", nearest(x, 2)), 0.2)
+    for i in range(1, {1: 0, 2: 1, 4: 2, 8: 3, 16: 4}[spec.scale * folded] + 1):
+        x = leaky(convolve(state, f"conv_up{i}", nearest(x, 2)), 0.2)
     return convolve(state, "conv_last", leaky(convolve(state, "conv_hr", x), 0.2))
 
 
@@ -103,14 +121,14 @@ def srvgg_by_formula(state: Mapping[str, Tensor], x: Tensor, spec: SRVGGNetCompa
 
 def by_formula(spec: NetworkSpec, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
     if isinstance(spec, RRDBNetSpec):
-        return rrdbnet_by_formula(state, x, spec.scale, spec.num_block)
+        return rrdbnet_by_formula(state, x, spec)
     return srvgg_by_formula(state, x, spec)
 
 
 @pytest.mark.parametrize("spec", SMALL_SPECS, ids=str)
 def test_a_network_computes_its_formula(spec):
     network = with_random_weights(spec.build()).eval()
-    x = random_picture(8, 12)
+    x = random_picture(8, 12, spec.num_in_ch)
     with torch.no_grad():
         result, wanted = network(x), by_formula(spec, network.state_dict(), x)
     assert wanted.std() > 0.1
@@ -121,7 +139,7 @@ def test_a_network_computes_its_formula(spec):
 def test_gradients_are_those_of_the_formula(spec):
     network = with_random_weights(spec.build())
     copies = {name: value.detach().clone().requires_grad_() for name, value in network.state_dict().items()}
-    x = random_picture(4, 8)
+    x = random_picture(4, 8, spec.num_in_ch)
     network(x).square().mean().backward()
     by_formula(spec, copies, x).square().mean().backward()
     for name, parameter in network.named_parameters():
@@ -130,7 +148,7 @@ def test_gradients_are_those_of_the_formula(spec):
 
 @pytest.mark.parametrize("spec", SMALL_SPECS, ids=str)
 def test_a_network_leaves_its_input_alone(spec):
-    x = random_picture(8, 8)
+    x = random_picture(8, 8, spec.num_in_ch)
     before = x.clone()
     with torch.no_grad():
         spec.build()(x)
@@ -140,20 +158,26 @@ def test_a_network_leaves_its_input_alone(spec):
 @pytest.mark.parametrize("spec", SMALL_SPECS, ids=str)
 def test_a_picture_grows_by_the_scale_of_the_spec(spec):
     with torch.no_grad():
-        result = spec.build()(random_picture(8, 12))
-    assert result.shape == (2, 3, 8 * spec.scale, 12 * spec.scale)
-
-
-def test_channel_counts_other_than_three_are_kept():
-    for spec in (RRDBNetSpec(1, 1, 2, 4, 1, 2), SRVGGNetCompactSpec(1, 1, 4, 1)):
-        with torch.no_grad():
-            assert spec.build()(random_picture(4, 4, channels=1)).shape == (2, 1, 4 * spec.scale, 4 * spec.scale)
+        result = spec.build()(random_picture(8, 12, spec.num_in_ch))
+    assert result.shape == (2, spec.num_out_ch, 8 * spec.scale, 12 * spec.scale)
 
 
 @pytest.mark.parametrize("spec", SMALL_RRDBNETS[1:], ids=str)
 def test_an_rrdbnet_takes_only_multiples_of_its_size_multiple(spec):
     with pytest.raises(RuntimeError, match="divisible"):
         spec.build()(random_picture(8 + spec.size_multiple // 2, 8))
+
+
+@pytest.mark.parametrize(("scale", "unshuffle"), [(0, None), (3, None), (32, None), (8, 4), (1, 3), (2, 0), (1, -1)])
+def test_an_rrdbnet_that_cannot_be_is_refused(scale, unshuffle):
+    with pytest.raises(ValueError, match=f"enlarges .*{scale}"):
+        RRDBNet(3, 3, scale, num_feat=4, num_block=1, num_grow_ch=2, unshuffle=unshuffle)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4, 8, 16])
+def test_a_fold_said_or_meant_is_one_network(scale):
+    assert RRDBNetSpec(scale=scale, unshuffle=max(1, 4 // scale)) == RRDBNetSpec(scale=scale)
+    assert RRDBNetSpec(scale=scale, num_feat=4, num_block=1).build().unshuffle == RRDBNetSpec(scale=scale).size_multiple
 
 
 def test_an_unknown_activation_is_refused_by_name():
@@ -196,6 +220,7 @@ def test_every_argument_of_a_spec_reaches_the_network():
     rrdbnet = RRDBNetSpec(num_in_ch=1, num_out_ch=2, scale=2, num_feat=5, num_block=3, num_grow_ch=4).build()
     assert (rrdbnet.conv_first.in_channels, rrdbnet.conv_last.out_channels, rrdbnet.scale) == (4, 2, 2)
     assert (rrdbnet.conv_body.in_channels, len(rrdbnet.body)) == (5, 3)
+    assert len(RRDBNetSpec(1, 2, 2, 5, 3, 4, unshuffle=4, plus=True).build().upsamplings) == 3
     assert rrdbnet.body[0].rdb1.conv1.out_channels == 4
     srvgg = SRVGGNetCompactSpec(num_in_ch=1, num_out_ch=2, num_feat=5, num_conv=3, upscale=2, act_type="relu").build()
     assert (srvgg.body[0].in_channels, srvgg.body[-1].out_channels, srvgg.body[2].in_channels) == (1, 8, 5)

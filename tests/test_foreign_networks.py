@@ -54,7 +54,9 @@ def directly(network: nn.Module, image: np.ndarray) -> np.ndarray:
     right, below = descriptor.size_requirements.get_padding(width, height)
     padded = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT_101)
     x = torch.from_numpy(padded[..., ::-1] / np.float32(255)).permute(2, 0, 1)[None]
-    rgb = descriptor(x)[0].permute(1, 2, 0).numpy()[: height * descriptor.scale, : width * descriptor.scale]
+    parts = x.split(descriptor.input_channels, 1)  # one for gray pictures restores each colour by itself
+    rgb = torch.cat([descriptor(part) for part in parts], 1)[0].permute(1, 2, 0).numpy()
+    rgb = rgb[: height * descriptor.scale, : width * descriptor.scale]
     return (255 * rgb[..., ::-1]).round().astype(np.uint8)
 
 

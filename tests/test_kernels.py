@@ -29,7 +29,7 @@ from realesrgan.families import cast_convolutions, family_of
 from realesrgan.upsampler import RealESRGANer
 
 CPU = torch.device("cpu")
-FP32 = Levels(np.dtype(np.float32), clamped=False)
+FP32 = Levels(np.dtype(np.float32), alpha=True, clamped=False)
 LIBRARY = library.load()
 ROUNDED = {"amx", "amx imitated"}  # variants that multiply in bfloat16
 SLOW = {"amx imitated"}
@@ -49,6 +49,13 @@ NETWORKS = {
     "RRDBNet ×4": lambda: RRDBNet(3, 3, 4, num_feat=64, num_block=1, num_grow_ch=32),
     "RRDBNet ×2": lambda: RRDBNet(3, 3, 2, num_feat=24, num_block=2, num_grow_ch=8),
     "RRDBNet ×1": lambda: RRDBNet(3, 3, 1, num_feat=40, num_block=1, num_grow_ch=20),
+    "RRDBNet ×1, folds nothing": lambda: RRDBNet(3, 3, 1, num_feat=24, num_block=1, num_grow_ch=8, unshuffle=1),
+    "RRDBNet ×2 for gray, plus": lambda: RRDBNet(1, 1, 2, num_feat=32, num_block=1, num_grow_ch=16, plus=True),
+    "RRDBNet ×2 for RGBA, folds nothing, plus": lambda: RRDBNet(4, 4, 2, 40, 1, 20, unshuffle=1, plus=True),
+    "RRDBNet ×8": lambda: RRDBNet(3, 3, 8, num_feat=16, num_block=1, num_grow_ch=8),
+    "RRDBNet ×16": lambda: RRDBNet(3, 3, 16, num_feat=8, num_block=1, num_grow_ch=4),
+    "compact ×3 for gray": lambda: SRVGGNetCompact(1, 1, num_feat=17, num_conv=1, upscale=3),
+    "compact ×4 for RGBA": lambda: SRVGGNetCompact(4, 4, num_feat=16, num_conv=1, upscale=4),
     "compact ×4, prelu": lambda: SRVGGNetCompact(num_feat=64, num_conv=2, upscale=4, act_type="prelu"),
     "compact ×3, relu": lambda: SRVGGNetCompact(num_feat=17, num_conv=3, upscale=3, act_type="relu"),
     "compact ×2, leakyrelu": lambda: SRVGGNetCompact(num_feat=33, num_conv=1, upscale=2, act_type="leakyrelu"),
@@ -81,7 +88,17 @@ def run(native: NativeNetwork, image: np.ndarray, strip: int = 8, threads: int =
 
 def by_torch(network: nn.Module, image: np.ndarray, levels: Levels = FP32) -> np.ndarray:
     with torch.no_grad():
-        return np.concatenate(list(to_arrays(network(to_tensor(image, CPU)), levels)))
+        return np.concatenate(list(to_arrays(network(to_tensor(image, CPU, channels_of(network))), levels)))
+
+
+def channels_of(network: nn.Module) -> int:
+    """Of its pictures."""
+    family = family_of(network)
+    return family.row_graph(network, 1, 1, torch.float32, lambda *_: None).picture.channels // family.fold(network) ** 2
+
+
+def picture_for(network: nn.Module, height: int, width: int, dtype=np.uint8) -> np.ndarray:
+    return picture(height, width, channels_of(network), dtype).reshape(height, width, -1)
 
 
 def fold_of(network: nn.Module) -> int:
@@ -100,8 +117,8 @@ def test_each_variant_computes_what_torch_does(make, variant):
     network = seeded(make)
     native = compiled(network, variant)  # all weights in fp32: bfloat16 variants then multiply in two halves
     for height, width in sizes(fold_of(network))[:: 6 if variant in SLOW else 1]:
-        image = picture(height, width, 3, np.uint8)
-        assert run(native, image) == pytest.approx(by_torch(network, image), abs=5e-5), (height, width)
+        image = picture_for(network, height, width)
+        assert np.abs(run(native, image) - by_torch(network, image)).max() < 5e-5, (height, width)
 
 
 @every_variant
@@ -110,7 +127,7 @@ def test_no_bit_depends_on_strips_or_threads(make, variant):
     network = seeded(make)
     native = compiled(network, variant, torch.bfloat16 if variant in ROUNDED else torch.float32)
     fold = fold_of(network)
-    image = picture(19 * fold, 37 * fold, 3, np.uint8)
+    image = picture_for(network, 19 * fold, 37 * fold)
     whole_at_once = run(native, image, strip=64)
     for strip, threads in ((1, 1), (2, 3), (3, 1), (4, 2), (5, 4), (8, 5), (19, 2))[:: 3 if variant in SLOW else 1]:
         assert np.array_equal(run(native, image, strip, threads), whole_at_once), (strip, threads)
@@ -161,6 +178,24 @@ def test_pictures_and_results_have_any_depth_and_may_be_gray(depth, gray, varian
 
 
 @every_variant
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("wanted", [{}, {"gray": True}, {"alpha": True}], ids=["colour", "gray", "with alpha"])
+@pytest.mark.parametrize(
+    "kind", ["RRDBNet ×2 for RGBA, folds nothing, plus", "compact ×4 for RGBA", "compact ×3 for gray"]
+)
+def test_a_result_has_the_channels_that_are_wanted(kind, wanted, depth, variant):
+    network = seeded(NETWORKS[kind])
+    image = picture_for(network, 7, 11, np.uint16 if depth == np.uint16 else np.uint8)
+    image = (image / np.float32(255)).astype(np.float32) if depth == np.float32 else image
+    levels = Levels(np.dtype(depth), **wanted)
+    result, expected = run(compiled(network, variant), image, levels=levels), by_torch(network, image, levels)
+    assert result.shape[2] == (1 if "gray" in kind or "gray" in wanted else 4 if wanted else 3)
+    assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
+    largest = {np.uint8: 1, np.uint16: 4, np.float32: 5e-5}[depth]
+    assert np.abs(result.astype(np.float64) - expected).max() <= largest
+
+
+@every_variant
 def test_the_callers_thread_still_computes_with_the_smallest_numbers(variant):
     run(compiled(seeded(NETWORKS["compact ×1, prelu"]), variant), picture(4, 5, 3, np.uint8))
     assert (np.full(64, 1e-39, np.float32) * np.float32(0.5)).min() > 0
@@ -202,7 +237,7 @@ def test_damaged_weights_are_an_error_whatever_computes():
 def test_memory_is_what_was_foretold(make, strip, threads, variant):
     network = seeded(make)
     native, fold = compiled(network, variant), fold_of(network)
-    image = picture(40 * fold, 30 * fold, 3, np.uint8)
+    image = picture_for(network, 40 * fold, (6 if variant in SLOW else 30) * fold)
     run(native, image, strip, threads)
     foretold = native.bytes_held(*image.shape[:2], strip, threads)
     scratch = foretold - native.bytes_held(*image.shape[:2], strip, 0)  # which is not counted while idle
@@ -329,6 +364,8 @@ def test_networks_that_the_library_does_not_know_are_left_to_torch():
     assert choose(Strange(), CPU, reduced=True, kind="auto").variant is None
     with pytest.raises(UsageError, match="the compiled kernels do not know this network"):
         choose(Strange(), CPU, reduced=False, kind="native")
+    two = seeded(lambda: SRVGGNetCompact(2, 2, num_feat=8, num_conv=1, upscale=1))
+    assert lowering.refusal(two, family_of(two)) == "its result is not a picture"
     wide = seeded(lambda: SRVGGNetCompact(num_feat=8, num_conv=1, upscale=1))
     wide.body[2] = nn.Conv2d(8, 8, 5, padding=2)
     assert lowering.refusal(wide, family_of(wide)) == "a convolution is not of 3×3 pixels"

@@ -6,6 +6,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -18,10 +19,21 @@ from realesrgan.archs.rrdbnet_arch import RRDBNet
 from realesrgan.archs.srvgg_arch import SRVGGNetCompact
 from realesrgan.engine.streaming import bytes_per_column, can_stream, stream
 from realesrgan.families import cast_convolutions
+from realesrgan.families.family import NetworkSpec
 from realesrgan.families.rrdbnet import RRDBNetSpec
 from realesrgan.families.signal import Signal
 from realesrgan.families.srvgg import SRVGGNetCompactSpec
 
+# All that keys can tell besides widths and depths: channels, scale, pixels folded, the blocks of nESRGAN+.
+ESRGANS = [
+    *(RRDBNetSpec(3, 3, scale, 8, 1, 4) for scale in (8, 16)),
+    *(RRDBNetSpec(3, 3, scale, 8, 2, 4, unshuffle=1, plus=plus) for scale, plus in ((1, False), (2, True), (4, True))),
+    *(RRDBNetSpec(channels, channels, 2, 8, 1, 4, plus=True) for channels in (1, 4)),
+    *(RRDBNetSpec(3, 3, scale, 8, 1, 4, unshuffle) for scale, unshuffle in ((1, 2), (4, 2), (4, 4))),
+]
+COMPACT_SPECS = [SRVGGNetCompactSpec(channels, channels, 8, 2, scale) for channels, scale in ((1, 3), (4, 2))]
+EVERY_KIND: list[NetworkSpec] = [*ESRGANS, *COMPACT_SPECS]
+every_kind = pytest.mark.parametrize("spec", EVERY_KIND, ids=str)
 # Heights and widths of the body, and strips.
 SHAPES = list(itertools.product(range(1, 13), (1, 2, 7), (1, 2, 3, 5, 64)))
 COMPACT = list(itertools.product((1, 2, 3, 4), ("relu", "leakyrelu", "prelu")))
@@ -54,9 +66,9 @@ def strong(network: nn.Module):
     return network.to(memory_format=torch.channels_last)
 
 
-def noise(height: int, width: int, batch: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:
+def noise(height: int, width: int, batch: int = 1, dtype: torch.dtype = torch.float32, channels: int = 3) -> Tensor:
     generator = torch.Generator().manual_seed(height * 100 + width)
-    return torch.rand(batch, 3, height, width, generator=generator, dtype=torch.float64).to(dtype)
+    return torch.rand(batch, channels, height, width, generator=generator, dtype=torch.float64).to(dtype)
 
 
 def streamed(network: nn.Module, x: Tensor, strip: int, **options) -> Tensor:
@@ -131,6 +143,27 @@ def test_streamed_is_whole_for_a_compact_network_of_any_scale_activation_size_an
         torch.testing.assert_close(streamed(network, x, strip), network(x), rtol=0, atol=1e-12)
 
 
+@every_kind
+def test_streamed_is_whole_for_every_kind_of_network(spec):
+    network, fold = strong(spec.build()).double(), spec.size_multiple
+    for height, width, strip in SHAPES[::7]:
+        x = noise(height * fold, width * fold, dtype=torch.float64, channels=spec.num_in_ch)
+        torch.testing.assert_close(streamed(network, x, strip), network(x), rtol=0, atol=1e-12)
+
+
+@every_kind
+def test_every_kind_of_network_is_streamed_in_every_precision(spec):
+    x = noise(8 * spec.size_multiple, 12, channels=spec.num_in_ch)
+    exact = strong(spec.build())(x)
+    mixed = cast_convolutions(strong(spec.build()), torch.bfloat16)
+    half, low = strong(spec.build()).to(torch.bfloat16), x.to(torch.bfloat16)
+    torch.testing.assert_close(streamed(strong(spec.build()), x, 3), exact, rtol=0, atol=0.01 / 255)
+    error = (mixed(x) - exact).abs().max()
+    assert (streamed(mixed, x, 3) - mixed(x)).abs().max() <= error / 3
+    assert streamed(half, low, 3).dtype == torch.bfloat16
+    torch.testing.assert_close(streamed(half, low, 3), half(low), rtol=0, atol=0.02 * float(exact.abs().max()))
+
+
 def test_networks_of_another_kind_cannot_be_streamed():
     assert can_stream(rrdbnet())
     assert can_stream(compact())
@@ -184,7 +217,11 @@ def test_a_network_cast_to_half_as_a_whole_gives_half():
     torch.testing.assert_close(result, whole, rtol=0, atol=0.02 * float(whole.abs().max()))
 
 
-@pytest.mark.parametrize("build", [rrdbnet, lambda: rrdbnet(2), compact], ids=["x4", "x2", "compact"])
+@pytest.mark.parametrize(
+    "build",
+    [rrdbnet, lambda: rrdbnet(2), compact, lambda: ESRGANS[1].build(), lambda: ESRGANS[3].build()],
+    ids=["x4", "x2", "compact", "x16", "plus x2"],
+)
 @pytest.mark.parametrize(("height", "strip"), [(2, 1), (12, 1), (12, 4), (40, 8), (12, 64)])
 def test_no_step_is_larger_than_a_strip_and_none_computes_a_row_twice(build, height, strip):
     network = build()
@@ -200,17 +237,21 @@ def test_no_step_is_larger_than_a_strip_and_none_computes_a_row_twice(build, hei
     with patch("torch.nn.functional.conv2d", counted):
         streamed(network, noise(height, 4), strip)
     body = height // getattr(network, "unshuffle", 1)
-    ratios = {"conv_first": 2, "conv_up1": 2, "conv_up2": 4, "conv_hr": 4, "conv_last": 4}  # the first runs twice
+    ups = sum(name.startswith("conv_up") for name, _ in network.named_modules())
+    ratios = {"conv_first": 2, "conv_hr": 2**ups, "conv_last": 2**ups}  # the first runs twice
+    ratios |= {f"conv_up{i}": 2**i for i in range(1, ups + 1)}
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             assert rows[id(module.weight)] == body * ratios.get(name, 1), name
 
 
-@pytest.mark.parametrize("spec", [RRDBNetSpec(), RRDBNetSpec(scale=2, num_block=2), SRVGGNetCompactSpec()], ids=str)
+WORKING = [RRDBNetSpec(num_feat=8), RRDBNetSpec(scale=2, num_feat=8, num_block=2), SRVGGNetCompactSpec(num_feat=8)]
+
+
+@pytest.mark.parametrize("spec", [*WORKING, *EVERY_KIND], ids=str)
 def test_the_work_reported_is_the_networks(spec):
-    spec = type(spec)(**{**vars(spec), "num_feat": 8})
     told: list[int] = []
-    streamed(spec.build(), noise(12, 4), 5, on_work=told.append)
+    streamed(spec.build(), noise(12, 4, channels=spec.num_in_ch), 5, on_work=told.append)
     assert all(work > 0 for work in told)
     assert sum(told) == 12 * 4 * spec.multiply_adds
 
@@ -233,14 +274,32 @@ def test_memory_does_not_grow_with_the_height(network, mixed):
         RRDBNet(3, 3, 2, 16, 3, 8),
         cast_convolutions(SRVGGNetCompact(), torch.bfloat16),
         SRVGGNetCompact(act_type="relu", num_conv=4),
+        RRDBNet(3, 3, 1, 32, 2, 16, unshuffle=1),
+        cast_convolutions(RRDBNet(3, 3, 2, 64, 2, 32, unshuffle=1, plus=True), torch.bfloat16),
+        RRDBNet(3, 3, 16, 16, 1, 8),
     ],
-    ids=["mixed x4", "fp32 x2", "mixed compact", "fp32 compact"],
+    ids=["mixed x4", "fp32 x2", "mixed compact", "fp32 compact", "fp32 x1", "mixed plus x2", "fp32 x16"],
 )
 def test_the_memory_predicted_is_the_memory_used(network, strip):
     used = used_memory(network.to(memory_format=torch.channels_last), 120 if strip <= 8 else 240, 4, strip)
     # At the picture's end a chain of layers keeps a third row each, which counts where strips are that low.
     least = 0.85 if strip == 4 and isinstance(network, SRVGGNetCompact) else 0.9
     assert least * used <= 4 * bytes_per_column(network, strip, torch.float32) <= 1.15 * used
+
+
+WIDE = [replace(spec, num_feat=64, num_grow_ch=32) for spec in ESRGANS]
+WIDE_COMPACT = [replace(spec, num_feat=64) for spec in COMPACT_SPECS]
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["fp32", "mixed"])
+@pytest.mark.parametrize("spec", [*WIDE, *WIDE_COMPACT, SRVGGNetCompactSpec(upscale=1)], ids=str)
+def test_the_memory_foretold_for_a_picture_at_once_is_about_what_it_takes(spec, mixed):
+    network = spec.build().to(memory_format=torch.channels_last)
+    if mixed:
+        cast_convolutions(network, torch.bfloat16)
+    with LiveMemory() as memory:
+        network(torch.zeros(1, spec.num_in_ch, 16, 16))
+    assert 0.75 < spec.bytes_per_pixel(2 if mixed else 4) * 16**2 / memory.peak < 1.7
 
 
 def test_between_steps_only_rows_still_needed_are_held():

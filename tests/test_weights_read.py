@@ -137,7 +137,7 @@ def write_ncnn(network: nn.Module, folder: Path, *, half: bool = True) -> Path:
         elif isinstance(layer, nn.PReLU):
             lines.append(f"PReLU PRelu_{i} 1 1 a b 0={layer.num_parameters}")
             numbers += layer.weight.numpy().astype("<f4").tobytes()
-        elif isinstance(layer, nn.PixelShuffle):
+        elif isinstance(layer, nn.PixelShuffle) and layer.upscale_factor > 1:
             lines.append(f"PixelShuffle DepthToSpace_{i} 1 1 a b 0={layer.upscale_factor}")
     lines.append("BinaryOp Add_1 2 1 a b output")
     (folder / "net.param").write_text("\n".join(["7767517", f"{len(lines)} 9", *lines, ""]))
@@ -150,6 +150,10 @@ NCNN_SPECS = [
     RRDBNetSpec(num_feat=5, num_block=2, num_grow_ch=3),
     RRDBNetSpec(scale=2, num_feat=5, num_block=1, num_grow_ch=3),
     SRVGGNetCompactSpec(num_feat=5, num_conv=2),
+    SRVGGNetCompactSpec(num_feat=5, num_conv=2, upscale=1),
+    SRVGGNetCompactSpec(1, 1, num_feat=5, num_conv=3, upscale=2, act_type="relu"),
+    *(RRDBNetSpec(3, 3, scale, 5, 2, 3, unshuffle=1) for scale in (1, 2, 8, 16)),
+    RRDBNetSpec(4, 4, num_feat=5, num_block=3, num_grow_ch=3),
 ]
 
 
@@ -224,6 +228,15 @@ RECOGNISABLE += [
     for upscale in (1, 2, 3, 4)
     for feat, conv in ((8, 1), (5, 3))
 ]
+# Scale and pixels folded, the number of channels, and the blocks of nESRGAN+.
+ESRGANS = [
+    RRDBNetSpec(channels, channels, scale, 4, 2, 2, unshuffle, plus)
+    for scale, unshuffle in ((1, 1), (2, 1), (4, 1), (8, 1), (16, 1), (1, 2), (2, 2), (4, 2), (1, 4), (4, 4))
+    for channels in (1, 3, 4)
+    for plus in (False, True)
+]
+RECOGNISABLE += ESRGANS
+RECOGNISABLE += [SRVGGNetCompactSpec(n, n, 5, 2, upscale) for n in (1, 4) for upscale in (1, 2, 3, 4)]
 RECOGNISABLE += list(dict.fromkeys(model.network for model in MODELS.values()))
 
 
@@ -239,41 +252,54 @@ def test_the_order_of_the_tensors_does_not_matter():
     assert recognise(dict(reversed(state.items())), "net.pth")[0] == recognise(state, "net.pth")[0]
 
 
-def as_first_release(key: str) -> str:
-    names = {"conv_body": "trunk_conv", "conv_up1": "upconv1", "conv_up2": "upconv2", "conv_hr": "HRconv"}
+def as_today(key: str, spec: RRDBNetSpec) -> str:
+    return key
+
+
+def as_first_release(key: str, spec: RRDBNetSpec) -> str:
+    names = {"conv_body": "trunk_conv", "conv_hr": "HRconv"}
     key = re.sub(r"^body\.(\d+)\.rdb(\d)", r"RRDB_trunk.\1.RDB\2", key)
+    key = re.sub(r"^conv_up(\d)", r"upconv\1", key)
     layer, _, kind = key.rpartition(".")
     return f"{names.get(layer, layer)}.{kind}"
 
 
-def as_sequential(key: str, blocks: int) -> str:
-    places = {"conv_first": "0", "conv_body": f"1.sub.{blocks}", "conv_up1": "3", "conv_up2": "6", "conv_hr": "8"}
+def as_sequential(key: str, spec: RRDBNetSpec) -> str:
+    """The names of a single nn.Sequential, where each upsampling takes three places."""
+    ups = {1: 0, 2: 1, 4: 2, 8: 3, 16: 4}[spec.scale * spec.size_multiple]
+    places = {"conv_first": "0", "conv_body": f"1.sub.{spec.num_block}", "conv_hr": f"{3 * ups + 2}"}
+    places |= {f"conv_up{i}": f"{3 * i}" for i in range(1, ups + 1)} | {"conv_last": f"{3 * ups + 4}"}
     layer, _, kind = key.rpartition(".")
-    if layer in places or layer == "conv_last":
-        return f"model.{places.get(layer, '10')}.{kind}"
-    return re.sub(r"^body\.(\d+)\.rdb(\d)\.conv(\d)", r"model.1.sub.\1.RDB\2.conv\3.0", key)
+    if layer in places:
+        return f"model.{places[layer]}.{kind}"
+    key = re.sub(r"^body\.(\d+)\.rdb(\d)\.conv(\d)\.", r"model.1.sub.\1.RDB\2.conv\3.0.", key)
+    return re.sub(r"^body\.(\d+)\.rdb(\d)\.", r"model.1.sub.\1.RDB\2.", key)
 
 
-OLD_NAMES: dict[str, Callable[[str], str]] = {
+NAMES: dict[str, Callable[[str, RRDBNetSpec], str]] = {
+    "today": as_today,
     "first release": as_first_release,
-    "sequential": lambda key: as_sequential(key, blocks=11),
+    "sequential": as_sequential,
 }
 
 
-@pytest.mark.parametrize("old", OLD_NAMES.values(), ids=OLD_NAMES)
-def test_old_esrgan_files_give_the_same_network_as_new_ones(old, tmp_path):
-    network = random_network(RRDBNetSpec(num_feat=4, num_block=11, num_grow_ch=2))
-    state = {old(key): value for key, value in network.state_dict().items()}
-    assert not state.keys() & {"conv_body.weight", "body.10.rdb3.conv5.weight", "conv_hr.bias"}
-    loaded, spec = load_network([saved(state, tmp_path / "old.pth")])
-    x = torch.rand(1, 3, 4, 4)
-    assert spec == RRDBNetSpec(num_feat=4, num_block=11, num_grow_ch=2)
+@pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("spec", [*ESRGANS, RRDBNetSpec(num_feat=4, num_block=11, num_grow_ch=2)], ids=str)
+def test_every_esrgan_file_gives_its_network_whatever_its_keys(names, spec, tmp_path):
+    network = random_network(spec)
+    state = {names(key, spec): value for key, value in network.state_dict().items()}
+    assert len(state) == len(network.state_dict())
+    if names is not as_today:
+        assert not state.keys() & {"conv_body.weight", "body.1.rdb3.conv5.weight", "conv_hr.bias", "conv_up1.weight"}
+    loaded, found = load_network([saved(state, tmp_path / "net.pth")])
+    x = torch.rand(1, spec.num_in_ch, 4, 4)
+    assert found == spec
     assert torch.equal(loaded(x), network(x))
 
 
 def test_old_and_new_names_of_one_network_can_be_blended(tmp_path):
     network = tiny_rrdbnet()
-    old = {as_first_release(key): value for key, value in network.state_dict().items()}
+    old = {as_first_release(key, RRDBNetSpec()): value for key, value in network.state_dict().items()}
     paths = [saved(old, tmp_path / "old.pth"), save_weights(network, tmp_path / "new.pth")]
     assert_same(load_network(paths, [0.5, 0.5])[0].state_dict(), network.state_dict())
 
@@ -326,7 +352,7 @@ def test_a_network_of_the_users_own_gets_its_weights_under_its_own_names(kind, t
 
 def test_a_known_network_brought_along_is_filled_and_recognised(tmp_path):
     trained, fresh = tiny_rrdbnet(seed=1), tiny_rrdbnet(seed=2)
-    old = {as_first_release(key): value for key, value in trained.state_dict().items()}
+    old = {as_first_release(key, RRDBNetSpec()): value for key, value in trained.state_dict().items()}
     loaded, spec = load_network([saved(old, tmp_path / "old.pth")], model=fresh)
     assert loaded is fresh
     assert spec == RRDBNetSpec(num_feat=8, num_block=1, num_grow_ch=4)
@@ -553,7 +579,7 @@ def test_a_network_of_another_kind_is_refused_by_its_name(keys, named, tmp_path)
     assert "wanted is RRDBNet or SRVGGNetCompact" in message
 
 
-@pytest.mark.parametrize(("taken", "given"), [(1, 1), (2, 2), (4, 4), (6, 6), (4, 3), (6, 3), (2, 3)])
+@pytest.mark.parametrize(("taken", "given"), [(2, 2), (6, 6), (4, 3), (6, 3), (2, 3), (1, 3), (3, 1)])
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_a_generator_of_other_channels_is_refused_with_their_number(taken, given, scale, tmp_path):
     specs: list[NetworkSpec] = [RRDBNetSpec(taken, given, scale, num_feat=4, num_block=1)]
@@ -561,9 +587,9 @@ def test_a_generator_of_other_channels_is_refused_with_their_number(taken, given
         specs.append(SRVGGNetCompactSpec(taken, given, num_feat=4, num_conv=2, upscale=scale))
     for spec in specs:
         message = refusal(saved(spec.build().state_dict(), tmp_path / "net.pth"))
-        assert "only networks for RGB pictures, 3 in and 3 out, can be used" in message
+        assert "only networks for gray, RGB or RGBA pictures, with 1, 3 or 4 channels in and as many out" in message
         if taken == given:
-            assert f"pictures of {given} channel{'s' if given > 1 else ''} in and {given} out" in message
+            assert f"pictures of {given} channels in and {given} out" in message
 
 
 UNKNOWN_NETWORKS = {
@@ -600,37 +626,26 @@ def test_a_generator_with_other_tensors_is_refused_with_the_nearest_and_where_it
         assert len(message) < 500
 
 
-def as_sequential_esrgan(upsamplings: int) -> Callable[[str], str]:
-    """Key names of the first ESRGAN with so many upsamplings, for those of an RRDBNet of two blocks with as many."""
-    places = {"conv_first": 0, "conv_hr": 3 * upsamplings + 2, "conv_last": 3 * upsamplings + 4}
-    places |= {f"conv_up{i}": 3 * i for i in range(1, upsamplings + 1)}
-
-    def rename(key: str) -> str:
-        layer, _, kind = key.rpartition(".")
-        return f"model.{places[layer]}.{kind}" if layer in places else as_sequential(key, blocks=2)
-
-    return rename
+@pytest.mark.parametrize(("fold", "upsamplings"), [(2, 0), (4, 0), (4, 1)])
+def test_a_network_whose_result_is_smaller_than_its_picture_is_refused(fold, upsamplings, tmp_path):
+    larger = RRDBNetSpec(scale=4, num_feat=4, num_block=1, num_grow_ch=2, unshuffle=fold).build().state_dict()
+    ups = [f"conv_up{i}." for i in range(upsamplings + 1, 5)]
+    state = {key: value for key, value in larger.items() if not key.startswith(tuple(ups))}
+    message = refusal(saved(state, tmp_path / "net.pth"))
+    assert f"this is RRDBNet that folds {fold}×{fold} pixels and enlarges ×{2**upsamplings} after that" in message
 
 
-ESRGAN_NAMES: dict[str, Callable[[int], Callable[[str], str]]] = {
-    "first release": lambda _: lambda key: re.sub(r"^conv_up(\d)", r"upconv\1", as_first_release(key)),
-    "sequential": as_sequential_esrgan,
-    "today": lambda _: lambda key: key,
-}
+def test_more_upsamplings_than_any_network_has_are_refused(tmp_path):
+    state = RRDBNetSpec(scale=16, num_feat=4, num_block=1, num_grow_ch=2).build().state_dict()
+    more = {f"conv_up{i}.weight": state["conv_up1.weight"] for i in (5, 6, 10**9)}
+    assert "the file has in addition conv_up5.weight (4, 4, 3, 3)" in refusal(saved(state | more, tmp_path / "net.pth"))
 
 
-@pytest.mark.parametrize("names", ESRGAN_NAMES.values(), ids=ESRGAN_NAMES)
-@pytest.mark.parametrize("upsamplings", [0, 1, 3, 4])
-def test_an_esrgan_of_another_scale_is_refused_with_it(names, upsamplings, tmp_path):
-    state = RRDBNetSpec(num_feat=4, num_block=2, num_grow_ch=2).build().state_dict()
-    up = [(key, state.pop(key)) for key in list(state) if key.startswith("conv_up")][:2]
-    for i in range(1, upsamplings + 1):
-        state |= {key.replace("1", str(i)): value for key, value in up}
-    renamed = {names(upsamplings)(key): tensor for key, tensor in state.items()}
-    assert len(renamed) == len(state)
-    path = saved(renamed, tmp_path / "esrgan.pth")
-    with pytest.raises(WeightsError, match=f"this is an ESRGAN that enlarges ×{2**upsamplings}; only those that enl"):
-        load_network([path])
+def test_a_gap_in_the_numbers_of_upsamplings_is_refused(tmp_path):
+    state = RRDBNetSpec(scale=8, num_feat=4, num_block=1, num_grow_ch=2).build().state_dict()
+    state["conv_up7.weight"] = state.pop("conv_up2.weight")
+    message = refusal(saved(state, tmp_path / "net.pth"))
+    assert "lacks conv_up2.weight (4, 4, 3, 3), the file has in addition conv_up7.weight" in message
 
 
 # Files made to do harm.

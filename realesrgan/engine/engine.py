@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..arrays import Array
 from ..errors import RealESRGANError
 from ..families import cast_convolutions, family_of
-from ..families.family import NetworkSpec
+from ..families.family import RGB_CHANNELS, NetworkSpec
 from ..families.foreign import ForeignSpec
 from ..restorer import EngineKind
 from . import seams, tensors
@@ -72,6 +72,7 @@ class Engine:
         max_memory: int | None = None,
     ) -> None:
         self.scale = scale
+        self.channels = spec.num_in_ch if spec is not None else RGB_CHANNELS  # of pictures and results
         self.device = device
         self._known = family_of(network) is not None
         reduced = reduced and not (isinstance(spec, ForeignSpec) and not spec.supports_half)
@@ -132,9 +133,9 @@ class Engine:
 
         Args:
             plan: which pieces to compute, of a picture of its size.
-            read: returns (h, w, 3) RGB or (h, w, 1) gray for a box of the picture, of uint8, uint16 or, in [0, 1],
-                of floating point.
-            levels: in which form rows of the result are wanted: (h, w, 3) BGR or (h, w, 1).
+            read: returns (h, w, `channels`), RGB or RGBA, or (h, w, 1), gray, for a box of the picture, of uint8,
+                uint16 or, in [0, 1], of floating point.
+            levels: in which form rows of the result are wanted.
             meter: counts the work done.
 
         Raises:
@@ -195,7 +196,7 @@ class Engine:
 
         def read_rows(top: int, bottom: int) -> Tensor:
             rows = read(Box(seen.top + top, seen.left, seen.top + bottom, seen.right))
-            return tensors.to_tensor(rows, self.device).to(dtype)
+            return tensors.to_tensor(rows, self.device, self.channels).to(dtype)
 
         with self._cast_to_fp32() if in_fp32 else nullcontext():
             if strip is None:
@@ -281,7 +282,8 @@ class Engine:
                 if kept is not None:
                     pixels = seams.painted_over(pixels, kept)
                 with counting(None if meter is None else meter.at_rest()):
-                    return self.network(tensors.to_tensor(pixels, self.device)).float()  # type: ignore[no-any-return]
+                    x = tensors.to_tensor(pixels, self.device, self.channels)
+                    return self.network(x).float()  # type: ignore[no-any-return]
 
             try:
                 return seams.measure_context(compute, part.height, part.width, self.scale, multiple)
@@ -295,7 +297,7 @@ class Engine:
         """Measure this engine's speed on a small picture; the fastest run counts."""
         assert self.spec is not None
         side = MEASURED_SIDE
-        picture = np.zeros((side, side, 3), np.uint8)
+        picture = np.zeros((side, side, self.channels), np.uint8)
         plan = Plan(side, side, [whole(side, side)])
         runs: list[float] = []
         while len(runs) < 2 or sum(runs) < MEASURED_S:

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from ..arrays import LUMA, Array, peak_of
+from ..families.family import RGB_CHANNELS
 from .transfer import to_device, to_host
 
 # How much of an fp32 tensor is converted at a time; on a CPU, so little that all steps find it in the cache.
 BAND_BYTES_ON_CPU = 1_000_000
 BAND_BYTES_ON_GPU = 64_000_000
+_SWAPPED = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
 
 @dataclass(frozen=True)
@@ -26,27 +28,33 @@ class Levels:
     Attributes:
         depth: uint8, uint16, or float32 with 1.0 for white.
         gray: one channel, the luma, instead of three in BGR order.
+        alpha: keep the transparency that a network for RGBA pictures gives, as a fourth channel.
         clamped: to [0, 1]; integers always are.
     """
 
     depth: np.dtype[Any]
     gray: bool = False
+    alpha: bool = False
     clamped: bool = True
 
+    def channels_of(self, given: int) -> int:
+        """How many channels the rows have, of a network that gives so many."""
+        return 1 if self.gray or given == 1 else given if self.alpha else RGB_CHANNELS
 
-def to_tensor(colour: Array, device: torch.device) -> Tensor:
-    """(H, W, 1 or 3) of any depth → (1, 3, H, W) fp32 in [0, 1] on `device`, in channels-last memory order.
+
+def to_tensor(picture: Array, device: torch.device, channels: int = RGB_CHANNELS) -> Tensor:
+    """(H, W, 1 or `channels`) of any depth → (1, channels, H, W) fp32 in [0, 1] on `device`, in channels-last order.
 
     Bytes travel to the device as bytes; floating-point arrays are taken to lie in [0, 1] already.
     """
-    if colour.dtype == np.uint8:
-        levels = np.array(colour, order="C")  # a copy: torch wants to write
+    if picture.dtype == np.uint8:
+        levels = np.array(picture, order="C")  # a copy: torch wants to write
     else:
-        levels = colour.astype(np.int32 if colour.dtype == np.uint16 else np.float32, order="C")
+        levels = picture.astype(np.int32 if picture.dtype == np.uint16 else np.float32, order="C")
     tensor = to_device(torch.from_numpy(levels), device)
-    if colour.dtype in (np.uint8, np.uint16):
-        tensor = tensor.float() / peak_of(colour.dtype)
-    return tensor.permute(2, 0, 1)[None].expand(1, 3, -1, -1)
+    if picture.dtype in (np.uint8, np.uint16):
+        tensor = tensor.float() / peak_of(picture.dtype)
+    return tensor.permute(2, 0, 1)[None].expand(1, channels, -1, -1)
 
 
 def to_gray(tensor: Tensor) -> Tensor:
@@ -56,14 +64,15 @@ def to_gray(tensor: Tensor) -> Tensor:
 
 
 def to_arrays(tensor: Tensor, levels: Levels) -> Iterator[Array]:
-    """(1, 1 or 3, H, W) RGB on any device → its rows from top to bottom, as (h, W, 3) BGR or (h, W, 1) arrays.
+    """(1, C, H, W), gray, RGB or RGBA, on any device → its rows from top to bottom, as (h, W, C') arrays.
 
-    Integers are scaled to their range and rounded once. From a GPU, the next rows are copied while the caller deals
-    with these.
+    They are gray, BGR or BGRA. Integers are scaled to their range and rounded once. From a GPU, the next rows are
+    copied while the caller deals with these.
     """
-    depth = levels.depth
-    if levels.gray and tensor.shape[1] == 3:
-        tensor = to_gray(tensor)
+    depth, wanted = levels.depth, levels.channels_of(tensor.shape[1])
+    if wanted < tensor.shape[1]:
+        tensor = tensor[:, :RGB_CHANNELS]
+        tensor = to_gray(tensor) if wanted == 1 else tensor
     band_bytes = BAND_BYTES_ON_CPU if tensor.device.type == "cpu" else BAND_BYTES_ON_GPU
     rows = max(1, band_bytes // (4 * tensor.shape[1] * tensor.shape[3]))
     bands = (_band(tensor[:, :, top : top + rows], levels) for top in range(0, tensor.shape[2], rows))
@@ -72,7 +81,7 @@ def to_arrays(tensor: Tensor, levels: Levels) -> Iterator[Array]:
         if depth == np.uint16:
             array = array.astype(np.uint16)
         # NumPy takes twenty times as long to swap channels.
-        yield cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.shape[2] == 3 else array
+        yield array if wanted == 1 else cv2.cvtColor(array, _SWAPPED[wanted])
 
 
 def _band(tensor: Tensor, wanted: Levels) -> Tensor:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 Shapes = Mapping[str, tuple[int, ...]]  # of a checkpoint's tensors, by key
 Write = Callable[[int, "Tensor"], None]  # takes a top row of the result, and (N, C, rows, W·scale) from there down
 
-RGB_CHANNELS = 3
+RGB_CHANNELS, RGBA_CHANNELS = 3, 4
+PICTURE_CHANNELS = (1, RGB_CHANNELS, RGBA_CHANNELS)  # 1: gray
 
 
 class Unsupported(Exception):
@@ -96,10 +97,15 @@ class Family:
     initialise: Callable[[nn.Module], None] = lambda network: None
 
 
-def check_rgb(name: str, num_in_ch: int, num_out_ch: int) -> None:
-    """Raise Unsupported unless a network takes and gives pictures of three channels."""
-    if not num_in_ch == num_out_ch == RGB_CHANNELS:
+def check_channels(name: str, num_in_ch: int, num_out_ch: int) -> None:
+    """Raise Unsupported unless a network takes gray, RGB or RGBA pictures and gives the same kind."""
+    if num_in_ch != num_out_ch or num_in_ch not in PICTURE_CHANNELS:
         raise Unsupported(
             f"this is {name} for pictures of {num_in_ch} channel{'s'[: num_in_ch - 1]} in and {num_out_ch} out; "
-            f"only networks for RGB pictures, {RGB_CHANNELS} in and {RGB_CHANNELS} out, can be used"
+            "only networks for gray, RGB or RGBA pictures, with 1, 3 or 4 channels in and as many out, can be used"
         )
+
+
+def channels_in_words(channels: int) -> str:
+    """What a network's name says of its pictures: nothing of RGB ones."""
+    return {1: " for gray pictures", 4: " for RGBA pictures"}.get(channels, "")

@@ -1,7 +1,7 @@
 """A network as layers that work down a picture a few rows at a time, each row once.
 
 All layers look at most one row up and one row down, so a layer that keeps the last rows of what it reads can go on
-where it stopped. Knows signals and 3×3 convolutions, but no network.
+where it stopped. Knows signals and convolutions of 3×3 or 1×1 pixels, but no network.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Result:
 
 
 class Layer:
-    """A 3×3 convolution, what its result passes through or is added to, and where it goes.
+    """A 3×3 or 1×1 convolution, what its result passes through or is added to, and where it goes.
 
     Layers are made and run in the order in which they read from each other.
 
@@ -68,7 +68,7 @@ class Layer:
         sources: what it reads, channel after channel.
         out: takes the result.
         enlarge: enlarge the sources so many times first, by repeating pixels.
-        activation: what the result passes through.
+        activation: what the result passes through first.
         residuals: the result times the number is added to the first of these signals, that sum times the number to
             the next.
         not_ahead_of: a signal that `out` must not get ahead of.
@@ -89,6 +89,7 @@ class Layer:
     ) -> None:
         self.conv, self.sources, self.out, self.enlarge = conv, sources, out, enlarge
         self.activation, self.residuals, self.not_ahead_of, self.result = activation, residuals, not_ahead_of, result
+        self.reach = conv.kernel_size[0] // 2  # rows and columns to each side
         self.inputs = tuple(dict.fromkeys((*sources, *(signal for signal, _ in residuals))))
         for signal in self.inputs:
             signal.reader = self
@@ -105,7 +106,7 @@ class Layer:
         rows = self.out.height
         for signal in self.sources:
             if signal.done < signal.height:
-                rows = min(rows, signal.done * self.enlarge - 1)
+                rows = min(rows, signal.done * self.enlarge - self.reach)
         for signal, _ in self.residuals:
             rows = min(rows, signal.done)
         return rows if self.not_ahead_of is None else min(rows, self.not_ahead_of.done)
@@ -115,7 +116,7 @@ class Layer:
         done = self.out.done
         if done == self.out.height:
             return signal.height + 1
-        return (done - 1) // self.enlarge if signal in self.sources else done
+        return (done - self.reach) // self.enlarge if signal in self.sources else done
 
     def run(self, most: int) -> int:
         """Compute at most `most` of the next rows; return the multiply-adds, 0 if there was nothing to do."""
@@ -123,7 +124,7 @@ class Layer:
         count = min(most, self.rows_ready() - top)
         if count <= 0:
             return 0
-        result = F.conv2d(self._window(top - 1, top + count + 1), self.conv.weight, self.conv.bias, padding=(0, 1))
+        result = self._convolved(top - self.reach, top + count + self.reach)
         work = result[:, 0].numel() * self.conv.weight.numel()
         if self.result is not None:
             self.result.take(top, result, [signal.rows(top, top + count) for signal, _ in self.residuals])
@@ -146,8 +147,12 @@ class Layer:
         copies = 2 if self.result is not None else int(self.dtype != self.out.dtype)
         return result + max(window, copies * pixels * self.conv.out_channels * self.out.dtype.itemsize)
 
+    def _convolved(self, top: int, bottom: int) -> Tensor:
+        # The window is not to be kept any longer: it may be the largest tensor of all.
+        return F.conv2d(self._window(top, bottom), self.conv.weight, self.conv.bias, padding=(0, self.reach))
+
     def _window(self, top: int, bottom: int) -> Tensor:
-        """What the convolution sees for rows [top + 1, bottom - 1)."""
+        """Rows [top, bottom) of the sources, enlarged: what the convolution sees."""
         low, high = top // self.enlarge, -(-bottom // self.enlarge)
         parts = [signal.rows_as(self.dtype, low, high) for signal in self.sources]
         window = torch.cat(parts, 1) if len(parts) > 1 else parts[0]
@@ -160,6 +165,7 @@ class Layer:
         space = self.out.append_rows(result.shape[2], result)
         if self.activation is not None:
             self.activation.into(result, space)
+            result = space
         elif not self.residuals:
             space.copy_(result)
         for signal, scale in self.residuals:
@@ -217,6 +223,7 @@ class Graph:
     def advance(self, strip: int, on_work: Callable[[int], None] | None) -> Iterator[None]:
         """Let each layer compute up to `strip` of the rows it can, enlarged ones until they can no more.
 
+        Of those the last that can goes first: else the others would be ahead of it by more rows with each doubling.
         Pauses after each step that may have given rows of the result, so that they can be taken before there are more.
         """
         tail = [layer for layer in self._layers if self._is_enlarged(layer)]
@@ -224,7 +231,7 @@ class Graph:
             if not self._is_enlarged(layer):
                 _run(layer, strip, on_work)
         yield
-        while sum(_run(layer, strip, on_work) for layer in tail):
+        while any(_run(layer, strip, on_work) for layer in reversed(tail)):
             yield
 
     def clear(self) -> None:

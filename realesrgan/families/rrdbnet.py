@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 from math import isqrt
 from typing import TYPE_CHECKING
 
-from .family import Family, NetworkSpec, Shapes, Unsupported, Write, check_rgb
+from .esrgan_names import rename_old_keys
+from .family import Family, NetworkSpec, Shapes, Unsupported, Write, channels_in_words, check_channels
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
     from ..archs.rrdbnet_arch import ResidualDenseBlock, RRDBNet
     from .row_graph import Graph
@@ -20,15 +21,15 @@ if TYPE_CHECKING:
 
 DENSE_BLOCK_SCALE = 0.1  # of the initial weights within dense blocks, as published
 NAME = "RRDBNet"
-BODY_SCALE = 4  # what follows the fold always enlarges 4 times, so scales 2 and 1 fold 2×2 and 4×4 pixels
-UPSAMPLINGS = 2  # to 4 times
+BODY_SCALE = 4  # of Real-ESRGAN's networks behind the fold, so scales 2 and 1 fold 2×2 and 4×4 pixels
 MOST_UPSAMPLINGS = 4  # of any ESRGAN that was ever published; it enlarges 16 times
+FOLDS = (1, 2, 4)  # sides of the squares of pixels that a network may fold
 LONG_BODY = 16  # blocks; of a shorter body two blocks would be too large a share
 
 
 @dataclass(frozen=True)
 class RRDBNetSpec:
-    """The constructor arguments of RRDBNet."""
+    """The constructor arguments of RRDBNet. `unshuffle` is None wherever that means the same."""
 
     num_in_ch: int = 3
     num_out_ch: int = 3
@@ -36,35 +37,64 @@ class RRDBNetSpec:
     num_feat: int = 64
     num_block: int = 23
     num_grow_ch: int = 32
+    unshuffle: int | None = None
+    plus: bool = False
+
+    def __post_init__(self) -> None:
+        if self.unshuffle == _published_fold(self.scale):
+            object.__setattr__(self, "unshuffle", None)
 
     @property
     def size_multiple(self) -> int:
-        return BODY_SCALE // self.scale
+        return self.unshuffle or _published_fold(self.scale)
+
+    @property
+    def upsamplings(self) -> int:
+        """How many times the features are doubled."""
+        return (self.scale * self.size_multiple).bit_length() - 1
 
     @property
     def multiply_adds(self) -> float:
         feat, grow = self.num_feat, self.num_grow_ch
-        dense = sum((feat + i * grow) * grow for i in range(4)) + (feat + 4 * grow) * feat
-        low = self.num_in_ch * self.size_multiple**2 * feat + self.num_block * 3 * dense + feat * feat
-        high = 4 * feat * feat + 16 * (2 * feat * feat + feat * self.num_out_ch)
-        return 9 * (low + high) / self.size_multiple**2
+        dense = 9 * (sum((feat + i * grow) * grow for i in range(4)) + (feat + 4 * grow) * feat)
+        dense += feat * grow if self.plus else 0
+        low = 9 * (self.num_in_ch * self.size_multiple**2 * feat + feat * feat) + self.num_block * 3 * dense
+        ups = sum(4.0**i * feat * feat for i in range(1, self.upsamplings + 1))
+        high = ups + 4.0**self.upsamplings * (feat * feat + feat * self.num_out_ch)
+        return (low + 9 * high) / self.size_multiple**2
 
     @property
     def receptive_radius(self) -> int:
-        """One for each 3×3 convolution in a row, three dense blocks of five in each RRDB; the four on the enlarged
-        features reach less than two."""
+        """One for each 3×3 convolution in a row, three dense blocks of five in each RRDB; those on the enlarged
+        features reach two at most."""
         return (3 * 5 * self.num_block + 2 + 2) * self.size_multiple
 
     def bytes_per_pixel(self, feature_itemsize: int) -> float:
-        """The peak is at the last convolution, at 16 times the area of the body: the features it reads in their own
-        type and in fp32, and its result."""
-        return 16 * (self.num_feat * (feature_itemsize + 4) + 24) / self.size_multiple**2
+        """The peak is at the last convolution: the features it reads, enlarged, in their own type and in fp32, and its
+        result. Without much enlargement it is in a dense block: three residuals, and features with and without what
+        the last convolution adds."""
+        result = 4.0**self.upsamplings * (self.num_feat * (feature_itemsize + 4) + 8 * self.num_out_ch)
+        feat, grow = self.num_feat, self.num_grow_ch
+        block = 3 * 4 * feat + (2 * feat + 8 * grow) * feature_itemsize
+        return max(result, block) / self.size_multiple**2
 
     def build(self) -> RRDBNet:
         return _network_class()(**asdict(self))
 
     def __str__(self) -> str:
-        return f"{NAME} ×{self.scale}, {self.num_block} blocks, {self.num_feat} features"
+        pixels = f"{self.unshuffle}×{self.unshuffle} pixels" if self.unshuffle != 1 else "no pixels"
+        parts = [
+            f"{NAME} ×{self.scale}{channels_in_words(self.num_in_ch)}",
+            f"{self.num_block} blocks",
+            f"{self.num_feat} features",
+            *([f"folds {pixels}"] if self.unshuffle is not None else []),
+            *(["the blocks of nESRGAN+"] if self.plus else []),
+        ]
+        return ", ".join(parts)
+
+
+def _published_fold(scale: int) -> int:
+    return max(1, BODY_SCALE // scale)
 
 
 def _spec_of(shapes: Shapes) -> NetworkSpec | None:
@@ -74,71 +104,46 @@ def _spec_of(shapes: Shapes) -> NetworkSpec | None:
         num_grow_ch = shapes["body.0.rdb1.conv1.weight"][0]
     except (KeyError, ValueError, IndexError):
         return None
-    _check_upsamplings(shapes)
     # A generator takes and gives the same number of channels, so what is more was folded in.
     fold = isqrt(folded_in_ch // num_out_ch)
-    if fold not in (1, 2, 4) or folded_in_ch % fold**2:
+    if fold not in FOLDS or folded_in_ch % fold**2:
         fold = 1
-    check_rgb(NAME, folded_in_ch // fold**2, num_out_ch)
+    num_in_ch = folded_in_ch // fold**2
+    check_channels(NAME, num_in_ch, num_out_ch)
     # Blocks are counted, not taken from the highest number: whoever builds this pays for each of them.
     blocks = {key.split(".")[1] for key in shapes if key.startswith("body.")}
-    return RRDBNetSpec(scale=BODY_SCALE // fold, num_feat=num_feat, num_block=len(blocks), num_grow_ch=num_grow_ch)
+    return RRDBNetSpec(
+        num_in_ch,
+        num_out_ch,
+        scale=_scale(shapes, fold),
+        num_feat=num_feat,
+        num_block=len(blocks),
+        num_grow_ch=num_grow_ch,
+        unshuffle=fold,
+        plus="body.0.rdb1.conv1x1.weight" in shapes,
+    )
 
 
-def _check_upsamplings(shapes: Shapes) -> None:
-    """ESRGAN itself, unlike Real-ESRGAN, came with any number of upsamplings and did not fold pixels."""
+def _scale(shapes: Shapes, fold: int) -> int:
+    """Told by the number of upsamplings, each by 2. The few ESRGANs with a single one by 3 have the same tensors."""
     count = sum(re.fullmatch(r"conv_up\d+\.weight", key) is not None for key in shapes)
-    if count != UPSAMPLINGS and count <= MOST_UPSAMPLINGS:
-        raise Unsupported(f"this is an ESRGAN that enlarges ×{2**count}; only those that enlarge ×4 can be used")
-
-
-# ESRGAN's two older ways of naming the same tensors.
-_RDB_KEY = re.compile(r"(?:RRDB_trunk|model\.1\.sub)\.(\d+)\.RDB([123])\.conv([1-5])(?:\.0)?\.(weight|bias)")
-_TRUNK_END_KEY = re.compile(r"model\.1\.sub\.\d+\.(weight|bias)")
-_UPSAMPLING_KEY = re.compile(r"upconv(\d+)\.(weight|bias)")
-_SEQUENTIAL_KEY = re.compile(r"model\.(\d+)\.(weight|bias)")
-_FIRST_RELEASE_NAMES = {"trunk_conv": "conv_body", "HRconv": "conv_hr"}
-
-
-def _rename_old_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    if not any(_RDB_KEY.fullmatch(key) for key in state):
-        return dict(state)
-    names = _sequential_names(state)
-    return {_rename(key, names): tensor for key, tensor in state.items()}
-
-
-def _sequential_names(keys: Set[str] | Mapping[str, Tensor]) -> dict[int, str]:
-    """Names of the layers of ESRGAN's first form, one nn.Sequential.
-
-    0 is the first convolution and 1 the body. Each upsampling takes three places, its convolution the second of them;
-    the last two convolutions have an activation between them.
-    """
-    places = [int(match[1]) for key in keys if (match := _SEQUENTIAL_KEY.fullmatch(key)) and len(match[1]) < 4]
-    upsamplings = max(0, (max(places, default=0) - 4) // 3)
-    names = {0: "conv_first", 3 * upsamplings + 2: "conv_hr", 3 * upsamplings + 4: "conv_last"}
-    return names | {3 * i: f"conv_up{i}" for i in range(1, upsamplings + 1)}
-
-
-def _rename(key: str, sequential: Mapping[int, str]) -> str:
-    if match := _RDB_KEY.fullmatch(key):
-        block, rdb, conv, kind = match.groups()
-        return f"body.{block}.rdb{rdb}.conv{conv}.{kind}"
-    if match := _TRUNK_END_KEY.fullmatch(key):
-        return f"conv_body.{match[1]}"
-    if match := _UPSAMPLING_KEY.fullmatch(key):
-        return f"conv_up{match[1]}.{match[2]}"
-    if (match := _SEQUENTIAL_KEY.fullmatch(key)) and len(match[1]) < 4 and int(match[1]) in sequential:
-        return f"{sequential[int(match[1])]}.{match[2]}"
-    layer, _, kind = key.rpartition(".")
-    return f"{_FIRST_RELEASE_NAMES.get(layer, layer)}.{kind}" if layer else key
+    enlarged = 1 << min(count, MOST_UPSAMPLINGS)
+    if enlarged < fold:
+        raise Unsupported(
+            f"this is {NAME} that folds {fold}×{fold} pixels and enlarges ×{enlarged} after that; "
+            "only those whose result is at least as large as the picture can be used"
+        )
+    return enlarged // fold
 
 
 def _ncnn_names(layer_count: int, kinds: Set[str]) -> list[str] | None:
-    blocks, rest = divmod(layer_count - 6, 15)  # 3 dense blocks of 5 convolutions in each RRDB, and 6 outside them
-    if "PixelShuffle" in kinds or blocks < 1 or rest:
+    # 3 dense blocks of 5 convolutions in each RRDB, and 4 outside them besides the upsamplings.
+    blocks, upsamplings = divmod(layer_count - 4, 15)
+    if kinds & {"PixelShuffle", "PReLU"} or blocks < 1 or upsamplings > MOST_UPSAMPLINGS:
         return None
     body = [f"body.{block}.rdb{rdb}.conv{i}" for block in range(blocks) for rdb in (1, 2, 3) for i in range(1, 6)]
-    return ["conv_first", *body, "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"]
+    ups = [f"conv_up{i}" for i in range(1, upsamplings + 1)]
+    return ["conv_first", *body, "conv_body", *ups, "conv_hr", "conv_last"]
 
 
 def _network_class() -> type[RRDBNet]:
@@ -170,8 +175,11 @@ def _row_graph(network: RRDBNet, height: int, width: int, dtype: torch.dtype, wr
 
     def add_dense_block(block: ResidualDenseBlock, x: Signal, around: tuple[tuple[Signal, float], ...] = ()) -> Signal:
         dense = [x]
-        for conv in (block.conv1, block.conv2, block.conv3, block.conv4):
-            dense.append(graph.add(conv, *dense, activation=leaky))
+        added = None if block.conv1x1 is None else graph.add(block.conv1x1, x)
+        for i, conv in enumerate((block.conv1, block.conv2, block.conv3, block.conv4), 1):
+            also = ((added, 1.0),) if added is not None and i % 2 == 0 else ()
+            dense.append(graph.add(conv, *dense, activation=leaky, residuals=also))
+            added = dense[-1] if also else added
         stream = torch.promote_types(x.dtype, block.conv5.weight.dtype)
         return graph.add(block.conv5, *dense, dtype=stream, residuals=((x, RESIDUAL_SCALE), *around))
 
@@ -182,10 +190,9 @@ def _row_graph(network: RRDBNet, height: int, width: int, dtype: torch.dtype, wr
     # The sum around the body is hundreds of rows behind the first convolution. Computing that one again, which is
     # next to no work, keeps rows of the picture instead of its features.
     shallow = graph.add(network.conv_first, graph.picture, dtype=dtype, not_ahead_of=x)
-    enlarged = network.conv_up1.weight.dtype
-    x = graph.add(network.conv_body, x, dtype=enlarged, residuals=((shallow, 1.0),))
-    x = graph.add(network.conv_up1, x, enlarge=2, activation=leaky)
-    x = graph.add(network.conv_up2, x, enlarge=2, activation=leaky)
+    x = graph.add(network.conv_body, x, dtype=network.conv_hr.weight.dtype, residuals=((shallow, 1.0),))
+    for conv in network.upsamplings:
+        x = graph.add(conv, x, enlarge=2, activation=leaky)
     x = graph.add(network.conv_hr, x, activation=leaky)
     graph.add(network.conv_last, x, result=Result(write))
     return graph
@@ -210,7 +217,7 @@ def _initialise(network: nn.Module) -> None:
 RRDBNET = Family(
     name=NAME,
     spec_of=_spec_of,
-    rename_old_keys=_rename_old_keys,
+    rename_old_keys=rename_old_keys,
     ncnn_names=_ncnn_names,
     network_class=_network_class,
     full_precision_layers=_full_precision_layers,

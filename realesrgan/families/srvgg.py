@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from .family import Family, NetworkSpec, Shapes, Write, check_rgb
+from .family import Family, NetworkSpec, Shapes, Write, channels_in_words, check_channels
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,8 @@ class SRVGGNetCompactSpec:
         return _network_class()(**asdict(self))
 
     def __str__(self) -> str:
-        return f"{NAME} ×{self.upscale}, {self.num_conv} convolutions, {self.num_feat} features"
+        pictures = channels_in_words(self.num_in_ch)
+        return f"{NAME} ×{self.upscale}{pictures}, {self.num_conv} convolutions, {self.num_feat} features"
 
 
 def _spec_of(shapes: Shapes) -> NetworkSpec | None:
@@ -65,10 +66,11 @@ def _spec_of(shapes: Shapes) -> NetworkSpec | None:
     first, last = "body.0.weight", f"body.{convs[-1]}.weight"
     num_feat, num_in_ch = shapes[first][:2]
     upscale = max(1, round((shapes[last][0] / num_in_ch) ** 0.5))  # pixel-shuffle ends with the input's channels
-    check_rgb(NAME, num_in_ch, shapes[last][0] // upscale**2)
+    num_out_ch = shapes[last][0] // upscale**2
+    check_channels(NAME, num_in_ch, num_out_ch)
     # ReLU and LeakyReLU leave no tensor behind; the published networks without PReLU use ReLU.
     act_type = "prelu" if "body.1.weight" in shapes else "relu"
-    return SRVGGNetCompactSpec(num_feat=num_feat, num_conv=convs[-1] // 2 - 1, upscale=upscale, act_type=act_type)
+    return SRVGGNetCompactSpec(num_in_ch, num_out_ch, num_feat, convs[-1] // 2 - 1, upscale, act_type)
 
 
 def _rename_old_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -76,10 +78,9 @@ def _rename_old_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _ncnn_names(layer_count: int, kinds: Set[str]) -> list[str] | None:
-    if "PixelShuffle" not in kinds:
-        return None
-    step = 1 if "PReLU" in kinds else 2  # an activation without weights is part of its convolution there
-    return [f"body.{step * i}" for i in range(layer_count)]
+    # At scale 1 nothing is shuffled. Activations without slopes are not among the layers, but among PyTorch's numbers.
+    step = 1 if "PReLU" in kinds else 2
+    return [f"body.{step * i}" for i in range(layer_count)] if kinds & {"PixelShuffle", "PReLU"} else None
 
 
 def _network_class() -> type[SRVGGNetCompact]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +129,9 @@ def _add_adversary(content: dict[str, Any], model_name: str, iterations: int) ->
 
 
 def network_options(spec: NetworkSpec) -> Mapping[str, Any]:
-    """The section `network_g` of a network."""
-    return {"type": name_of(spec), **asdict(spec)}  # type: ignore[call-overload]
+    """The section `network_g` of a network: what is not as by default, since recipes have no word for all of it."""
+    numbers = {field.name: (getattr(spec, field.name), field.default) for field in fields(spec)}  # type: ignore[arg-type]
+    return {"type": name_of(spec), **{name: value for name, (value, default) in numbers.items() if value != default}}
 
 
 def idle(model_name: str, degradation: Recipe, *, paired: bool) -> list[str]:

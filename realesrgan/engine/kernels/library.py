@@ -12,7 +12,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 MOST_PARTS = 8
 MOST_SHUFFLE = 4
 NONE = -1

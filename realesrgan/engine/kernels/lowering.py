@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...families.family import Family
+from ...families.family import PICTURE_CHANNELS, Family
 from ...families.row_graph import Graph, Layer
 from ...families.signal import Signal
 from .library import (
@@ -45,11 +46,12 @@ class Ring:
 class Program:
     """The table, and what it points to, which has to live until the library has copied it.
 
-    The network enlarges `scale` times.
+    The network enlarges `scale` times, and gives pictures of so many `channels`.
     """
 
     table: ProgramTable
     scale: int
+    channels: int
     kept: list[object] = field(default_factory=list)
 
 
@@ -96,7 +98,7 @@ def lower(network: nn.Module, family: Family) -> Program:
     last = graph.layers[-1]
     assert last.result is not None
     scale = last.out.height * last.result.shuffle // family.fold(network)
-    return Program(table, scale, kept)
+    return Program(table, scale, last.conv.out_channels // last.result.shuffle**2, kept)
 
 
 def _graph(network: nn.Module, family: Family) -> Graph:
@@ -165,14 +167,8 @@ def _layers(graph: Graph, rings: _Rings, pointer: Callable[[Tensor | None], Any]
 def _layer(
     layer: Layer, rings: _Rings, writers: dict[Signal, int], pointer: Callable[[Tensor | None], Any]
 ) -> LayerTable:
-    conv = layer.conv
-    if (conv.kernel_size, conv.stride, conv.dilation, conv.groups) != ((3, 3), (1, 1), (1, 1), 1):
-        raise NotLowered("a convolution is not of 3×3 pixels")
-    last = layer.result is not None
-    if last and layer.result.shuffle > MOST_SHUFFLE:  # type: ignore[union-attr]
-        raise NotLowered(f"it shuffles more than {MOST_SHUFFLE}×{MOST_SHUFFLE} pixels")
-    if last and conv.out_channels != 3 * layer.result.shuffle**2:  # type: ignore[union-attr]
-        raise NotLowered("its result is not a colour picture")
+    conv, last = layer.conv, layer.result is not None
+    _check(layer)
     features, part = rings.features.get(layer.out, (NONE, 0))
     residuals = [] if last else [(rings.sums[signal], scale) for signal, scale in layer.residuals]
     slopes = None
@@ -183,7 +179,7 @@ def _layer(
         parts=len(layer.sources),
         out_channels=conv.out_channels,
         precise=layer.dtype == _INPUT,
-        weight=pointer(conv.weight),
+        weight=pointer(_as_3x3(conv.weight)),
         bias=pointer(conv.bias),
         slopes=pointer(slopes),
         residuals=residuals,
@@ -194,3 +190,18 @@ def _layer(
         shuffle=layer.result.shuffle if layer.result is not None else 0,
         base=rings.sums[layer.residuals[0][0]] if last and layer.residuals else NONE,
     )
+
+
+def _check(layer: Layer) -> None:
+    conv = layer.conv
+    if conv.kernel_size not in ((3, 3), (1, 1)) or (conv.stride, conv.dilation, conv.groups) != ((1, 1), (1, 1), 1):
+        raise NotLowered("a convolution is not of 3×3 pixels")
+    if layer.result is not None and layer.result.shuffle > MOST_SHUFFLE:
+        raise NotLowered(f"it shuffles more than {MOST_SHUFFLE}×{MOST_SHUFFLE} pixels")
+    if layer.result is not None and conv.out_channels not in [n * layer.result.shuffle**2 for n in PICTURE_CHANNELS]:
+        raise NotLowered("its result is not a picture")
+
+
+def _as_3x3(weight: Tensor) -> Tensor:
+    """A convolution of 1×1 pixels as one of 3×3 whose other weights are zero, all that the library computes."""
+    return F.pad(weight, (1, 1, 1, 1)) if weight.shape[2:] == (1, 1) else weight

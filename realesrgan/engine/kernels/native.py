@@ -34,7 +34,7 @@ class NativeNetwork:
         self.variant = variant
         self._library = loaded
         program = lower(network, family)
-        self._scale = program.scale
+        self._scale, self._channels = program.scale, program.channels
         self._network = ctypes.c_void_p()
         check(loaded.re_create(variant.encode(), byref(program.table), byref(self._network)))
         self._sessions: list[ctypes.c_void_p] = []  # all there are
@@ -65,8 +65,8 @@ class NativeNetwork:
         Args:
             height, width: of the picture, multiples of what the network folds.
             strip: rows that are computed at a time, after folding.
-            read: returns rows [top, bottom) of the picture: (rows, width, 3) RGB or (rows, width, 1) gray, of uint8,
-                uint16 or, in [0, 1], floating point; called for each row once, from top to bottom.
+            read: returns rows [top, bottom) of the picture: (rows, width, C) with the network's channels, or gray with
+                C = 1, of uint8, uint16 or, in [0, 1], floating point; called for each row once, from top to bottom.
             levels: in which form the result is wanted.
             on_work: called with the multiply-adds of each step. It may raise, to end the iteration.
 
@@ -80,7 +80,8 @@ class NativeNetwork:
             count, written = ctypes.c_int64(), ctypes.c_int64()
             while self._library.re_next(session, byref(count), byref(written)):
                 picture = _laid_out(read(fed, fed + count.value)) if count.value else _NOTHING
-                result = np.empty((written.value, width * self._scale, 1 if levels.gray else 3), levels.depth)
+                shape = written.value, width * self._scale, levels.channels_of(self._channels)
+                result = np.empty(shape, levels.depth)
                 work = ctypes.c_double()
                 tables = _table(picture), _table(result, clamped=levels.clamped)
                 check(self._library.re_advance(session, *map(byref, tables), byref(work)))

@@ -35,7 +35,7 @@ inline Block moved(Block block, int columns) {
 
 bool compute_last(const Job &job) {
   constexpr int SPAN = MOST_TILES * TILE,
-                MOST_STRIDE = (3 * RE_MOST_SHUFFLE * RE_MOST_SHUFFLE + GROUP - 1) / GROUP * GROUP;
+                MOST_STRIDE = (RE_MOST_CHANNELS * RE_MOST_SHUFFLE * RE_MOST_SHUFFLE + GROUP - 1) / GROUP * GROUP;
   alignas(CACHE_LINE) float values[SPAN * MOST_STRIDE];
   int outs = job.plan->layer.out_channels, groups = (outs + GROUP - 1) / GROUP, stride = groups * GROUP;
   bool finite = true;
@@ -69,7 +69,7 @@ bool compute(const Job &job) {
 void feed(const re_rows &picture, int fold, int, const RingLayout &ring, char *features, const RingLayout *sums_ring,
           float *sums, int left, int right) {
   int term = ring.term[0];
-  read_pixels(picture, fold, left, right, [&](int x, int channel, float value) {
+  read_pixels(picture, fold, ring.ring.channels[0], left, right, [&](int x, int channel, float value) {
     bfloat *to = reinterpret_cast<bfloat *>(features + static_cast<int64_t>(x) * ring.pixel) + channel;
     bfloat main = to_bfloat(value);
     to[0] = main;

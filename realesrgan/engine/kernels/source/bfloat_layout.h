@@ -102,7 +102,7 @@ size_t packed_bytes(const LayerPlan &plan) {
 
 inline int out_channel(const re_layer &layer, int place) {
   if (place >= layer.out_channels) return -1;
-  return layer.shuffle > 0 ? shuffled_channel(place, layer.shuffle) : place;
+  return layer.shuffle > 0 ? shuffled_channel(place, layer) : place;
 }
 
 inline bfloat packed_weight(const LayerPlan &plan, int out, const Chunk &chunk, int at, int tap) {

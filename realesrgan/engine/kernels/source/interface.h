@@ -9,9 +9,10 @@
 #define RE_API __attribute__((visibility("default")))
 #endif
 
-#define RE_VERSION 1 /* changes with any struct or function below */
+#define RE_VERSION 2 /* changes with any struct or function below, and what they mean */
 #define RE_MOST_PARTS 8
 #define RE_MOST_SHUFFLE 4
+#define RE_MOST_CHANNELS 4 /* of a picture: gray, RGB or RGBA */
 
 enum re_status {
   RE_OK = 0,
@@ -50,12 +51,12 @@ typedef struct {
   int32_t features, part; /* where the result goes as features */
   int32_t sums;           /* where it goes as sums */
   int32_t not_ahead_of;   /* a layer, or -1 */
-  int32_t shuffle;        /* last layer only: result has (3, shuffle, shuffle) channels; else 0 */
+  int32_t shuffle;        /* last layer only: result has (channels, shuffle, shuffle) channels; else 0 */
   int32_t base;           /* last layer only: ring of sums, the picture, added to each shuffled pixel */
 } re_layer;
 
 typedef struct {
-  int32_t picture;      /* ring of features that takes the picture: RGB, folded */
+  int32_t picture;      /* ring of features that takes the picture, folded */
   int32_t picture_sums; /* ring of sums that takes it, too, or -1 */
   int32_t fold;         /* side of the squares of pixels that are folded into channels */
   int32_t ring_count, layer_count;
@@ -63,7 +64,9 @@ typedef struct {
   const re_layer *layers;
 } re_program;
 
-/* Rows of a picture: channels next to each other, 1 (gray) or 3 (RGB; of a result BGR); `stride` is in bytes. */
+/* Rows of a picture, pixel after pixel: gray, RGB (of a result BGR) or RGBA (BGRA); `stride` is in bytes. A picture has
+   as many channels as the network takes, or one that stands for all. A result has as many as the network gives, or one,
+   the luma, or three of four, without alpha. */
 typedef struct {
   void *data;
   int64_t stride;

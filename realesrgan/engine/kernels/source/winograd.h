@@ -232,7 +232,7 @@ bool compute(const Job &job) {
 void feed(const re_rows &picture, int fold, int, const RingLayout &ring, char *features, const RingLayout *sums_ring,
           float *sums, int left, int right) {
   float *pixels = reinterpret_cast<float *>(features);
-  read_pixels(picture, fold, left, right, [&](int x, int channel, float value) {
+  read_pixels(picture, fold, ring.ring.channels[0], left, right, [&](int x, int channel, float value) {
     pixels[x * floats_of(&ring) + channel] = value;
     if (sums != nullptr) sums[x * floats_of(sums_ring) + channel] = value;
   });

@@ -60,7 +60,7 @@ size_t packed_bytes(const LayerPlan &plan) {
 }
 
 inline int out_channel(const re_layer &layer, int place) {
-  return layer.shuffle > 0 ? shuffled_channel(place, layer.shuffle) : place;
+  return layer.shuffle > 0 ? shuffled_channel(place, layer) : place;
 }
 
 // Where an output's weights begin, for place 0 and channel 0. `channel`: floats from one channel's to the next one's.
