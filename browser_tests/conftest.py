@@ -13,6 +13,7 @@ from watch import Watch
 if TYPE_CHECKING:
     from visitor import Visitor
 
+LONG_MS = 90_000
 TOKEN = "token-for-the-tests-of-the-page"
 
 
@@ -76,7 +77,7 @@ def visitor(visit: Callable[..., Visitor]) -> Visitor:
 
 def remove_jobs(visitor: Visitor) -> None:
     """Leave the server idle for the next test."""
-    request = visitor.context.request
-    listed = request.get(f"{visitor.server.address}v1/jobs", fail_on_status_code=False)
-    for job in listed.json()["jobs"] if listed.ok else []:
-        request.delete(f"{visitor.server.address}v1/jobs/{job['id']}")
+    request, jobs = visitor.context.request, f"{visitor.server.address}v1/jobs"
+    listed = request.get(jobs, timeout=LONG_MS)
+    for job in listed.json()["jobs"] if listed.ok else []:  # refused where no token was given
+        request.delete(f"{jobs}/{job['id']}", timeout=LONG_MS)

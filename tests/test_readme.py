@@ -16,6 +16,8 @@ from realesrgan import GFPGANer, RealESRGANer, load_upsampler
 from realesrgan.cli import (
     data_options,
     degrade,
+    export,
+    export_options,
     image,
     options,
     preparation_options,
@@ -24,6 +26,7 @@ from realesrgan.cli import (
     weights,
 )
 from realesrgan.cli.data_options import CalibrateOptions, DegradeOptions, EvaluateOptions
+from realesrgan.cli.export_options import ExportOptions
 from realesrgan.cli.options import VideoOptions, parse
 from realesrgan.cli.training_options import FinetuneOptions, TrainOptions
 from realesrgan.model_zoo import MODELS
@@ -119,7 +122,7 @@ def test_the_python_example_of_faces_runs(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("document", TEXTS)
 def test_every_flag_that_a_document_names_exists(document: str) -> None:
     known = set(OTHER_PROGRAMS)
-    modules = (options, data_options, preparation_options, training_options, serve_options)
+    modules = (options, data_options, preparation_options, training_options, serve_options, export_options)
     kinds = (kind for module in modules for kind in vars(module).values() if is_dataclass(kind))
     for kind in kinds:
         for field in fields(kind):
@@ -176,10 +179,41 @@ def test_every_finetune_command_is_understood(argv: list[str]) -> None:
     assert parse(FinetuneOptions, argv, "finetune", "").input == "photos"
 
 
+@pytest.mark.usefixtures("tiny_network")
 def test_the_weights_commands_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
     for argv in commands("realesrgan weights"):
         expected = 1 if argv[0] == "fetch" else 0  # tests are offline
         assert weights.main(argv) == expected
+
+
+@pytest.mark.usefixtures("tiny_network")
+@pytest.mark.parametrize("argv", commands("realesrgan export"), ids=" ".join)
+def test_every_export_command_is_understood(argv: list[str]) -> None:
+    options = parse(ExportOptions, argv, "export", "")
+    if options.model_path is None:
+        assert options.model_name in MODELS
+    else:
+        assert export.main(argv) == 0
+        assert Path(options.output or "").is_file()
+
+
+@pytest.mark.usefixtures("tiny_network")
+def test_the_python_example_of_exporting_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = examples(TEXTS["docs/models.md"] + TEXTS["docs/zh/models.md"])
+    assert run(example)["restored"].shape == (1, 480, 640, 3)
+    assert "the largest difference to this project's results" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("document", ["docs/models.md", "docs/zh/models.md"])
+def test_the_table_of_networks_has_their_numbers(document: str) -> None:
+    rows = re.findall(r"^\| `(\w\S+)` \| .* \| (\d+) \| ([\d.]+) M \|$", TEXTS[document], re.MULTILINE)
+    networks = {name: model.network for name, model in MODELS.items()}
+    wanted = [(name, str(net.receptive_radius), f"{net.multiply_adds / 1e6:.2f}") for name, net in networks.items()]
+    assert rows == wanted
+
+
+def test_the_document_on_models_has_the_same_code_in_both_languages() -> None:
+    assert code(TEXTS["docs/zh/models.md"]) == code(TEXTS["docs/models.md"])
 
 
 def test_the_make_targets_exist() -> None:

@@ -227,6 +227,22 @@ def test_a_device_that_is_not_there_fails_the_jobs_and_hangs_nothing(tmp_path: P
     assert not listening.died.is_set()
 
 
+def test_weights_that_are_missing_are_told_in_one_line_without_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REALESRGAN_OFFLINE", "1")
+    monkeypatch.setenv("REALESRGAN_CACHE", str(tmp_path / "cache"))
+    listening = Listening()
+    missing = Settings(model_name="RealESRGAN_x2plus", fp32=True)
+    listening.process.give(task(tmp_path, "a", picture(), settings=missing))
+    reason = listening.until_over("a").reason
+    listening.process.stop()
+    assert "could not be downloaded" in reason
+    assert "\n" not in reason
+    assert str(tmp_path) not in reason
+
+
 def test_a_failure_names_files_as_their_owner_does(tmp_path: Path) -> None:
     failed = task(tmp_path, "a", picture())
     target = failed.output / "input_out.png"

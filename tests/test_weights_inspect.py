@@ -102,10 +102,12 @@ def test_a_licence_is_found_in_either_format(key, tmp_path, capsys):
 
 def test_plain_values_are_shown_and_others_left_out(tmp_path):
     content = {"params": tiny_srvgg().state_dict(), "epoch": 7, "loss": float("nan"), "optimizer": {"m": torch.ones(2)}}
-    content |= {"training": {"name": "mine", "psnr": 31.5}, "long": "x" * 100_000}
+    content |= {"training": {"name": "mine", "psnr": 31.5}, "long": "x" * 2_000_000}
+    content |= {"large": 10**30, "by number": {1: 2}, "odd": r'["\ud800"]'}
     assert inspect(saved(content, tmp_path / "net.pth")).metadata == {
         "epoch": 7,
         "training": {"name": "mine", "psnr": 31.5},
+        "odd": r'["\ud800"]',  # what no format can hold stays written as it was
     }
 
 
@@ -193,10 +195,23 @@ def test_what_a_file_says_cannot_command_the_terminal(value, tmp_path, capsys):
     assert value not in told(capsys, str(path), "--json")
 
 
+@pytest.mark.parametrize("width", [100, 1000])
+def test_a_small_file_that_repeats_its_values_costs_nothing(width, tmp_path):
+    many = ["x"]
+    for _ in range(3):
+        many = [many] * width
+    content = {"params": tiny_srvgg().state_dict(), "many": many, "epoch": 7}
+    content |= {f"key{number}": "x" * 10_000 for number in range(width)}
+    path = saved(content, tmp_path / "net.pth")
+    found = inspect(path).metadata
+    assert found["epoch"] == 7
+    assert len(json.dumps(found)) < 2_000_000
+
+
 def test_deeply_nested_metadata_costs_nothing(tmp_path):
-    deep = "[" * 100_000 + "]" * 100_000
-    save_file(tiny_srvgg().state_dict(), tmp_path / "net.safetensors", {"deep": deep, "less": "[" * 9 + "]" * 9})
-    assert inspect(tmp_path / "net.safetensors").metadata == {"less": "[" * 9 + "]" * 9}
+    deep = {f"{depth} deep": "[" * depth + "]" * depth for depth in (9, 30_000)}
+    save_file(tiny_srvgg().state_dict(), tmp_path / "net.safetensors", deep)
+    assert inspect(tmp_path / "net.safetensors").metadata == deep  # as the words they are
 
 
 def test_without_a_file_it_is_wrong_usage(capsys):

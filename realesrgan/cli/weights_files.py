@@ -89,7 +89,7 @@ def convert(options: WeightsOptions) -> int:
     if done.renamed:
         console.say("its keys had the names of an older release; they have today's now")
     if done.lost:
-        console.say(f"ncnn's files have no place for {', '.join(map(_visible, done.lost))}: left out")
+        console.say(f"this format has no place for {', '.join(map(_visible, done.lost))}: left out")
     return console.DONE
 
 

@@ -15,9 +15,9 @@ from ..families.differences import shortened
 from ..families.family import NetworkSpec
 from ..outputs import refuse_overwrites
 from ..weights.check import NCNN_SUFFIXES, ncnn_pair
-from ..weights.metadata import FORMAT_KEY, Metadata, as_strings
+from ..weights.metadata import FORMAT_KEY, Metadata, as_strings, metadata_of
 from ..weights.ncnn import KERNEL_SIZE
-from ..weights.read import NCNN, PYTORCH, StateDict, read_contents
+from ..weights.read import StateDict, read_contents
 from ..weights.write import write_ncnn, write_safetensors, write_torch
 from .ncnn import as_ncnn
 
@@ -64,13 +64,14 @@ def convert(source: Path, target: Path, *, half: bool = False) -> Converted:
     named = rename_old_keys(contents.state)
     spec, empty = recognise(named, source.name)
     wanted = _in_precision({key: named[key] for key in empty.state_dict()}, half=half, to_ncnn=to_ncnn, source=source)
+    metadata = _kept(contents.metadata, target)
     if to_ncnn:
         write_ncnn(files[0], files[1], *_for_ncnn(empty, wanted, half=half, source=source))
     elif target.suffix == ".pth":
-        write_torch(target, {**_without(contents.metadata, CONTAINER), CONTAINER: wanted})
+        write_torch(target, {**metadata, CONTAINER: wanted})
     else:
-        write_safetensors(target, wanted, {FORMAT_KEY: "pt", **as_strings(contents.metadata)})
-    if not _reads_as(wanted, contents.metadata, target):
+        write_safetensors(target, wanted, {FORMAT_KEY: "pt", **as_strings(metadata)})
+    if not _reads_as(wanted, metadata, target):
         for part in files:
             part.unlink(missing_ok=True)
         raise WeightsError(f"{target}: read back as something else than was written, so it was removed")
@@ -79,7 +80,7 @@ def convert(source: Path, target: Path, *, half: bool = False) -> Converted:
         spec=spec,
         renamed=named.keys() != contents.state.keys(),
         largest_change=max((wanted[key].float() - named[key].float()).abs().max().item() for key in wanted),
-        lost=tuple(contents.metadata) if to_ncnn else (),
+        lost=tuple(key for key in contents.metadata if key not in metadata),
     )
 
 
@@ -105,18 +106,20 @@ def _for_ncnn(network: nn.Module, state: StateDict, *, half: bool, source: Path)
     return as_ncnn(network, family, half=half)
 
 
-def _without(metadata: Metadata, key: str) -> Metadata:
-    return {name: value for name, value in metadata.items() if name != key}
+def _kept(metadata: Metadata, target: Path) -> Metadata:
+    """The entries that the format of `target` has a place for, as they read back."""
+    if target.suffix in NCNN_SUFFIXES:
+        return {}
+    if target.suffix == ".pth":
+        return {key: value for key, value in metadata.items() if key != CONTAINER}
+    return metadata_of(as_strings(metadata))  # numbers become words
 
 
 def _reads_as(wanted: Mapping[str, Tensor], metadata: Metadata, target: Path) -> bool:
     """Whether `target` holds these tensors, to the bit, and beside them this metadata."""
     read = read_contents(target)
-    if read.format == PYTORCH:
-        metadata = _without(metadata, CONTAINER)
     same = read.state.keys() == wanted.keys() and all(_same_bits(read.state[key], wanted[key]) for key in wanted)
-    # Numbers beside the tensors become words in .safetensors.
-    return same and (read.format == NCNN or as_strings(read.metadata) == as_strings(metadata))
+    return same and read.metadata == metadata
 
 
 def _same_bits(one: Tensor, other: Tensor) -> bool:

@@ -140,7 +140,10 @@ class Lane:
         if self.is_cancelled(task.job):
             self.tell(Dropped(task.job))
         elif isinstance(error, RealESRGANError | OSError | MemoryError):
-            self.tell(Failed(task.job, shown(task, videos.reason_of(error))))
+            reason, *advice = videos.reason_of(error).splitlines() or ["failed"]
+            if advice:  # what to do on this machine, with its folders: not for clients
+                log.warning("%s", "\n".join([reason, *advice]))
+            self.tell(Failed(task.job, shown(task, reason)))
         else:
             log.error("unexpected error", exc_info=error)
             self.tell(Failed(task.job, f"an unexpected error: {shown(task, repr(error))}"))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 Metadata = dict[str, Any]  # only what JSON can say
 
 MOST_DEPTH = 4  # of dictionaries in dictionaries; what is deeper is no description of a network
-MOST_LETTERS = 1 << 16  # of one entry, written as JSON
+# Of one entry and of all, whether they are kept or not: a small file can refer to one value again and again.
+MOST_LETTERS, MOST_LETTERS_IN_ALL = 1 << 16, 1 << 20
+MOST_INTEGER = 1 << 63  # beyond it, programs differ in what they read
 FORMAT_KEY = "format"  # safetensors' own entry: which library wrote the file
 _LICENCE_KEYS = ("licence", "license", "modelspec.license", "model_license", "model_licence")
 
@@ -24,16 +27,17 @@ def metadata_of(content: Mapping[Any, Any]) -> Metadata:
 
     Strings that are JSON of a list or a dictionary, as .safetensors files hold them, are read as such.
     """
-    found = {}
+    found: Metadata = {}
+    left = MOST_LETTERS_IN_ALL
     for key, value in content.items():
         if not isinstance(key, str) or key == FORMAT_KEY:
             continue
-        try:
-            plain = _decoded(_plain(value, MOST_DEPTH))
-        except _NotPlain:
-            continue
-        if len(json.dumps(plain)) <= MOST_LETTERS:
-            found[key] = plain
+        reader = _PlainValues(min(left, MOST_LETTERS))
+        with suppress(_NotPlain):
+            found[key] = _decoded(reader.read({key: value})[key])
+        left -= reader.taken
+        if left <= 0:
+            break
     return found
 
 
@@ -50,20 +54,57 @@ def licence_of(metadata: Metadata) -> str | None:
     return next(found, None)
 
 
-def _plain(value: Any, depth: int) -> Any:
-    if value is None or type(value) in (str, bool, int) or (type(value) is float and math.isfinite(value)):
-        return value
-    if depth and isinstance(value, Mapping) and value and all(isinstance(key, str) for key in value):
-        return {key: _plain(entry, depth - 1) for key, entry in value.items()}
-    if depth and isinstance(value, list | tuple):
-        return [_plain(entry, depth - 1) for entry in value]
-    raise _NotPlain
+class _PlainValues:
+    """Copies plain values, at most so many letters of them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.taken = 0
+
+    def read(self, value: Any, depth: int = MOST_DEPTH + 1) -> Any:
+        """A copy of `value` in the types that JSON has.
+
+        Raises:
+            _NotPlain: it holds anything else, or too much.
+        """
+        self._take(1)
+        if value is None or type(value) is bool:
+            return value
+        if type(value) is str:
+            return self._text(value)
+        if type(value) is int and abs(value) < MOST_INTEGER:
+            return value
+        if type(value) is float and math.isfinite(value):
+            return value
+        if depth and isinstance(value, Mapping):
+            return {self._key(key): self.read(entry, depth - 1) for key, entry in value.items()}
+        if depth and isinstance(value, list | tuple):
+            return [self.read(entry, depth - 1) for entry in value]
+        raise _NotPlain
+
+    def _key(self, key: Any) -> str:
+        if type(key) is not str:
+            raise _NotPlain
+        return self._text(key)
+
+    def _text(self, text: str) -> str:
+        self._take(len(text))
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # half a surrogate pair, which no format can hold
+            raise _NotPlain from error
+        return text
+
+    def _take(self, letters: int) -> None:
+        if self.taken + letters > self._most:
+            raise _NotPlain
+        self.taken += letters
 
 
 def _decoded(value: Any) -> Any:
     if not isinstance(value, str) or not value.startswith(("{", "[")):
         return value
     try:
-        return _plain(json.loads(value), MOST_DEPTH)
+        return _PlainValues(MOST_LETTERS).read(json.loads(value), MOST_DEPTH)
     except (ValueError, RecursionError, _NotPlain):
         return value
