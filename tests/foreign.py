@@ -80,6 +80,7 @@ KINDS = {
     "DRCT": _kind("DRCT", **{**_SWIN, "depths": (1,), "num_heads": (2,)}, gc=4),
     "DRUNet": _kind("DRUNet", in_nc=4, out_nc=3, nc=[4, 4, 8, 8], nb=2),
     "DnCNN": _kind("DnCNN", in_nc=3, out_nc=3, nc=8, nb=8, act_mode="R"),
+    "DnCNN_gray": _kind("DnCNN", in_nc=1, out_nc=1, nc=8, nb=8, act_mode="BR"),
     "ESRGAN": _kind("ESRGAN", num_filters=8, num_blocks=1, scale=4),
     "FBCNN": _kind("FBCNN", nc=[4, 4, 8, 512], nb=2),
     "FDAT": _kind("FDAT", embed_dim=16, num_groups=1, depth_per_group=1, num_heads=2, scale=2, mid_dim=8),

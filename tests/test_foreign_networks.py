@@ -54,7 +54,9 @@ def directly(network: nn.Module, image: np.ndarray) -> np.ndarray:
     right, below = descriptor.size_requirements.get_padding(width, height)
     padded = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT_101)
     x = torch.from_numpy(padded[..., ::-1] / np.float32(255)).permute(2, 0, 1)[None]
-    rgb = descriptor(x)[0].permute(1, 2, 0).numpy()[: height * descriptor.scale, : width * descriptor.scale]
+    parts = x.split(descriptor.input_channels, 1)  # one for gray pictures restores each colour by itself
+    rgb = torch.cat([descriptor(part) for part in parts], 1)[0].permute(1, 2, 0).numpy()
+    rgb = rgb[: height * descriptor.scale, : width * descriptor.scale]
     return (255 * rgb[..., ::-1]).round().astype(np.uint8)
 
 
@@ -75,6 +77,23 @@ def test_the_image_command_gives_what_the_network_gives(name, tmp_path, capsys):
     result = cv2.imread(str(tmp_path / "out" / "in_out.png"), cv2.IMREAD_UNCHANGED)
     assert result.shape == wanted.shape
     assert np.abs(result.astype(int) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["Uformer", "UpCunet3x", "SAFMN"])
+@pytest.mark.parametrize("size", [(1, 1), (20, 24), (7, 150)])
+def test_any_size_is_taken_and_enlarged_exactly(name, size, tmp_path):
+    network, spec = load_network([file_of(name, tmp_path)[1]])
+    with torch.no_grad():
+        result = network(torch.rand(1, 3, *size))
+    assert result.shape == (1, 3, spec.scale * size[0], spec.scale * size[1])
+
+
+def test_results_are_not_clamped_so_that_overflows_are_seen(tmp_path):
+    network, _ = load_network([file_of("SPAN", tmp_path)[1]])
+    with torch.no_grad():
+        result = network(torch.rand(1, 3, HEIGHT, WIDTH))
+    assert result.min() < 0
+    assert result.max() > 1
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -91,8 +91,10 @@ def result_of(engine: Engine, image: Array, tile: int = 0, pad: int | None = Non
     return result
 
 
-def context_of(network: nn.Module, height: int = 256, width: int = 256, multiple: int = 1) -> Context | None:
-    image = picture(height, width)
+def context_of(
+    network: nn.Module, height: int = 256, width: int = 256, multiple: int = 1, image: Array | None = None
+) -> Context | None:
+    image = picture(height, width) if image is None else image
 
     def compute(box: Box, kept: Box | None) -> Tensor:
         pixels = (image if kept is None else painted_over(image, kept))[box.slices]
@@ -133,6 +135,12 @@ def difference_with(network: nn.Module, pad: int) -> float:
 
 def test_a_network_that_looks_everywhere_is_found_out():
     assert not context_of(Global(2)).hides_seams
+
+
+def test_means_that_happen_to_be_the_same_in_a_tile_do_not_deceive():
+    plain = np.full((256, 256, 3), 90, np.uint8)
+    assert context_of(Blur(0), image=plain).hides_seams
+    assert not context_of(Global(0), image=plain).hides_seams
 
 
 def test_a_network_whose_borders_see_each_other_is_found_out_by_the_corner():

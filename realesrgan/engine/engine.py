@@ -6,7 +6,6 @@ Knows nothing of files: it reads rows of a picture and yields those of the resul
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,11 +21,12 @@ from ..families import cast_convolutions, family_of
 from ..families.family import RGB_CHANNELS, NetworkSpec
 from ..families.foreign import ForeignSpec
 from ..restorer import EngineKind
-from . import seams, tensors
+from . import tensors
 from .choice import choose, native_network
 from .device import Precision, is_out_of_memory
 from .measuring import measured
 from .planning import Plan, Planner
+from .probing import tell_context
 from .progress import WorkMeter, count_layers, counting
 from .streaming import stream
 from .tensors import Levels
@@ -255,42 +255,16 @@ class Engine:
         return meter.piece(seen.area * self.spec.multiply_adds)
 
     def _measure_context(self, height: int, width: int, read: Read, meter: WorkMeter | None) -> None:
-        """Tell the planner how much context tiles need, by the busiest part of the picture that fits into memory.
+        """Have the planner told how much context tiles need, measured on the picture that `read` gives."""
 
-        In full precision: the rounding of fp16 depends on the size of what is computed, and is no seam.
-        """
-        declared = self.planner.tile_multiple
-        for multiple in dict.fromkeys((declared, math.lcm(declared, seams.COMMON_GRID))):
-            with self._cast_to_fp32() if self.precision is Precision.HALF else nullcontext():
-                context = self._context_on_grid(multiple, height, width, read, meter)
-            best = self.planner.context
-            if context is not None and (best is None or context.levels < best.levels):
-                self.planner.context, self.planner.tile_multiple = context, multiple
-            if context is None or context.hides_seams:
-                return
+        def compute(pixels: Array) -> Tensor:
+            with counting(None if meter is None else meter.at_rest()):
+                x = tensors.to_tensor(pixels, self.device, self.channels)
+                return self.network(x).float()  # type: ignore[no-any-return]
 
-    def _context_on_grid(
-        self, multiple: int, height: int, width: int, read: Read, meter: WorkMeter | None
-    ) -> seams.Context | None:
-        """The context of tiles that begin at multiples of so many pixels; None if it cannot be measured."""
-        side = min(max(height, width), self.planner.affordable_side(seams.side_for(multiple)))
-        while side >= seams.SMALLEST_SIDE:
-            part = seams.busiest_part(read, height, width, side, multiple)
-
-            def compute(box: Box, kept: Box | None, part: Box = part) -> Tensor:
-                pixels = read(box.shifted(part.top, part.left))
-                if kept is not None:
-                    pixels = seams.painted_over(pixels, kept)
-                with counting(None if meter is None else meter.at_rest()):
-                    return self.network(tensors.to_tensor(pixels, self.device)).float()  # type: ignore[no-any-return]
-
-            try:
-                return seams.measure_context(compute, part.height, part.width, self.scale, multiple)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            side = max(seams.SMALLEST_SIDE, side * 3 // 4) if side > seams.SMALLEST_SIDE else 0
-        return None
+        # The rounding of fp16 depends on the size of what is computed, and is no seam.
+        with self._cast_to_fp32() if self.precision is Precision.HALF else nullcontext():
+            tell_context(self.planner, compute, read, height, width)
 
     def multiply_adds_per_second(self) -> float:
         """Measure this engine's speed on a small picture; the fastest run counts."""
