@@ -88,7 +88,7 @@ def compute(param: Path, x: Tensor) -> Tensor:
 def test_the_layers_compute_what_the_network_computes(spec, tmp_path):
     network = random_network(spec)
     convert(save_weights(network, tmp_path / "net.pth"), tmp_path / "net.param")
-    x = torch.rand(2, 3, 8, 12)
+    x = torch.rand(2, spec.num_in_ch, 8, 12)
     torch.testing.assert_close(compute(tmp_path / "net.param", x), network(x), rtol=0, atol=1e-5)
 
 

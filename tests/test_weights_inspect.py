@@ -82,7 +82,7 @@ def test_the_precision_is_that_of_the_file_whatever_its_format(tmp_path):
 
 
 def test_containers_and_old_names_are_told(tmp_path):
-    state = {as_first_release(key): value for key, value in tiny_rrdbnet().state_dict().items()}
+    state = {as_first_release(key, RRDBNetSpec()): value for key, value in tiny_rrdbnet().state_dict().items()}
     old = inspect(saved({"params": state}, tmp_path / "old.pth"))
     assert (old.container, old.renamed, old.format) == ("params", True, "PyTorch")
     new = inspect(save_weights(tiny_rrdbnet(), tmp_path / "new.pth", None))
