@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import sys
 from contextlib import nullcontext
@@ -15,7 +16,7 @@ from foreign import KINDS, stand_in_for_torchvision
 from tiny import picture, save_weights
 from torch import nn
 
-from realesrgan.cli import image
+from realesrgan.cli import image, weights
 from realesrgan.engine import measuring
 from realesrgan.engine.device import Precision
 from realesrgan.errors import UsageError, WeightsError
@@ -114,6 +115,18 @@ def test_this_projects_own_networks_are_never_left_to_spandrel(name, tmp_path, m
     network, spec = load_network([path])
     assert type(network).__name__ == OWN[name]
     assert not isinstance(spec, ForeignSpec)
+
+
+def test_inspecting_one_says_what_it_is(tmp_path, capsys):
+    _, file = file_of("SPAN", tmp_path)
+    assert weights.main(["inspect", str(file)]) == 0
+    text = capsys.readouterr().out
+    assert "SPAN ×" in text
+    assert "of another project" in text
+    assert weights.main(["inspect", "--json", str(file)]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["network"]["family"], told["network"]["streams"], told["network"]["reach"]) == ("SPAN", False, None)
+    assert told["reason"] is None
 
 
 def test_exporting_one_is_refused(tmp_path):

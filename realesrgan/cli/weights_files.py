@@ -61,12 +61,16 @@ def described(file: Inspection) -> Iterator[str]:
 
 def _network_rows(network: Network) -> Iterator[tuple[str, str]]:
     yield "network", network.summary
-    yield "numbers", ", ".join(f"{key} {value}" for key, value in network.arguments.items())
+    if network.arguments:
+        yield "numbers", ", ".join(f"{key} {value}" for key, value in network.arguments.items())
     yield "enlarges", f"{network.scale} times; {network.channels_in} channels in, {network.channels_out} out"
     yield "sizes", "any" if network.size_multiple == 1 else f"padded to multiples of {network.size_multiple}"
-    yield "reach", f"{network.reach} pixels to each side"
-    yield "work", f"{network.multiply_adds / 1e6:.2f} M multiply-adds a pixel"
-    yield "streams", "yes: strips of a large picture equal the whole" if network.streams else "no"
+    if network.reach is None or network.multiply_adds is None:
+        yield "reach", "measured on the first picture that is cut into tiles"
+    else:
+        yield "reach", f"{network.reach} pixels to each side"
+        yield "work", f"{network.multiply_adds / 1e6:.2f} M multiply-adds a pixel"
+    yield "streams", "yes: strips of a large picture equal the whole" if network.streams else "no: whole or in tiles"
 
 
 def _visible(text: str) -> str:

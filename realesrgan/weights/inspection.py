@@ -13,8 +13,10 @@ from torch import Tensor
 from ..errors import WeightsError
 from ..families import family_of, name_of, recognise, rename_old_keys
 from ..families.family import NetworkSpec
+from ..families.foreign import ForeignSpec
 from ..model_zoo import LICENCE, MODELS, Model, WeightFile
 from .check import ncnn_pair, sha256_of
+from .foreign import load_foreign
 from .metadata import Metadata, licence_of
 from .read import NCNN, Contents, read_contents
 from .store import find
@@ -32,8 +34,8 @@ class Network:
         arguments: of its constructor.
         scale, channels_in, channels_out: what it makes of a picture.
         size_multiple: it sees pictures padded to multiples of this.
-        reach: how many input pixels to each side a pixel of the result can depend on.
-        multiply_adds: work per input pixel.
+        reach: how many input pixels to each side a pixel of the result can depend on; None: of another project.
+        multiply_adds: work per input pixel; None: of another project.
         streams: whether a large picture is computed in strips that equal the whole.
     """
 
@@ -44,8 +46,8 @@ class Network:
     channels_in: int
     channels_out: int
     size_multiple: int
-    reach: int
-    multiply_adds: float
+    reach: int | None
+    multiply_adds: float | None
     streams: bool
 
 
@@ -58,7 +60,7 @@ class Inspection:
         tensors, numbers, bytes: how many; an ncnn pair is counted whole.
         precisions: how many of the tensors have which type.
         renamed: whether keys have the names of an older release.
-        network: None if no network of this project has these tensors; then `reason` says what they are nearest to.
+        network: None if no network that can be used has these tensors; then `reason` says what they are nearest to.
         equals: the published file with the same weights, and how that is known.
         licence: what the file itself says, else that of the published file it equals; None: unknown.
     """
@@ -91,7 +93,10 @@ def inspect(path: Path) -> Inspection:
         spec, built = recognise(state, path.name)
         network = _network(spec, family_of(built) is not None)
     except WeightsError as error:
-        reason = error.message
+        try:
+            network = _foreign_network(load_foreign(state, path.name, error)[1])
+        except WeightsError as refusal:
+            reason = refusal.message
     equals = None if spec is None else _equal_model(path, contents, state, spec)
     return Inspection(
         path=str(path),
@@ -123,6 +128,22 @@ def _network(spec: NetworkSpec, streams: bool) -> Network:
         reach=spec.receptive_radius,
         multiply_adds=spec.multiply_adds,
         streams=streams,
+    )
+
+
+def _foreign_network(spec: ForeignSpec) -> Network:
+    """How far another project's network looks and what it takes are measured when it restores a picture."""
+    return Network(
+        family=spec.name,
+        summary=f"{spec}, of another project",
+        arguments={"tags": list(spec.tags)} if spec.tags else {},
+        scale=spec.scale,
+        channels_in=spec.num_in_ch,
+        channels_out=spec.num_out_ch,
+        size_multiple=spec.size_multiple,
+        reach=None,
+        multiply_adds=None,
+        streams=False,
     )
 
 
