@@ -23,7 +23,7 @@ from .models import Options, Source
 from .problems import Refused, option_in, plain
 from .video_lane import request_of
 
-MAX_NAME = 200  # letters of a display name
+MAX_NAME = 200  # bytes of a display name: file systems take 255, and "_out" is added
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -39,9 +39,14 @@ def display_name(given: str) -> str:
     """The client's name for its file as text to show and to offer for saving: no folders, nothing unprintable."""
     name = _UNPRINTABLE.sub("", re.split(r"[/\\]", given)[-1]).strip(". ")
     stem, dot, extension = name.rpartition(".")
-    if len(name) > MAX_NAME:
-        name = f"{stem[: MAX_NAME - 9]}{dot}{extension[:8]}" if dot else name[:MAX_NAME]
+    if len(name.encode()) > MAX_NAME:
+        name = f"{_cut(stem, MAX_NAME - 33)}{dot}{_cut(extension, 32)}" if dot else _cut(name, MAX_NAME)
     return name or "file"
+
+
+def _cut(text: str, most: int) -> str:
+    """The beginning of `text`, of so many bytes at most."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 def file_name(name: str) -> str:
