@@ -6,11 +6,13 @@ import os
 import pickle
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
-from multiprocessing import active_children
+from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import psutil
@@ -26,7 +28,7 @@ from realesrgan.restorer import Reporter
 from realesrgan.training import cache as cache_module
 from realesrgan.training.cache import PictureCache
 from realesrgan.training.datasets import Batch, OnTheFly, Sample
-from realesrgan.training.loader import Samples, Waiting, _Work, batches
+from realesrgan.training.loader import Samples, Waiting, _end, _Work, batches
 from realesrgan.training.order import numbers_of
 from realesrgan.training.pictures import Pictures, in_folders
 
@@ -142,6 +144,21 @@ def test_a_process_goes_on_at_ctrl_c_and_its_death_is_an_error_that_says_what_to
         for _ in found:
             pass
     assert active_children() == []
+
+
+def test_processes_are_ended_even_if_one_took_a_lock_along() -> None:
+    """What a killed process can leave behind: a lock, on which torch's own way of ending waits without end."""
+    process = get_context("spawn").Process(target=time.sleep, args=(1000,))
+    process.start()
+
+    class Stuck(list[Any]):
+        _workers = (process,)
+
+        def _shutdown_workers(self) -> None:
+            threading.Event().wait()
+
+    _end(cast(Any, Stuck()), patience_s=0.1)
+    assert not process.is_alive()
 
 
 def test_global_chance_is_not_touched(pictures: Pictures) -> None:

@@ -10,14 +10,15 @@ import atexit
 import os
 import re
 import signal
+import threading
 import time
 import warnings
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from ctypes import c_bool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -31,6 +32,7 @@ from ..restorer import Reporter
 from .datasets import Batch, Sample, stack
 
 BATCHES_AHEAD = 2  # for each process
+PATIENCE_S = 30.0  # for processes to end by themselves; torch itself waits for 5 s
 _ENDED = re.compile(r"DataLoader worker .*(exited unexpectedly|is killed by signal)")  # torch's words for it
 
 
@@ -91,7 +93,8 @@ def batches(
     """
     waiting, said = waiting or Waiting(), set[str]()
     began_s = time.perf_counter()
-    stop = get_context("spawn").Event() if workers else None
+    # Without a lock, which a process that is killed may take along.
+    stop = get_context("spawn").RawValue(c_bool, False) if workers else None
     iterator = _start(_Work(samples, stop), numbers, workers, pin and torch.cuda.is_available())
     try:
         while (loaded := _next(iterator)) is not None:
@@ -108,7 +111,7 @@ def batches(
             began_s = time.perf_counter()
     finally:
         if stop is not None:
-            stop.set()
+            stop.value = True
         _end(iterator)
 
 
@@ -127,7 +130,7 @@ class _Loaded:
 class _Work(Dataset[Any]):
     """What processes do: make a batch of the samples of a range, or nothing once it is no longer wanted."""
 
-    def __init__(self, samples: Samples, stop: Event | None) -> None:
+    def __init__(self, samples: Samples, stop: c_bool | None) -> None:
         self._samples = samples
         self._stop = stop
 
@@ -135,7 +138,7 @@ class _Work(Dataset[Any]):
         made = []
         try:
             for number in numbers:
-                if self._stop is not None and self._stop.is_set():
+                if self._stop is not None and self._stop.value:
                     return _Loaded(None)
                 made.append(self._sample(number))
         except RealESRGANError as error:
@@ -217,9 +220,26 @@ def _next(iterator: Iterator[_Loaded]) -> _Loaded | None:
         ) from error
 
 
-def _end(iterator: Iterator[_Loaded]) -> None:
-    # By name, because the traceback of an exception may keep the iterator, and with it the processes.
+def _end(iterator: Iterator[_Loaded], patience_s: float = PATIENCE_S) -> None:
+    """End the processes, if there are any; those that do not end by themselves are killed.
+
+    By name, because the traceback of an exception may keep the iterator, and with it the processes. In a thread,
+    because a process that is killed may take a lock along that torch would wait for without end.
+    """
     shut_down = getattr(iterator, "_shutdown_workers", None)
-    if shut_down is not None:
+    if shut_down is None:
+        return
+
+    def end_in_order() -> None:
         with suppress(RuntimeError):  # the death of a process, which torch may report once more here
             shut_down()
+
+    with suppress(RuntimeError):
+        thread = threading.Thread(target=end_in_order, name="end", daemon=True)
+        thread.start()
+        thread.join(patience_s)
+    for process in getattr(iterator, "_workers", ()):
+        with suppress(RuntimeError):
+            if process.is_alive():
+                process.kill()
+            process.join()
