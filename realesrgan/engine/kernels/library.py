@@ -88,7 +88,6 @@ _FUNCTIONS = {
     "re_supported": (c_int32, [c_char_p]),
     "re_create": (c_int32, [c_char_p, POINTER(ProgramTable), POINTER(c_void_p)]),
     "re_destroy": (None, [c_void_p]),
-    "re_weight_bytes": (c_int64, [c_void_p]),
     "re_session_bytes": (c_int64, [c_void_p, c_int64, c_int64, c_int32, c_int32]),
     "re_open": (c_int32, [c_void_p, POINTER(c_void_p)]),
     "re_close": (None, [c_void_p]),

@@ -77,8 +77,6 @@ int32_t re_create(const char *variant, const re_program *program, re_network **n
 
 void re_destroy(re_network *network) { delete network; }
 
-int64_t re_weight_bytes(const re_network *network) { return network->network.weight_bytes; }
-
 int64_t re_session_bytes(const re_network *network, int64_t height, int64_t width, int32_t strip, int32_t threads) {
   int fold = network->network.program.fold;
   return network->network.session_bytes(height / fold, width / fold, strip, threads);

@@ -87,7 +87,6 @@ RE_API int32_t re_supported(const char *variant);
 /* Copies and packs all weights. */
 RE_API int32_t re_create(const char *variant, const re_program *program, re_network **network);
 RE_API void re_destroy(re_network *network);
-RE_API int64_t re_weight_bytes(const re_network *network);
 
 /* What a session for a picture of this size (before folding) will hold, in strips of so many folded rows. */
 RE_API int64_t re_session_bytes(const re_network *network, int64_t height, int64_t width, int32_t strip,

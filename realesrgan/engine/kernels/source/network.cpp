@@ -108,7 +108,6 @@ Network::Network(const Kernels &variant, const re_program &source) : kernels(var
     packed_.emplace_back(kernels.packed_bytes(plan));
     kernels.pack(plan, packed_.back().data());
     plan.packed = packed_.back().data();
-    weight_bytes += packed_.back().bytes();
     if (layer.slopes != nullptr) {
       packed_.emplace_back(round_up(layer.out_channels, CACHE_LINE) * sizeof(float));
       memcpy(packed_.back().data(), layer.slopes, layer.out_channels * sizeof(float));

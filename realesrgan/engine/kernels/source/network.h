@@ -35,7 +35,6 @@ class Network {
   std::vector<RingLayout> rings;
   std::vector<LayerPlan> plans;
   size_t scratch_bytes;  // that one thread needs
-  int64_t weight_bytes = 0;
 
   size_t row_bytes(int ring, int64_t width) const;  // of a folded width
   int64_t session_bytes(int64_t height, int64_t width, int strip, int threads) const;
