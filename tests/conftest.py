@@ -43,3 +43,9 @@ def quiet_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
     monkeypatch.setenv("REALESRGAN_OFFLINE", "1")
     monkeypatch.delenv("REALESRGAN_MIRROR", raising=False)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def denormal_numbers() -> None:
+    """Commands set the process up to flush denormal numbers to zero; no test is to depend on which ran before it."""
+    torch.set_flush_denormal(False)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import schemathesis
-import torch
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from web import BusyWorker, PlayedWorker, listening
@@ -27,12 +26,6 @@ def operations() -> list[Any]:
     document = schemathesis.openapi.from_dict(app.openapi())
     found = [result.ok() for result in document.get_all_operations()]
     return [operation for operation in found if not operation.path.endswith("events")]
-
-
-@pytest.fixture(autouse=True)
-def denormal_numbers() -> None:
-    """Restoring flushes denormal numbers to zero in its threads; hypothesis needs them."""
-    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="module")
