@@ -126,11 +126,14 @@ class Keys:
 
 def test_keys_alone_choose_set_start_compare_and_close(visitor: Visitor) -> None:
     keys, page = Keys(visitor), visitor.page
+    # Listened to from the start: the browser takes a moment to hand the dialog to the test instead of opening it.
+    choosers: list[Any] = []
+    page.on("filechooser", choosers.append)
     keys.go_to("skip")
     keys.go_to("file-input")
-    with page.expect_file_chooser() as chooser:
-        keys.press("Enter")
-    chooser.value.set_files({"name": "keys.png", "mimeType": "image/png", "buffer": picture()})
+    keys.press("Enter")
+    visitor.until(lambda: choosers)
+    choosers[0].set_files({"name": "keys.png", "mimeType": "image/png", "buffer": picture()})
     page.locator("#chosen > .row").wait_for()
     assert keys.focused() == "file-input"
     keys.go_to("picture-model")
