@@ -72,6 +72,15 @@ def _model_name(default: str) -> Any:
     return option(None, "-n", "--model_name", topic=MODEL, metavar="NAME", help=text)
 
 
+def engine_option() -> Any:
+    return option(
+        "auto",
+        topic=MACHINE,
+        choices=("auto", "native", "torch"),
+        help="what computes: torch, the compiled kernels (native), or those where they can (default: %(default)s)",
+    )
+
+
 def input_option(default: str, what: str) -> Any:
     text = f"{what} (default: {default})"
     return option((default,), "-i", "--input", topic=WHAT, nargs="+", metavar="PATH", help=text)
@@ -146,12 +155,7 @@ class ModelOptions:
     fp32: bool = option(
         False, topic=MACHINE, help="full precision everywhere (default: the fastest whose results look the same)"
     )
-    engine: EngineKind = option(
-        "auto",
-        topic=MACHINE,
-        choices=("auto", "native", "torch"),
-        help="what computes: torch, the compiled kernels (native), or those where they can (default: %(default)s)",
-    )
+    engine: EngineKind = engine_option()
     max_memory: str | None = option(
         None,
         topic=MACHINE,

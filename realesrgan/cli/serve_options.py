@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..restorer import EngineKind
-from .options import ADDRESS, LIMITS, MACHINE, option
+from .options import ADDRESS, LIMITS, MACHINE, engine_option, option
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,4 @@ class ServeOptions:
         metavar="SIZE",
         help="most memory to take, as 1.5GB (default: a safe share of what is free)",
     )
-    engine: EngineKind = option(
-        "auto",
-        topic=MACHINE,
-        choices=("auto", "native", "torch"),
-        help="what computes: torch, the compiled kernels (native), or those where they can (default: %(default)s)",
-    )
+    engine: EngineKind = engine_option()

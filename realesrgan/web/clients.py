@@ -18,13 +18,9 @@ def client_of(request: Request) -> str:
     return _cookie(request) or f"address {request.client.host if request.client else '?'}"
 
 
-def has_cookie(request: Request) -> bool:
-    return bool(_cookie(request))
-
-
 def introduce(request: Request, response: Response) -> None:
     """Give a browser its cookie, if it has none."""
-    if not has_cookie(request):
+    if not _cookie(request):
         set_cookie(response, CLIENT_COOKIE, secrets.token_urlsafe(16))
 
 
