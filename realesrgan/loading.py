@@ -52,7 +52,7 @@ class Settings:
         face_enhance: restore faces with GFPGAN, version `face_model`; `face_weight` (0 to 1) is its share in the paste.
         only_center_face: restore only the face nearest to the middle.
         fp32: full precision everywhere.
-        engine: what computes: "torch", "native" (the compiled kernels), or "auto", those where they can.
+        engine: what computes; `restorer.EngineKind` says what there is.
         alpha_upsampler: how transparency is enlarged.
         gpu_id: "0", "cuda:1", "mps", "cpu", or several as in "0,1"; None is the best there is.
         num_process_per_gpu: copies of the network on each device; None is as many as keep the device busy.

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from .arrays import Array  # not at run time: front ends need a Reporter before they need OpenCV
 
 AlphaUpsampler: TypeAlias = Literal["realesrgan", "bicubic"]  # how transparency is enlarged
-EngineKind: TypeAlias = Literal["auto", "native", "torch"]  # what computes: the compiled kernels are "native"
+KernelVariant: TypeAlias = Literal["amx", "avx512", "avx2"]  # of the compiled kernels, from the fastest
+# What computes: torch, the compiled kernels ("native") in their fastest variant here or in the one named, or "auto",
+# those where they can.
+EngineKind: TypeAlias = Literal["auto", "native", "torch", KernelVariant]
 FacePair: TypeAlias = "tuple[Array, Array]"  # a face as cut out and as restored, both (512, 512, 3) BGR
 
 

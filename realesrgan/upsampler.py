@@ -47,7 +47,7 @@ class RealESRGANer:
         device: where to compute; by default CUDA device `gpu_id`, else the best there is.
         gpu_id: the number of a CUDA device.
         max_memory: bytes this process may hold, on the device if that is a GPU; None is a safe share of what is free.
-        engine: what computes: "torch", "native" (the compiled kernels), or "auto", those where they can.
+        engine: what computes; `restorer.EngineKind` says what there is.
 
     Raises:
         WeightsError: the weights cannot be found, fetched or read, or do not fit.

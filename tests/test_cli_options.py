@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from realesrgan.cli import image, video
 from realesrgan.cli.options import ImageOptions, ModelOptions, VideoOptions, parse
+from realesrgan.cli.serve_options import ServeOptions
+from realesrgan.restorer import EngineKind
 
 
 @dataclass(frozen=True)
@@ -104,3 +106,9 @@ def test_the_help_names_every_flag_and_no_field_is_forgotten_here(
     assert set(PUBLISHED[kind]) | OURS[kind] == {field.name for field in fields(kind)}
     assert all(spelling in told for flag in PUBLISHED[kind].values() for spelling in flag.spellings)
     assert all(f"--{name}" in told for name in OURS[kind])
+
+
+@pytest.mark.parametrize("engine", get_args(EngineKind))
+@pytest.mark.parametrize("options", [ImageOptions, VideoOptions, ServeOptions])
+def test_every_kind_of_engine_can_be_asked_for(options: type[Any], engine: EngineKind) -> None:
+    assert parse(options, ["--engine", engine], "prog", "").engine == engine

@@ -17,7 +17,8 @@ from torch import nn
 
 from realesrgan.archs.rrdbnet_arch import RRDBNet
 from realesrgan.archs.srvgg_arch import SRVGGNetCompact
-from realesrgan.engine.choice import choose
+from realesrgan.engine.choice import VARIANTS, choose, variants_here
+from realesrgan.engine.device import Precision
 from realesrgan.engine.engine import Engine
 from realesrgan.engine.kernels import build, library, lowering
 from realesrgan.engine.kernels.native import NativeNetwork
@@ -352,8 +353,77 @@ def test_torch_computes_where_it_is_asked_for_and_where_the_library_is_missing(m
     choice = choose(network, CPU, reduced=False, kind="auto")
     assert choice.variant is None
     assert str(choice).endswith("with a C++ compiler, install this project again to be several times as fast")
-    with pytest.raises(UsageError, match="engine native: the compiled kernels are not installed; leave engine out"):
-        choose(network, CPU, reduced=False, kind="native")
+    for kind in ("native", "avx2"):
+        with pytest.raises(UsageError, match=f"engine {kind}: the compiled kernels are not installed; leave engine"):
+            choose(network, CPU, reduced=False, kind=kind)
+
+
+@pytest.fixture
+def on_a_processor(monkeypatch):
+    """Sets which variants the processor runs, and whether torch multiplies bfloat16 on it."""
+
+    def be(*variants: str, bf16: bool) -> None:
+        monkeypatch.setattr(library, "supported", lambda _, variant: variant in variants)
+        monkeypatch.setattr("realesrgan.engine.device.cpu_has_bf16", lambda: bf16)
+
+    return be
+
+
+@pytest.mark.parametrize(
+    ("variants", "bf16", "here"),
+    [
+        (("amx", "avx512", "avx2"), True, ("amx", "avx512", "avx2")),
+        (("amx", "avx512", "avx2"), False, ("avx512", "avx2")),
+        (("avx512", "avx2"), True, ("avx512", "avx2")),
+        (("avx2", "plain"), False, ("avx2",)),
+        (("plain",), False, ()),
+    ],
+)
+def test_each_variant_here_can_be_named_and_the_first_is_what_auto_takes(variants, bf16, here, on_a_processor):
+    on_a_processor(*variants, bf16=bf16)
+    network = seeded(NETWORKS["compact ×4, prelu"])
+    assert variants_here() == here
+    assert choose(network, CPU, reduced=True, kind="auto").variant == (here[0] if here else None)
+    for variant in here:
+        choice = choose(network, CPU, reduced=True, kind=variant)
+        assert choice.variant == variant
+        assert choice.precision is (Precision.MIXED_BF16 if variant == "amx" else Precision.FP32)
+    for variant in set(VARIANTS) - set(here):
+        with pytest.raises(UsageError, match=f"engine {variant}: this processor does not run it; .*leave engine out"):
+            choose(network, CPU, reduced=True, kind=variant)
+
+
+def test_without_the_kernels_there_is_no_variant_here(monkeypatch):
+    monkeypatch.setattr(library, "load", lambda: None)
+    assert variants_here() == ()
+
+
+@pytest.mark.parametrize(
+    ("variant", "device", "reduced", "why"),
+    [
+        ("amx", CPU, False, "it computes in mixed bf16, and fp32 was asked for; use avx512 or avx2, or leave"),
+        ("avx2", torch.device("mps"), False, "the compiled kernels compute on the CPU, not on mps; leave"),
+    ],
+)
+def test_a_variant_that_cannot_compute_this_is_refused_with_what_to_use_instead(
+    variant, device, reduced, why, on_a_processor
+):
+    on_a_processor("amx", "avx512", "avx2", bf16=True)
+    with pytest.raises(UsageError, match=f"^engine {variant}: {why} engine out$"):
+        choose(seeded(NETWORKS["compact ×4, prelu"]), device, reduced=reduced, kind=variant)
+
+
+def test_a_variant_is_refused_on_a_processor_that_lacks_it_with_those_it_has(on_a_processor):
+    on_a_processor("avx512", "avx2", bf16=False)
+    with pytest.raises(UsageError, match="^engine amx: this processor does not run it; use avx512 or avx2, or leave"):
+        choose(seeded(NETWORKS["compact ×4, prelu"]), CPU, reduced=False, kind="amx")
+    on_a_processor(bf16=False)
+    with pytest.raises(UsageError, match="^engine avx2: this processor does not run it; leave engine out$"):
+        choose(seeded(NETWORKS["compact ×4, prelu"]), CPU, reduced=False, kind="avx2")
+
+
+def test_the_library_has_the_variants_that_can_be_named_in_their_order():
+    assert [name for name in library.variants(LIBRARY) if name in VARIANTS] in (list(VARIANTS), [])
 
 
 class Strange(SRVGGNetCompact):
@@ -362,8 +432,9 @@ class Strange(SRVGGNetCompact):
 
 def test_networks_that_the_library_does_not_know_are_left_to_torch():
     assert choose(Strange(), CPU, reduced=True, kind="auto").variant is None
-    with pytest.raises(UsageError, match="the compiled kernels do not know this network"):
-        choose(Strange(), CPU, reduced=False, kind="native")
+    for kind in ("native", "avx2"):
+        with pytest.raises(UsageError, match=f"engine {kind}: the compiled kernels do not know this network; leave"):
+            choose(Strange(), CPU, reduced=False, kind=kind)
     two = seeded(lambda: SRVGGNetCompact(2, 2, num_feat=8, num_conv=1, upscale=1))
     assert lowering.refusal(two, family_of(two)) == "its result is not a picture"
     wide = seeded(lambda: SRVGGNetCompact(num_feat=8, num_conv=1, upscale=1))
@@ -410,6 +481,14 @@ def test_memory_that_runs_out_half_way_changes_no_bit(upsampler, outscale):
     upsampler.engine.native.run = run_some
     assert np.array_equal(upsampler.enhance(image, outscale)[0], expected)
     assert min(strips) <= 2 < max(strips)
+
+
+@pytest.mark.parametrize("variant", variants_here())
+def test_the_variant_that_is_named_computes(variant, tmp_path):
+    path = save_weights(tiny_rrdbnet(), tmp_path / "x4.pth")
+    named = RealESRGANer(4, path, pre_pad=0, half=True, device="cpu", engine=variant)
+    assert named.engine.native.variant == variant
+    assert f"kernels for {variant.upper()}" in str(named)
 
 
 def test_tiles_are_those_of_torch(upsampler, tmp_path):

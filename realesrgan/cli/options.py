@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 from ..engine.tiling import DEFAULT_TILE_PAD
 from ..loading import Settings
@@ -76,8 +76,9 @@ def engine_option() -> Any:
     return option(
         "auto",
         topic=MACHINE,
-        choices=("auto", "native", "torch"),
-        help="what computes: torch, the compiled kernels (native), or those where they can (default: %(default)s)",
+        choices=get_args(EngineKind),
+        help="what computes: torch, the compiled kernels (native), or those where they can (auto, the default); the "
+        "others name a variant of the kernels, which gives the same result on every processor that runs it",
     )
 
 

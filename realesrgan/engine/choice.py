@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import nn
 
 from ..errors import UsageError
 from ..families import family_of
-from ..restorer import EngineKind
+from ..restorer import EngineKind, KernelVariant
 from .device import Precision, choose_precision, device_name
 from .kernels import library, lowering
 
 if TYPE_CHECKING:
     from .kernels.native import NativeNetwork
 
-BF16_VARIANT = "amx"
-FP32_VARIANTS = ("avx512", "avx2")
+VARIANTS: tuple[KernelVariant, ...] = get_args(KernelVariant)
+BF16_VARIANT: KernelVariant = "amx"  # computes in mixed bf16, the others in fp32
 NOT_INSTALLED = "the compiled kernels are not installed"
 
 
@@ -33,7 +33,7 @@ class Choice:
 
     device: torch.device
     precision: Precision
-    variant: str | None = None
+    variant: KernelVariant | None = None
     slow: str | None = None
 
     def __str__(self) -> str:
@@ -52,6 +52,20 @@ class Choice:
         return f"{line}; {self.slow}" if self.slow else line
 
 
+def variants_here() -> tuple[KernelVariant, ...]:
+    """The variants of the compiled kernels that `choose` may take on this machine's CPU, from the fastest.
+
+    AMX is among them only where bfloat16 is used by default. There are none where the kernels are not installed.
+    """
+    loaded = library.load()
+    if loaded is None:
+        return ()
+    in_bf16 = choose_precision(torch.device("cpu"), reduced=True) is Precision.MIXED_BF16
+    return tuple(
+        variant for variant in VARIANTS if library.supported(loaded, variant) and (in_bf16 or variant != BF16_VARIANT)
+    )
+
+
 def choose(network: nn.Module, device: torch.device, *, reduced: bool, kind: EngineKind) -> Choice:
     """How precisely to compute `network` on `device`, and with what.
 
@@ -59,38 +73,49 @@ def choose(network: nn.Module, device: torch.device, *, reduced: bool, kind: Eng
     in fp32, by Winograd's method, which is faster than torch in any precision.
 
     Raises:
-        UsageError: `kind` is "native", and the kernels cannot compute this here; says why.
+        UsageError: `kind` is "native" or a variant, and the kernels cannot compute this here that way; says why.
     """
     precision = choose_precision(device, reduced=reduced)
     if precision is Precision.MIXED_BF16 and family_of(network) is None:
         precision = Precision.FP32  # its residuals would be summed in bf16, which shows
-    reason = _refusal(network, device, precision) if kind != "torch" else "torch was asked for"
+    if kind == "torch":
+        return Choice(device, precision)
+    reason, instead = _refusal(network, device, precision), ""
     if reason is None:
-        loaded = library.load()
-        assert loaded is not None
-        if precision is Precision.MIXED_BF16 and library.supported(loaded, BF16_VARIANT):
-            return Choice(device, precision, BF16_VARIANT)
-        for variant in FP32_VARIANTS:
-            if library.supported(loaded, variant):
-                return Choice(device, Precision.FP32, variant)
-        reason = "this processor has neither AVX2 nor AVX512"
-    if kind == "native":
-        raise UsageError(f"`engine` native: {reason}; leave `engine` out")
+        precise = [one for one in variants_here() if one != BF16_VARIANT or precision is Precision.MIXED_BF16]
+        for variant in precise:
+            if kind in ("auto", "native", variant):
+                return Choice(device, precision if variant == BF16_VARIANT else Precision.FP32, variant)
+        reason, instead = _lack(kind), f"use {' or '.join(precise)}, or " if precise else ""
+    if kind != "auto":
+        raise UsageError(f"`engine` {kind}: {reason}; {instead}leave `engine` out")
     slow = f"{NOT_INSTALLED}: with a C++ compiler, install this project again to be several times as fast"
     return Choice(device, precision, slow=slow if reason == NOT_INSTALLED else None)
 
 
-def _refusal(network: nn.Module, device: torch.device, precision: Precision) -> str | None:
-    """Why the kernels cannot compute `network` on `device`; None if nothing speaks against it so far."""
-    if device.type != "cpu" or precision is Precision.HALF:
-        return f"the compiled kernels compute on the CPU, not on {device}"
+def kernels_refusal(network: nn.Module) -> str | None:
+    """Why the compiled kernels cannot compute `network` on any machine; None where they can, once installed."""
     family = family_of(network)
     if family is None:
         return "the compiled kernels do not know this network"
-    if library.load() is None:
-        return NOT_INSTALLED
     unknown = lowering.refusal(network, family)
     return f"the compiled kernels cannot compute this network: {unknown}" if unknown else None
+
+
+def _refusal(network: nn.Module, device: torch.device, precision: Precision) -> str | None:
+    """Why no variant of the kernels can compute `network` on `device`; None if nothing speaks against it so far."""
+    if device.type != "cpu" or precision is Precision.HALF:
+        return f"the compiled kernels compute on the CPU, not on {device}"
+    return kernels_refusal(network) or (NOT_INSTALLED if library.load() is None else None)
+
+
+def _lack(kind: EngineKind) -> str:
+    """Why none of the variants that are precise enough is one of `kind`."""
+    if kind in ("auto", "native"):
+        return "this processor has neither AVX2 nor AVX512"
+    if kind in variants_here():
+        return "it computes in mixed bf16, and `fp32` was asked for"
+    return "this processor does not run it"
 
 
 def native_network(network: nn.Module, variant: str | None) -> NativeNetwork | None:

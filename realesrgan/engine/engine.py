@@ -53,7 +53,7 @@ class Engine:
         spec: its numbers, or None for a network this project does not know. One of another project is measured.
         scale: how many times larger its output is.
         reduced: allow less than fp32 where the device is good at it.
-        kind: "torch", "native" (the compiled kernels), or "auto", those where they can compute this network here.
+        kind: what computes; "auto" takes the compiled kernels where they can compute this network here.
         max_memory: bytes this process may hold, on the device if that is a GPU; None is a safe share of what is free.
 
     Raises:
