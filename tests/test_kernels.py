@@ -134,6 +134,17 @@ def test_no_bit_depends_on_strips_or_threads(make, variant):
         assert np.array_equal(run(native, image, strip, threads), whole_at_once), (strip, threads)
 
 
+@pytest.mark.skipif(not {"avx512", "avx2"} <= set(variants_here()), reason="this processor has not both")
+@every_network
+def test_avx512_and_avx2_compute_the_same_bits(make):
+    """If a compiler fuses products and sums in one of them only, it shows here."""
+    network = seeded(make)
+    for height, width in sizes(fold_of(network))[::4]:
+        image = picture_for(network, height, width)
+        results = [run(compiled(network, variant), image) for variant in ("avx512", "avx2")]
+        assert np.array_equal(*results), (height, width)
+
+
 @every_variant
 def test_a_block_of_columns_is_part_of_the_whole(variant):
     """To the bit where pixels are summed one by one; Winograd's tiles mix a block's last columns with those beyond."""
