@@ -157,6 +157,21 @@ class Loaded:
         return self.multiply_adds(area) / self.upsamplers[0].engine.multiply_adds_per_second()
 
 
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What is known of a model's network wherever it will compute. Found by `network_facts`.
+
+    Attributes:
+        label: what to call the model.
+        multiply_adds: the work for each pixel of a picture.
+        kernels: whether the compiled kernels can compute it, on CPUs where they are installed.
+    """
+
+    label: str
+    multiply_adds: float
+    kernels: bool
+
+
 def check(settings: Settings, default_model: str) -> Setup:
     """Validate the settings and look up the model.
 
@@ -255,6 +270,34 @@ def load(setup: Setup, reporter: Reporter, *, for_video: bool = False) -> Loaded
     faces = _load_faces(setup, upsamplers, reporter)
     restorers = [_restorer(upsampler, faces.get(upsampler.device), settings) for upsampler in upsamplers]
     return Loaded(setup.label, upsamplers, restorers)
+
+
+def network_facts(setup: Setup) -> NetworkFacts:
+    """Read the weights, fetching missing ones, and say what network they are of, without deciding what will compute it.
+
+    Raises:
+        WeightsError: weights cannot be found, fetched or read, or do not fit.
+    """
+    return run_in_own_thread(partial(_network_facts, setup))  # another project's network computes to be measured
+
+
+def _network_facts(setup: Setup) -> NetworkFacts:
+    import torch
+
+    from .engine.choice import kernels_refusal
+    from .engine.measuring import measured
+    from .engine.progress import count_layers
+    from .families.foreign import ForeignSpec
+    from .weights.load import chosen_weights, load_network, refuse_other_network
+
+    paths, shares = chosen_weights(setup.model, setup.settings.model_path, setup.settings.denoise_strength)
+    network, spec = load_network(paths, shares)
+    refuse_other_network(setup.model, spec, paths[0])
+    assert spec is not None  # only a network that the caller brings along may be unknown
+    if isinstance(spec, ForeignSpec):
+        count_layers(network)
+        spec = measured(spec, network, torch.device("cpu"), torch.float32)
+    return NetworkFacts(setup.label, spec.multiply_adds, kernels=kernels_refusal(network) is None)
 
 
 def _load_upsampler(setup: Setup, device: torch.device) -> RealESRGANer:

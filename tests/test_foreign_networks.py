@@ -21,6 +21,9 @@ from realesrgan.engine import measuring
 from realesrgan.engine.device import Precision
 from realesrgan.errors import UsageError, WeightsError
 from realesrgan.families.foreign import ForeignSpec
+from realesrgan.loading import NetworkFacts, Settings, check, load, network_facts
+from realesrgan.model_zoo import DEFAULT_IMAGE_MODEL
+from realesrgan.restorer import Reporter
 from realesrgan.upsampler import RealESRGANer, load_upsampler
 from realesrgan.weights.load import load_network
 
@@ -274,6 +277,14 @@ def test_one_network_of_another_project_serves_videos(tmp_path):
     video = cv2.VideoCapture(str(result))
     assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == 3
     assert (video.get(cv2.CAP_PROP_FRAME_HEIGHT), video.get(cv2.CAP_PROP_FRAME_WIDTH)) == (2 * HEIGHT, 2 * WIDTH)
+
+
+@pytest.mark.parametrize("name", ["SPAN", "SwinIR", "DnCNN_gray"])
+def test_the_facts_of_one_are_what_an_engine_measures(name, tmp_path):
+    setup = check(Settings(model_path=file_of(name, tmp_path)[1], gpu_id="cpu"), DEFAULT_IMAGE_MODEL)
+    facts = network_facts(setup)
+    assert facts == NetworkFacts(name, load(setup, Reporter()).multiply_adds(1.0), kernels=False)
+    assert facts.multiply_adds > 100
 
 
 def test_a_dry_run_estimates_the_time(tmp_path, capsys, monkeypatch):

@@ -22,9 +22,13 @@ from tiny import picture, save_weights, tiny_rrdbnet, tiny_srvgg
 from torch import nn
 
 from benchmarks import textbook
+from realesrgan import loading
+from realesrgan.archs.srvgg_arch import SRVGGNetCompact
 from realesrgan.errors import DeviceError, UsageError, WeightsError
 from realesrgan.families.srvgg import SRVGGNetCompactSpec
-from realesrgan.model_zoo import MODELS
+from realesrgan.loading import Settings, check, network_facts
+from realesrgan.model_zoo import DEFAULT_IMAGE_MODEL, MODELS
+from realesrgan.restorer import Reporter
 from realesrgan.upsampler import RealESRGANer, load_upsampler
 from realesrgan.weights import store
 
@@ -646,3 +650,37 @@ def test_denoise_strength_is_the_share_of_the_first_file(weights_folder, general
     for key, tensor in upsampler.model.state_dict().items():
         wanted = strength * strong.state_dict()[key] + (1 - strength) * weak.state_dict()[key]
         torch.testing.assert_close(tensor, wanted, rtol=0, atol=1e-6)
+
+
+# What is known of a network without an engine.
+
+
+@pytest.mark.parametrize("kernels_installed", [True, False])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_networks_facts_are_those_of_the_loaded_model_on_any_machine(files, kind, kernels_installed, monkeypatch):
+    setup = check(Settings(model_path=files[kind], gpu_id="cpu"), DEFAULT_IMAGE_MODEL)
+    if not kernels_installed:
+        monkeypatch.setattr("realesrgan.engine.kernels.library.load", lambda: None)
+    facts, loaded = network_facts(setup), loading.load(setup, Reporter())
+    assert (facts.label, facts.multiply_adds) == (loaded.label, loaded.multiply_adds(1.0))
+    assert facts.kernels
+    assert loaded.upsamplers[0].engine.native is None or kernels_installed
+
+
+def test_a_network_that_the_kernels_cannot_compute_is_known_as_that(tmp_path):
+    path = save_weights(SRVGGNetCompact(num_feat=8, num_conv=1, upscale=5), tmp_path / "x5.pth")
+    setup = check(Settings(model_path=path, gpu_id="cpu"), DEFAULT_IMAGE_MODEL)
+    assert not network_facts(setup).kernels
+    assert loading.load(setup, Reporter()).upsamplers[0].engine.native is None
+
+
+def test_facts_are_found_without_an_engine_or_a_device(files, monkeypatch):
+    for decides in ("realesrgan.engine.engine.Engine.__init__", "realesrgan.engine.device.default_device"):
+        monkeypatch.setattr(decides, lambda *_, **__: pytest.fail("something was made ready to compute"))
+    assert network_facts(check(Settings(model_path=files["srvgg"]), DEFAULT_IMAGE_MODEL)).label == "srvgg"
+
+
+def test_facts_of_weights_that_are_not_of_the_model_named_are_refused(files):
+    setup = check(Settings(model_name="RealESRGAN_x4plus", model_path=files["srvgg"]), DEFAULT_IMAGE_MODEL)
+    with pytest.raises(WeightsError, match="but RealESRGAN_x4plus is"):
+        network_facts(setup)
