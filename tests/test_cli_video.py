@@ -241,7 +241,7 @@ def test_a_worker_that_dies_of_a_bug_raises_and_the_same_command_goes_on(
     capsys.readouterr()
     assert main(["-i", "a.mp4", *small]) == 0
     out, err = capsys.readouterr()
-    assert "going on after frame 5 of an earlier run" in err
+    assert "going on after 5 frames of an earlier run" in err
     assert "5 from an earlier run" in out
     assert same("a_whole.mp4", "a_out.mp4")
     assert not list(Path("results").glob("*.work"))

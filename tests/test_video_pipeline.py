@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,17 @@ from realesrgan.errors import Cancelled
 from realesrgan.restorer import Listener, Restorer
 from realesrgan.video.encoding import choose_encoding
 from realesrgan.video.output_plan import plan_output
-from realesrgan.video.pipeline import MOST_IN_FLIGHT, WINDOW_BYTES, Excerpt, frames_in_flight, restore_frames
+from realesrgan.video.pipeline import (
+    MOST_IN_FLIGHT,
+    WINDOW_BYTES,
+    Excerpt,
+    frames_in_flight,
+    restore_frames,
+    restore_in_order,
+)
 from realesrgan.video.probe import probe
 from realesrgan.video.segments import Workspace
+from realesrgan.video.sources.source import Frame
 from realesrgan.video.writer import assemble
 
 PATIENCE_S = 60  # only a test that fails waits so long
@@ -120,6 +129,83 @@ def test_unequal_workers_give_the_video_that_one_gives(clip, tmp_path):
         assemble(target, workspace, source, source.time_base, plan)
         results.append(decoded(target))
     assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def some(indices: list[int], repeats: tuple[int, ...] = ()) -> Iterator[Frame | None]:
+    """Frames of these numbers, which their pixels show too; None where one is left out."""
+    for index in range(indices[-1] + 1):
+        pixels = np.full((2, 2, 3), index, np.uint8)
+        yield Frame(index, index, 1, pixels, repeats=index in repeats) if index in indices else None
+
+
+def accepted(frames: Iterator[Frame | None], restorers: list[Restorer]) -> tuple[list[int], list[Array], int]:
+    """The numbers and results as they are accepted, in one thread that is none of the others; and how many repeat."""
+    numbers: list[int] = []
+    results: list[Array] = []
+    threads: set[str] = set()
+
+    def accept(frame: Frame, pixels: Array) -> None:
+        numbers.append(frame.index)
+        results.append(pixels)
+        threads.add(threading.current_thread().name)
+
+    repeats = restore_in_order(frames, restorers, accept, window=8)
+    assert threads == {"accept"}
+    return numbers, results, repeats
+
+
+@pytest.mark.parametrize("indices", [list(range(20)), list(range(7, 27)), [*range(3, 9), *range(14, 22), 40]])
+def test_frames_are_accepted_in_their_order_with_whatever_number_they_begin(indices):
+    numbers, results, repeats = accepted(some(indices), slow_and_fast(6))
+    assert numbers == indices
+    assert [int(result[0, 0, 0]) for result in results] == indices
+    assert repeats == 0
+
+
+def test_a_repeat_is_accepted_with_the_array_of_the_frame_before():
+    numbers, results, repeats = accepted(some(list(range(5, 15)), (8, 9, 12)), slow_and_fast(3))
+    assert numbers == list(range(5, 15))
+    assert [int(result[0, 0, 0]) for result in results] == [5, 6, 7, 7, 7, 10, 11, 11, 13, 14]
+    assert results[2] is results[3] is results[4]
+    assert results[6] is results[7]
+    assert repeats == 3
+
+
+def test_a_repeat_whose_predecessor_is_left_out_is_restored_itself():
+    _, results, repeats = accepted(some([4, 5, 8, 9, 10], (4, 5, 8, 10)), [twice])
+    assert [int(result[0, 0, 0]) for result in results] == [4, 4, 8, 9, 9]
+    assert repeats == 2
+
+
+def cancelled_when(started: threading.Event) -> Callable[[], None]:
+    def check() -> None:
+        if started.is_set():
+            raise Cancelled
+
+    return check
+
+
+@pytest.mark.parametrize("raising", ["check", "accept"])
+def test_work_stops_while_all_frames_are_left_out(raising):
+    accepting = threading.Event()
+    lost_patience: list[bool] = []
+
+    def frames() -> Iterator[Frame | None]:
+        yield from some([0])
+        began = time.monotonic()
+        while time.monotonic() < began + PATIENCE_S:
+            yield None
+        lost_patience.append(True)
+
+    def accept(frame: Frame, pixels: Array) -> None:
+        accepting.set()
+        if raising == "accept":
+            raise Cancelled
+
+    check = cancelled_when(accepting) if raising == "check" else (lambda: None)
+    with pytest.raises(Cancelled):
+        restore_in_order(frames(), [twice], accept, window=8, check=check)
+    assert not lost_patience
 
 
 def test_frames_in_flight_fit_into_the_memory_meant_for_them_but_never_starve_the_workers():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +57,22 @@ def failing_after(count: int) -> Callable[[Array, Callable[[float], None]], Arra
     return restore
 
 
-def run(clip: Path, workspace: Workspace, *restorers: Any, excerpt: Excerpt | None = None) -> Tally:
+def ignore(done: int) -> None:
+    """Do nothing with the progress."""
+
+
+def run(clip: Path, workspace: Workspace, *restorers: Any, on_frame: Callable[[int], None] = ignore) -> Tally:
     source = probe(clip)
     encoding = choose_encoding("libx264", None, None, None, 8)
     return restore_frames(
         source,
-        excerpt or Excerpt(),
+        Excerpt(),
         restorers or [twice],
         workspace,
         encoding,
         multiply_adds_per_frame=1.0,
         window=8,
-        on_frame=lambda count: None,
+        on_frame=on_frame,
     )
 
 
@@ -82,6 +87,28 @@ def opened(folder: Path, **identity: Any) -> Workspace:
     workspace = Workspace(folder, identity)
     workspace.open()
     return workspace
+
+
+def copy_segments(source: Workspace, target: Workspace, order: Sequence[int]) -> None:
+    """Commit finished segments of one workspace to another, in the order of these numbers."""
+    for segment in (source.segments[number] for number in order):
+        target.path_for(segment.first).write_bytes((source.folder / segment.file).read_bytes())
+        target.commit(segment.first, segment.pts, segment.durations, damaged=segment.damaged)
+
+
+def contents(workspace: Workspace) -> list[tuple[int, list[int], list[int], int]]:
+    """What the segments hold. Their files differ from run to run: Matroska numbers each one by chance."""
+    return [(segment.first, segment.pts, segment.durations, segment.damaged) for segment in workspace.segments]
+
+
+def lose_segments(workspace: Workspace, lost: Collection[int]) -> None:
+    """Remove the segments of these numbers from the manifest and from the disk."""
+    file = workspace.folder / segments.MANIFEST
+    content = json.loads(file.read_text())
+    for number in lost:
+        (workspace.folder / content["segments"][number]["file"]).unlink()
+    content["segments"] = [entry for number, entry in enumerate(content["segments"]) if number not in lost]
+    file.write_text(json.dumps(content))
 
 
 def same(a: Path, b: Path) -> bool:
@@ -137,6 +164,111 @@ def test_a_damaged_source_is_resumed_the_same(tmp_path: Path, stopped_after: int
     assert same(finish(clip, again, "again.mkv"), finish(clip, whole, "whole.mkv"))
 
 
+def a_few(seed: int, count: int = 6) -> list[int]:
+    """Some of the first `count` numbers in disorder: which ones and how many depends on `seed`."""
+    chance = random.Random(seed)
+    return chance.sample(range(count), chance.randrange(1, count))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_segments_committed_in_any_order_give_the_bytes_of_those_in_order(
+    clip: Path, tmp_path: Path, seed: int
+) -> None:
+    whole, other = opened(tmp_path / "whole"), opened(tmp_path / "other")
+    run(clip, whole)
+    order = random.Random(seed).sample(range(6), 6)
+    assert order != sorted(order)
+    copy_segments(whole, other, order)
+    assert other.segments == whole.segments == opened(tmp_path / "other").segments
+    assert finish(clip, other, "other.mp4").read_bytes() == finish(clip, whole, "whole.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("lost", [[0], [5], [0, 1, 2, 3, 4], [1, 2, 4], *(a_few(seed) for seed in range(4))])
+def test_a_job_with_gaps_ends_like_one_that_was_never_stopped(clip: Path, tmp_path: Path, lost: list[int]) -> None:
+    """The clip shows each picture twice, across the borders of segments too."""
+    whole = opened(tmp_path / "work")
+    run(clip, whole)
+    wanted = finish(clip, whole, "whole.mp4").read_bytes()
+    lose_segments(whole, lost)
+    again = opened(tmp_path / "work")
+    before = 27 - sum(len(whole.segments[number].pts) for number in lost)
+    assert again.frames_done == before
+    restored: list[Array] = []
+
+    def counting(frame: Array, listener: Callable[[float], None]) -> Array:
+        restored.append(frame)
+        return twice(frame, listener)
+
+    tally = run(clip, again, counting)
+    assert (tally.frames, tally.done_before) == (27, before)
+    assert len(restored) + tally.repeats == 27 - before
+    assert contents(again) == contents(whole)
+    assert finish(clip, again, "again.mp4").read_bytes() == wanted
+
+
+@pytest.mark.parametrize("lost", [[0], [1], [2], [1, 3], *(a_few(seed, 5) for seed in range(4))])
+def test_a_damaged_source_with_gaps_is_resumed_the_same(tmp_path: Path, lost: list[int]) -> None:
+    options = {"crf": "10", "g": "30", "bf": "0", "preset": "ultrafast"}
+    clip = Clip(moving(25), options=options).write(tmp_path / "a.mkv")
+    for number in (4, 5, 9, 14, 15, 20):  # on both sides of borders between segments
+        corrupted(clip, number)
+    whole = opened(tmp_path / "work")
+    losses = run(clip, whole).losses
+    assert [segment.damaged for segment in whole.segments] == [1, 2, 1, 1, 1]
+    assert losses.concealed == 6
+    wanted = finish(clip, whole, "whole.mp4").read_bytes()
+    lose_segments(whole, lost)
+    again = opened(tmp_path / "work")
+    later = run(clip, again).losses
+    assert (later.concealed, later.missing_s) == (losses.concealed, losses.missing_s)
+    assert contents(again) == contents(whole)
+    assert finish(clip, again, "again.mp4").read_bytes() == wanted
+
+
+def test_progress_counts_what_is_done_behind_gaps(clip: Path, tmp_path: Path) -> None:
+    whole = opened(tmp_path / "work")
+    run(clip, whole)
+    lose_segments(whole, [1, 3])
+    heard: list[int] = []
+    run(clip, opened(tmp_path / "work"), on_frame=heard.append)
+    assert heard == list(range(18, 28))
+
+
+def test_a_segment_that_overlaps_or_leaves_part_of_one_free_is_not_taken(clip: Path, tmp_path: Path) -> None:
+    whole = opened(tmp_path / "whole")
+    run(clip, whole)
+    other = opened(tmp_path / "other")
+    copy_segments(whole, other, [5, 2])
+    before = list(other.segments)
+    for first, count in ((10, 5), (12, 5), (9, 5), (0, 4), (3, 5), (20, 6), (30, 5)):
+        other.path_for(first).write_bytes(b"frames")
+        with pytest.raises(ValueError, match=f"frames {first} to {first + count - 1} do not fit"):
+            other.commit(first, list(range(count)), [1] * count)
+        assert other.segments == opened(tmp_path / "other").segments == before
+
+
+def test_what_is_done_is_known_frame_by_frame(clip: Path, tmp_path: Path) -> None:
+    whole, other = opened(tmp_path / "whole"), opened(tmp_path / "other")
+    run(clip, whole)
+    for number, head in ((5, 0), (2, 0), (0, 1), (1, 3), (3, 4), (4, 6)):
+        copy_segments(whole, other, [number])
+        done = [index for segment in other.segments for index in range(segment.first, segment.first + len(segment.pts))]
+        assert [index for index in range(-1, 40) if other.is_done(index)] == done
+        assert other.frames_done == len(done)
+        assert other.head == whole.segments[:head]
+
+
+def test_a_video_with_gaps_is_not_put_together(clip: Path, tmp_path: Path) -> None:
+    whole = opened(tmp_path / "work")
+    with pytest.raises(VideoFileError, match="work: frame 0 is not restored yet; run again"):
+        finish(clip, whole, "result.mp4")
+    run(clip, whole)
+    lose_segments(whole, [2, 4])
+    with pytest.raises(VideoFileError, match="work: frame 10 is not restored yet; run again"):
+        finish(clip, opened(tmp_path / "work"), "result.mp4")
+    assert not (tmp_path / "result.mp4").exists()
+
+
 def test_finished_work_is_not_done_again(clip: Path, tmp_path: Path) -> None:
     run(clip, opened(tmp_path / "work"))
     tally = run(clip, opened(tmp_path / "work"), failing_after(0))
@@ -152,15 +284,19 @@ def test_another_job_starts_over_and_says_so(tmp_path: Path) -> None:
     assert not (tmp_path / "work" / "00000000.mkv").exists()
 
 
-SEGMENT = {
-    "file": "00000000.mkv",
-    "first": 0,
-    "pts": [0],
-    "durations": [1],
-    "size_bytes": 1,
-    "checksum": 0,
-    "damaged": 0,
-}
+def segment(first: int, frames: int) -> dict[str, Any]:
+    """An entry of a manifest."""
+    times = {"pts": list(range(first, first + frames)), "durations": [1] * frames}
+    return {"file": f"{first:08d}.mkv", "first": first, **times, "size_bytes": 1, "checksum": 0, "damaged": 0}
+
+
+def test_a_manifest_may_have_gaps_of_whole_segments(tmp_path: Path) -> None:
+    Workspace(tmp_path / "work", {}).open()
+    for entries in ([], [segment(25, 2)], [segment(5, 5), segment(15, 5), segment(25, 2)], [segment(0, 7)]):
+        (tmp_path / "work" / segments.MANIFEST).write_text(json.dumps({"identity": {}, "segments": entries}))
+        manifest = segments.read_manifest(tmp_path / "work")
+        assert manifest is not None
+        assert [one.first for one in manifest.segments] == [entry["first"] for entry in entries]
 
 
 @pytest.mark.parametrize(
@@ -174,15 +310,25 @@ SEGMENT = {
         '{"segments": []}',
         '{"identity": {}, "segments": [3]}',
         *(
-            json.dumps({"identity": {}, "segments": [entry]})
-            for entry in (
-                {key: value for key, value in SEGMENT.items() if key != "durations"},
-                SEGMENT | {"more": 1},
-                SEGMENT | {"first": 5},
-                SEGMENT | {"file": "../00000000.mkv"},
-                SEGMENT | {"pts": ["0"]},
-                SEGMENT | {"pts": []},
-                SEGMENT | {"pts": 3},
+            json.dumps({"identity": {}, "segments": entries})
+            for entries in (
+                [{key: value for key, value in segment(0, 1).items() if key != "durations"}],
+                [segment(0, 1) | {"more": 1}],
+                [segment(0, 1) | {"first": 5}],
+                [segment(0, 1) | {"file": "../00000000.mkv"}],
+                [segment(0, 1) | {"pts": ["0"]}],
+                [segment(0, 0)],
+                [segment(0, 1) | {"pts": 3}],
+                [segment(-5, 5)],
+                [segment(-5, 5), segment(0, 5)],
+                [segment(3, 5)],
+                [segment(0, 5), segment(0, 5)],
+                [segment(5, 5), segment(0, 5)],
+                [segment(0, 5), segment(4, 5)],
+                [segment(0, 5), segment(7, 5)],
+                [segment(0, 5), segment(5, 6)],
+                [segment(0, 5), segment(5, 4), segment(10, 5)],
+                [segment(0, 0), segment(0, 0)],
             )
         ),
     ],
@@ -213,7 +359,7 @@ def test_a_segment_that_was_damaged_on_disk_is_made_again(
     file = tmp_path / "work" / whole.segments[2].file
     file.write_bytes(damage(file.read_bytes()))
     again = opened(tmp_path / "work")
-    assert again.frames_done == 10
+    assert again.frames_done == 22
     run(clip, again)
     assert same(finish(clip, again, "again.mkv"), wanted)
 
@@ -247,7 +393,7 @@ def test_a_missing_segment_is_made_again(clip: Path, tmp_path: Path) -> None:
     wanted = finish(clip, whole, "whole.mkv")
     (tmp_path / "work" / whole.segments[2].file).unlink()
     again = opened(tmp_path / "work")
-    assert again.frames_done == 10
+    assert again.frames_done == 22
     run(clip, again)
     assert same(finish(clip, again, "again.mkv"), wanted)
 

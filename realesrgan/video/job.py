@@ -76,7 +76,7 @@ def restore(job: VideoJob, request: Request, setup: Setup, loaded: Loaded, repor
         if discarded := workspace.open():
             reporter.remark(f"{workspace.folder} is started over: {discarded}")
         if workspace.frames_done:
-            reporter.remark(f"going on after frame {workspace.frames_done} of an earlier run")
+            reporter.remark(f"going on after {count(workspace.frames_done, 'frame')} of an earlier run")
         began = time.monotonic()
         tally, faces = _restore_frames(job, request, setup, loaded, workspace, reporter)
         copied = _assemble(job, request, tally, workspace, reporter)

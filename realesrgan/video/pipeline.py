@@ -6,11 +6,13 @@ one before is not restored again. However unequal the restorers' speeds, only a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..arrays import Array
+from ..errors import VideoFileError
 from ..restorer import FacePair, Listener, Restorer
 from ..threads import Channel, Crew, Window
 from .encoding import Encoding, even
@@ -42,12 +44,6 @@ class Tally:
     losses: Losses = field(default_factory=Losses)
 
 
-@dataclass(frozen=True)
-class _Restored:
-    frame: Frame
-    pixels: Array | None  # None: those of the frame before
-
-
 def frames_in_flight(frame_bytes: int, workers: int) -> int:
     """How many frames may be between decoding and encoding; `frame_bytes` is one frame and its result."""
     return max(2 * workers + 2, min(MOST_IN_FLIGHT, WINDOW_BYTES // max(1, frame_bytes)))
@@ -68,57 +64,119 @@ def restore_frames(
 ) -> Tally:
     """Restore every frame that `workspace` does not hold yet, segment by segment.
 
-    At most `window` frames are in memory. `on_frame` is called with the number of frames done, `on_faces` with a
-    frame's number and faces; `check` is called often, and may raise to stop. Any exception, Ctrl-C included, stops all
-    threads and is raised here; segments finished by then stay.
+    At most `window` frames are in memory. `on_frame` is called with the number of frames done, those of earlier runs
+    included, `on_faces` with a frame's number and faces; `check` is called often, and may raise to stop. Any exception,
+    Ctrl-C included, stops all threads and is raised here; segments finished by then stay.
     """
     tally = Tally(frames=workspace.frames_done, done_before=workspace.frames_done)
-    resume, damaged_before = workspace.resume_point, workspace.damaged_done
+    damaged_before = workspace.damaged_done
+    length = frames_per_segment(multiply_adds_per_frame)
+    with (
+        source.frames(excerpt.start_s, excerpt.end_s, workspace.resume_point) as reading,
+        _Segments(source, workspace, encoding, length) as segments,
+    ):
+
+        def accept(frame: Frame, pixels: Array) -> None:
+            segments.add(frame, pixels)
+            tally.frames += 1
+            on_frame(tally.frames)
+
+        missing = (None if workspace.is_done(frame.index) else frame for frame in reading)
+        tally.repeats = restore_in_order(missing, restorers, accept, window=window, on_faces=on_faces, check=check)
+        segments.finish()
+    tally.losses = reading.losses
+    tally.losses.concealed += damaged_before
+    return tally
+
+
+def restore_in_order(
+    frames: Iterable[Frame | None],
+    restorers: Sequence[Restorer],
+    accept: Callable[[Frame, Array], None],
+    *,
+    window: int,
+    on_faces: Callable[[int, Sequence[FacePair]], None] = lambda index, pairs: None,
+    check: Callable[[], None] = lambda: None,
+) -> int:
+    """Restore frames and call `accept` with each and its result, in their order and in one thread.
+
+    A thread of its own goes through `frames`, which may begin with any number and leave some out. Where it does, or has
+    to wait, it should yield None, so that the work can stop. A frame that repeats the one before is not restored but
+    accepted with the array of that one, unless that one was left out. At most `window` frames are in memory; the
+    functions are those of `restore_frames`. Returns how many frames were not restored because they repeat.
+    """
     with Crew() as crew:
         in_flight = Window(window, crew)
-        to_restore: Channel[Frame] = crew.channel(window)
-        to_encode: Channel[_Restored] = crew.channel(window, producers=1 + len(restorers))
+        to_restore: Channel[_Numbered] = crew.channel(window)
+        to_accept: Channel[_Numbered] = crew.channel(window, producers=1 + len(restorers))
+        repeats = 0
+
+        def check_all() -> None:
+            crew.check()
+            check()
 
         def read() -> None:
-            with source.frames(excerpt.start_s, excerpt.end_s, resume) as reading:
-                tally.losses = reading.losses
-                for frame in reading:
-                    in_flight.enter()
-                    if frame.repeats:
-                        tally.repeats += 1
-                        to_encode.put(_Restored(frame, None))
-                    else:
-                        to_restore.put(frame)
-                reading.losses.concealed += damaged_before
+            for one in _numbered(frames, check_all):
+                in_flight.enter()
+                (to_accept if one.repeats else to_restore).put(one)
             to_restore.close()
-            to_encode.close()
+            to_accept.close()
 
         def restore(restorer: Restorer) -> None:
-            def progressed(share: float) -> None:
-                crew.check()
+            for one in to_restore:
                 check()
+                listener = Listener(lambda share: check_all(), partial(on_faces, one.frame.index))
+                to_accept.put(replace(one, pixels=restorer(one.frame.pixels, listener)))
+            to_accept.close()
 
-            for frame in to_restore:
+        def hand_on() -> None:
+            nonlocal repeats
+            pixels: Array | None = None
+            for one in _in_order(to_accept):
                 check()
-                listener = Listener(progressed, partial(on_faces, frame.index))
-                to_encode.put(_Restored(frame, restorer(frame.pixels, listener)))
-            to_encode.close()
-
-        def encode() -> None:
-            with _Segments(source, workspace, encoding, frames_per_segment(multiply_adds_per_frame)) as segments:
-                for restored in _in_order(to_encode, tally.done_before):
-                    check()
-                    segments.add(restored)
-                    in_flight.leave()
-                    tally.frames = restored.frame.index + 1
-                    on_frame(tally.frames)
-                segments.finish()
+                repeats += one.repeats
+                pixels = pixels if one.repeats else one.pixels
+                assert pixels is not None
+                accept(one.frame, pixels)
+                in_flight.leave()
 
         crew.start("read", read)
         for number, restorer in enumerate(restorers):
             crew.start(f"restore-{number}", partial(restore, restorer))
-        crew.start("encode", encode)
-    return tally
+        crew.start("accept", hand_on)
+    return repeats
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """A frame with its place among those to restore. `pixels` are its result, `repeats` if that is the one before."""
+
+    number: int
+    frame: Frame
+    repeats: bool
+    pixels: Array | None = None
+
+
+def _numbered(frames: Iterable[Frame | None], check: Callable[[], None]) -> Iterator[_Numbered]:
+    """Number the frames from 0 on; only one that comes right after the frame it repeats counts as a repeat."""
+    number, following = 0, None
+    for frame in frames:
+        if frame is None:
+            check()
+            continue
+        yield _Numbered(number, frame, frame.repeats and frame.index == following)
+        number, following = number + 1, frame.index + 1
+
+
+def _in_order(results: Channel[_Numbered]) -> Iterator[_Numbered]:
+    """Put the results of several restorers back into the order of the frames."""
+    waiting: dict[int, _Numbered] = {}
+    number = 0
+    for one in results:
+        waiting[one.number] = one
+        while number in waiting:
+            yield waiting.pop(number)
+            number += 1
 
 
 class _Segments:
@@ -129,41 +187,30 @@ class _Segments:
         self._workspace = workspace
         self._encoding = encoding
         self._length = length
+        self._first = 0
         self._encoder: SegmentEncoder | None = None
-        self._last: Array | None = None
 
-    def add(self, restored: _Restored) -> None:
-        frame = restored.frame
-        self._last = even(restored.pixels) if restored.pixels is not None else self._last
-        assert self._last is not None
+    def add(self, frame: Frame, pixels: Array) -> None:
+        pixels = even(pixels)
         if self._encoder is None:
-            size = (self._last.shape[1], self._last.shape[0])
-            self._encoder = SegmentEncoder(
-                self._workspace, frame.index, self._source, self._encoding, size, self._source.rate
-            )
-        self._encoder.write(self._last, frame.pts, frame.duration, damaged=frame.damaged)
+            self._first = frame.index
+            file, size = self._workspace.path_for(frame.index), (pixels.shape[1], pixels.shape[0])
+            self._encoder = SegmentEncoder(file, self._source, self._encoding, size, self._source.rate)
+        self._encoder.write(pixels, frame.pts, frame.duration, damaged=frame.damaged)
         if (frame.index + 1) % self._length == 0:
             self.finish()
 
     def finish(self) -> None:
         if self._encoder is not None:
             self._source.refuse_changed()  # what was read since the last segment may be of another video
-            self._encoder.finish()
+            encoded = self._encoder.finish()
             self._encoder = None
+            self._workspace.commit(self._first, encoded.pts, encoded.durations, damaged=encoded.damaged)
 
     def __enter__(self) -> _Segments:
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._encoder is not None:
-            self._encoder.close()
-
-
-def _in_order(restored: Channel[_Restored], first: int) -> Iterator[_Restored]:
-    """Put the results of several restorers back into the order of the frames."""
-    waiting: dict[int, _Restored] = {}
-    for one in restored:
-        waiting[one.frame.index] = one
-        while first in waiting:
-            yield waiting.pop(first)
-            first += 1
+            with suppress(VideoFileError):  # would hide why it is abandoned
+                self._encoder.close()

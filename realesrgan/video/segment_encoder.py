@@ -1,10 +1,12 @@
-"""Encode one segment of a video into the workspace."""
+"""Encode one segment of a video into a file. Knows nothing of what becomes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import av.error
@@ -13,7 +15,6 @@ from av.video.stream import VideoStream
 from ..arrays import Array
 from ..errors import VideoFileError
 from .encoding import Encoding, configure, refusal, to_frame
-from .segments import Workspace
 from .sources.ffmpeg import address, error_text
 from .sources.source import VideoSource
 from .timeline import presentation_order
@@ -21,24 +22,31 @@ from .timeline import presentation_order
 MOST_COUNTED = Fraction(500)  # frames per second in a segment, whose clock has milliseconds; only a count anyway
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """What a segment's file cannot say: each frame's pts and duration in the output's time base, how many are damaged.
+
+    A damaged frame repeats the one before, because its own picture could not be decoded.
+    """
+
+    pts: list[int]
+    durations: list[int]
+    damaged: int
+
+
 class SegmentEncoder:
-    """Encodes the frames of one segment; `finish` commits it to the workspace.
+    """Encodes frames into `file`, with the colours and the pixel aspect of `source`; `finish` makes it whole.
+
+    `size` is (width, height) of the frames, `rate` about how many a second there are.
 
     Raises:
         VideoFileError: the encoder or the disk refuses, with FFmpeg's own words.
     """
 
     def __init__(
-        self,
-        workspace: Workspace,
-        first: int,
-        source: VideoSource,
-        encoding: Encoding,
-        size: tuple[int, int],
-        rate: Fraction,
+        self, file: Path, source: VideoSource, encoding: Encoding, size: tuple[int, int], rate: Fraction
     ) -> None:
-        self._workspace = workspace
-        self._first = first
+        self._file = file
         self._encoding = encoding
         self._size = size
         self._source = source
@@ -47,7 +55,7 @@ class SegmentEncoder:
         self._damaged = 0
         rate = min(rate, MOST_COUNTED)
         with self._named_errors():
-            self._container = av.open(address(workspace.path_for(first)), "w")
+            self._container = av.open(address(file), "w")
             stream = self._container.add_stream(encoding.codec, rate=rate)
             assert isinstance(stream, VideoStream)
             configure(stream, encoding, size, source.colour, source.pixel_aspect)
@@ -68,11 +76,12 @@ class SegmentEncoder:
         self._damaged += damaged
         self._mux(frame)
 
-    def finish(self) -> None:
+    def finish(self) -> Encoded:
+        """Write what the encoder still holds, close the file, and look whether all frames are in it."""
         self._mux(None)
         self.close()
-        presentation_order(self._workspace.path_for(self._first), len(self._pts))  # a full disk may show only here
-        self._workspace.commit(self._first, self._pts, self._durations, damaged=self._damaged)
+        presentation_order(self._file, len(self._pts))  # a full disk may show only here
+        return Encoded(self._pts, self._durations, self._damaged)
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
         with self._named_errors():
@@ -80,7 +89,7 @@ class SegmentEncoder:
                 self._container.mux(packet)
 
     def close(self) -> None:
-        """Let go of the file; without `finish` before, it does not count."""
+        """Let go of the file; without `finish` before, it is not whole."""
         with self._named_errors():
             self._container.close()
 
@@ -90,4 +99,4 @@ class SegmentEncoder:
             yield
         except av.error.FFmpegError as error:
             reason = refusal(self._encoding, self._size) or error_text(error)
-            raise VideoFileError(f"{self._encoding.codec} into {self._workspace.folder} failed: {reason}") from error
+            raise VideoFileError(f"{self._encoding.codec} into {self._file.parent} failed: {reason}") from error

@@ -1,8 +1,8 @@
 """Work that survives: finished segments of a video on disk, and a manifest of them. Knows nothing of their content.
 
 A job writes its frames in segments of a fixed number, each encoded on its own, into a folder beside the output. Where
-a segment begins depends only on its number, so an interrupted job ends with the same bytes of video as one that ran
-through.
+a segment begins depends only on its number. So they may be finished in any order, and an interrupted job ends with the
+same bytes of video as one that ran through.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +53,23 @@ class Segment:
     checksum: int
     damaged: int
 
+    @property
+    def end(self) -> int:
+        """The number of the frame after its last one."""
+        return self.first + len(self.pts)
+
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder of segments says of itself: the identity of its job, and the finished segments in order."""
+    """What a folder of segments says of itself: the identity of its job, and the finished segments by first frame."""
 
     identity: Any
     segments: list[Segment]
+
+    @property
+    def head(self) -> list[Segment]:
+        """The segments that follow each other from frame 0 on."""
+        return _head(self.segments)
 
 
 def frames_per_segment(multiply_adds_per_frame: float) -> int:
@@ -79,13 +91,17 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         segments = [Segment(**entry) for entry in content["segments"]]
-        return Manifest(content["identity"], segments) if _in_sequence(segments) else None
+        makes_sense = all(map(_is_sound, segments)) and _fit_together(segments)
+        return Manifest(content["identity"], segments) if makes_sense else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 class Workspace:
-    """The folder of one job. `identity` is all that its frames depend on: input, options, weights."""
+    """The folder of one job. `identity` is all that its frames depend on: input, options, weights.
+
+    `segments` are those finished, sorted by their first frame. There may be gaps of whole segments between them.
+    """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -95,8 +111,8 @@ class Workspace:
     def open(self) -> str | None:
         """Take up the finished segments of an earlier run, or start empty.
 
-        Segments count up to the first one that is missing or damaged. Returns why earlier work was discarded
-        (`OTHER_JOB` or `DAMAGED`), or None if none was.
+        Segments that are missing or damaged on disk are forgotten; all others count. Returns why earlier work was
+        discarded (`OTHER_JOB` or `DAMAGED`), or None if none was.
 
         Raises:
             VideoFileError: the folder holds files that are not of such a job, or cannot be written.
@@ -104,10 +120,7 @@ class Workspace:
         self.segments = []
         found = read_manifest(self.folder)
         if found is not None and found.identity == self._identity:
-            for segment in found.segments:
-                if not self._is_whole(segment):
-                    break
-                self.segments.append(segment)
+            self.segments = [segment for segment in found.segments if self._is_whole(segment)]
             return None
         if foreign := [path.name for path in self._entries() if not _OWN_FILES.fullmatch(path.name)]:
             raise VideoFileError(
@@ -144,34 +157,56 @@ class Workspace:
             Path(lock.lock_file).unlink(missing_ok=True)
 
     @property
+    def head(self) -> list[Segment]:
+        """The segments that follow each other from frame 0 on, up to the first gap."""
+        return _head(self.segments)
+
+    @property
     def frames_done(self) -> int:
+        """How many frames are done, those behind gaps included."""
         return sum(len(segment.pts) for segment in self.segments)
+
+    def is_done(self, index: int) -> bool:
+        """Whether the frame of this number is in a finished segment; may be asked while another thread commits."""
+        segments = self.segments
+        at = bisect_right(segments, index, key=lambda segment: segment.first)
+        return at > 0 and index < segments[at - 1].end
 
     @property
     def damaged_done(self) -> int:
-        """How many of the frames done repeat the one before, because their own picture could not be decoded."""
-        return sum(segment.damaged for segment in self.segments)
+        """How many frames of the head repeat the one before, because their own picture could not be decoded.
+
+        Frames behind it do not count: whoever goes on from `resume_point` reads them again.
+        """
+        return sum(segment.damaged for segment in self.head)
 
     @property
     def resume_point(self) -> tuple[int, int] | None:
-        """Index and pts, in the output's time base, of the first frame not done yet; None: no frame is done."""
-        if not self.segments:
+        """Index and pts, in the output's time base, of the first frame after the head; None: frame 0 is not done."""
+        if not (head := self.head):
             return None
-        last = self.segments[-1]
-        return self.frames_done, last.pts[-1] + last.durations[-1]
+        return head[-1].end, head[-1].pts[-1] + head[-1].durations[-1]
 
     def path_for(self, first: int) -> Path:
         """Where to encode the segment that begins with frame `first`; it counts only once committed."""
         return self.folder / f"{first:08d}.part.{SEGMENT_FORMAT}"
 
     def commit(self, first: int, pts: list[int], durations: list[int], *, damaged: int = 0) -> None:
-        """Make the segment encoded at `path_for(first)` part of the work that is done."""
-        part, final = self.path_for(first), self.folder / f"{first:08d}.{SEGMENT_FORMAT}"
+        """Make the segment encoded at `path_for(first)` part of the work that is done; they may come in any order.
+
+        Raises:
+            ValueError: it overlaps a finished segment, or leaves a gap that is not whole segments.
+            VideoFileError: the folder cannot be written.
+        """
+        part, final = self.path_for(first), self.folder / _name_of(first)
         with _named_errors(self.folder):
             sync(part)
-            size_bytes, checksum = _fingerprint(part)
+            segment = Segment(final.name, first, pts, durations, *_fingerprint(part), damaged)
+            together = sorted([*self.segments, segment], key=lambda one: one.first)
+            if not _fit_together(together):
+                raise ValueError(f"{self.folder}: frames {first} to {segment.end - 1} do not fit between its segments")
             part.replace(final)
-            self.segments.append(Segment(final.name, first, pts, durations, size_bytes, checksum, damaged))
+            self.segments = together
             self._write()
 
     def remove(self) -> None:
@@ -197,18 +232,41 @@ class Workspace:
         sync(self.folder)
 
 
-def _in_sequence(segments: list[Segment]) -> bool:
-    """Whether the segments follow each other without a gap, each with frames that have a time and a duration."""
-    first = 0
-    for segment in segments:
-        if (segment.file, segment.first) != (f"{first:08d}.{SEGMENT_FORMAT}", first):
-            return False
-        if not 0 < len(segment.pts) == len(segment.durations):
-            return False
-        if not all(isinstance(number, int) for number in (*segment.pts, *segment.durations, segment.damaged)):
-            return False
-        first += len(segment.pts)
-    return True
+def _name_of(first: int) -> str:
+    """The file of the finished segment that begins with frame `first`."""
+    return f"{first:08d}.{SEGMENT_FORMAT}"
+
+
+def _is_sound(segment: Segment) -> bool:
+    """Whether an entry read from a manifest says what it should: its own file, and frames with time and duration."""
+    numbers = (segment.first, *segment.pts, *segment.durations, segment.damaged)
+    return (
+        all(isinstance(number, int) for number in numbers)
+        and segment.file == _name_of(segment.first)
+        and len(segment.pts) == len(segment.durations)
+    )
+
+
+def _fit_together(segments: Sequence[Segment]) -> bool:
+    """Whether segments, sorted by first frame, leave gaps of whole segments; only the last one may be shorter."""
+    if not segments:
+        return True
+    *earlier, last = segments
+    # Of a single segment nobody knows whether it is the last; but it is not longer than those before it.
+    length = len(segments[0].pts) if earlier else last.first or len(last.pts)
+    return (
+        all(len(segment.pts) == length for segment in earlier)
+        and 0 < len(last.pts) <= length
+        and all(segment.first >= 0 and segment.first % length == 0 for segment in segments)
+        and all(before.first < after.first for before, after in pairwise(segments))
+    )
+
+
+def _head(segments: Sequence[Segment]) -> list[Segment]:
+    """Those of `segments`, by first frame, that follow each other from frame 0 on."""
+    # Behind a gap, each begins later than the frames before it reach.
+    ends = accumulate((len(segment.pts) for segment in segments), initial=0)
+    return [segment for segment, end in zip(segments, ends, strict=False) if segment.first == end]
 
 
 def _fingerprint(file: Path) -> tuple[int, int]:

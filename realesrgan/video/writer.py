@@ -70,10 +70,13 @@ def assemble(
     or not at all.
 
     Raises:
-        VideoFileError: the container refuses the video, or the disk does; or the input is no longer the file that was
-            probed, and its sound not that of the picture.
+        VideoFileError: segments are missing; the container refuses the video, or the disk does; or the input is no
+            longer the file that was probed, and its sound not that of the picture.
     """
     source.refuse_changed()
+    if not workspace.segments or workspace.head != workspace.segments:
+        missing = sum(len(segment.pts) for segment in workspace.head)
+        raise VideoFileError(f"{workspace.folder}: frame {missing} is not restored yet; run again, and it will be")
     span = Span(source.origin_s + Fraction(start_s), Fraction(start_s), _fraction(end_s))
     try:
         restarts = find_restarts(source) if source.others else ()
