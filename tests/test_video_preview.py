@@ -16,6 +16,7 @@ import av
 import numpy as np
 import pytest
 from clips import Clip, decoded, frame_times, moving
+from test_video_segments import lose_segments
 
 from realesrgan.arrays import Array
 from realesrgan.errors import Cancelled, VideoFileError
@@ -292,6 +293,21 @@ def test_the_segments_of_another_source_are_no_clips(tmp_path: Path, srvgg_file:
     assert clips(job.target, other.source) == []
     retimed = Job(tmp_path / "a.mp4", srvgg_file, fps=Fraction(10))
     assert clips(job.target, retimed.source) == []
+
+
+@pytest.mark.parametrize(("lost", "left"), [([0], 0), ([2], 2), ([1, 3], 1), ([4], 4)])
+def test_clips_end_at_the_first_gap(tmp_path: Path, srvgg_file: Path, lost: list[int], left: int) -> None:
+    job = Job(steady(tmp_path), srvgg_file).run()
+    before = clips(job.target, job.source)
+    shown = [both(job, number) for number in range(left)]
+    lose_segments(folder_for(job.target), lost)
+    assert clips(job.target, job.source) == before[:left]
+    assert [both(job, number) for number in range(left)] == shown
+    for make in (restored_clip, source_clip):
+        with pytest.raises(VideoFileError, match=f"there is no clip {left}; {left} are finished"):
+            make(job.target, job.source, left)
+    job.run()
+    assert clips(job.target, job.source) == before
 
 
 @pytest.mark.parametrize("number", [-1, 5, 99])

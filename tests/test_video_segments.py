@@ -101,12 +101,12 @@ def contents(workspace: Workspace) -> list[tuple[int, list[int], list[int], int]
     return [(segment.first, segment.pts, segment.durations, segment.damaged) for segment in workspace.segments]
 
 
-def lose_segments(workspace: Workspace, lost: Collection[int]) -> None:
+def lose_segments(folder: Path, lost: Collection[int]) -> None:
     """Remove the segments of these numbers from the manifest and from the disk."""
-    file = workspace.folder / segments.MANIFEST
+    file = folder / segments.MANIFEST
     content = json.loads(file.read_text())
     for number in lost:
-        (workspace.folder / content["segments"][number]["file"]).unlink()
+        (folder / content["segments"][number]["file"]).unlink()
     content["segments"] = [entry for number, entry in enumerate(content["segments"]) if number not in lost]
     file.write_text(json.dumps(content))
 
@@ -189,7 +189,7 @@ def test_a_job_with_gaps_ends_like_one_that_was_never_stopped(clip: Path, tmp_pa
     whole = opened(tmp_path / "work")
     run(clip, whole)
     wanted = finish(clip, whole, "whole.mp4").read_bytes()
-    lose_segments(whole, lost)
+    lose_segments(whole.folder, lost)
     again = opened(tmp_path / "work")
     before = 27 - sum(len(whole.segments[number].pts) for number in lost)
     assert again.frames_done == before
@@ -217,7 +217,7 @@ def test_a_damaged_source_with_gaps_is_resumed_the_same(tmp_path: Path, lost: li
     assert [segment.damaged for segment in whole.segments] == [1, 2, 1, 1, 1]
     assert losses.concealed == 6
     wanted = finish(clip, whole, "whole.mp4").read_bytes()
-    lose_segments(whole, lost)
+    lose_segments(whole.folder, lost)
     again = opened(tmp_path / "work")
     later = run(clip, again).losses
     assert (later.concealed, later.missing_s) == (losses.concealed, losses.missing_s)
@@ -228,7 +228,7 @@ def test_a_damaged_source_with_gaps_is_resumed_the_same(tmp_path: Path, lost: li
 def test_progress_counts_what_is_done_behind_gaps(clip: Path, tmp_path: Path) -> None:
     whole = opened(tmp_path / "work")
     run(clip, whole)
-    lose_segments(whole, [1, 3])
+    lose_segments(whole.folder, [1, 3])
     heard: list[int] = []
     run(clip, opened(tmp_path / "work"), on_frame=heard.append)
     assert heard == list(range(18, 28))
@@ -263,7 +263,7 @@ def test_a_video_with_gaps_is_not_put_together(clip: Path, tmp_path: Path) -> No
     with pytest.raises(VideoFileError, match="work: frame 0 is not restored yet; run again"):
         finish(clip, whole, "result.mp4")
     run(clip, whole)
-    lose_segments(whole, [2, 4])
+    lose_segments(whole.folder, [2, 4])
     with pytest.raises(VideoFileError, match="work: frame 10 is not restored yet; run again"):
         finish(clip, opened(tmp_path / "work"), "result.mp4")
     assert not (tmp_path / "result.mp4").exists()

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import Clip, moving
+from test_video_segments import lose_segments
 from web import picture
 
 from realesrgan.loading import Settings
@@ -183,10 +184,20 @@ def test_options_without_effect_are_told_to_every_job(worker: Listening, tmp_pat
         assert "turned off" in said[0]
 
 
-def test_the_finished_segments_of_a_video_are_counted(worker: Listening, tmp_path: Path) -> None:
-    worker.process.give(task(tmp_path, "v", clip(tmp_path, 250), extension="mkv", kind="video"))
-    worker.until_over("v")
-    assert [report.clips for report in worker.seen if isinstance(report, Progressed)][-1] == 2
+def test_the_finished_segments_of_a_video_are_counted_up_to_the_first_gap(worker: Listening, tmp_path: Path) -> None:
+    video = task(tmp_path, "v", clip(tmp_path, 250), extension="mkv", kind="video")
+
+    def counted() -> list[int]:
+        worker.process.give(video)
+        worker.until_over("v")
+        return [report.clips for report in worker.seen if isinstance(report, Progressed)]
+
+    assert counted()[-1] == 2
+    lose_segments(folder_for(worker.until_over("v").target), [0])
+    worker.seen.clear()
+    again = counted()
+    assert [report.done for report in worker.seen if isinstance(report, Started)] == [10]
+    assert (again[0], again[-1]) == (0, 2)
 
 
 def test_the_speed_is_measured_ahead(worker: Listening) -> None:

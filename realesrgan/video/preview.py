@@ -1,5 +1,7 @@
 """Watch a video while it is restored: each finished segment as a clip, restored and as it was, for a browser.
 
+Clips are numbered in order; a segment finished behind a gap is none before the gap is filled.
+
 A clip is a fragmented MP4 as Media Source Extensions take it, at the times of the finished video. Append its bytes to a
 SourceBuffer in "segments" mode with `timestampOffset` 0, in any order; `media_type` says what to create that with.
 """
@@ -107,10 +109,10 @@ class _Finished:
 
 
 def _finished(target: Path, source: VideoSource) -> _Finished | None:
-    """What the manifest beside `target` says; None if there is none, or it is of a job with another source."""
+    """What is finished in a row beside `target`; None: there is no manifest, or it is of a job with another source."""
     manifest = read_manifest(folder_for(target))
     excerpt = None if manifest is None else excerpt_of(manifest.identity, source)
-    return None if manifest is None or excerpt is None else _Finished(excerpt, manifest.segments)
+    return None if manifest is None or excerpt is None else _Finished(excerpt, manifest.head)
 
 
 def _segment(target: Path, source: VideoSource, number: int) -> tuple[Excerpt, Segment]:

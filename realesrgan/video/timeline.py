@@ -44,7 +44,7 @@ def add_restored(output: OutputContainer, file: Path, source: VideoSource, time_
 
 
 def segment_packets(workspace: Workspace, video: av.stream.Stream, time_base: Fraction) -> Iterator[Packet]:
-    """All packets of all segments for the stream `video`, in `time_base`.
+    """All packets of all segments for the stream `video`, in `time_base`. There must be no gaps between segments.
 
     Within a segment the n-th packet in order of presentation is the n-th frame.
 

@@ -44,7 +44,7 @@ def request_of(task: Task) -> Request:
 
 
 class _VideoReporter(TaskReporter):
-    """Also tells how many segments are finished, in the folder `segments`."""
+    """Also tells how many clips can be shown: the finished segments in a row in the folder `segments`."""
 
     def __init__(self, lane: Lane, task: Task, segments: Path) -> None:
         super().__init__(lane)
@@ -74,5 +74,5 @@ class _VideoReporter(TaskReporter):
 
     def _count_clips(self) -> None:
         manifest = read_manifest(self._segments)
-        self._clips = 0 if manifest is None else len(manifest.segments)
+        self._clips = 0 if manifest is None else len(manifest.head)
         self._counted_s = time.monotonic()
