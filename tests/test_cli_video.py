@@ -34,6 +34,7 @@ from realesrgan.weights import store
 
 PROJECT = Path(__file__).parents[1]
 PATIENCE_S = 60  # longer than anything here takes; only a test that fails waits for it
+SEGMENT = 5  # frames
 INTRA = {"crf": "10", "g": "5", "bf": "0", "preset": "ultrafast"}
 
 
@@ -41,8 +42,8 @@ INTRA = {"crf": "10", "g": "5", "bf": "0", "preset": "ultrafast"}
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(store, "search_folders", lambda: [(Path.cwd() / "weights", "weights folder")])
-    monkeypatch.setattr(segments, "MOST_FRAMES", 5)
-    monkeypatch.setattr(segments, "FEWEST_FRAMES", 5)
+    monkeypatch.setattr(segments, "MOST_FRAMES", SEGMENT)
+    monkeypatch.setattr(segments, "FEWEST_FRAMES", SEGMENT)
 
 
 @pytest.fixture
@@ -204,8 +205,15 @@ def test_several_workers_give_what_one_gives(small: list[str]) -> None:
     assert same("a_one.mp4", "a_four.mp4")
 
 
+def wait_for_segments(count: int) -> None:
+    """Encoding is behind restoring, by how much the threads decide."""
+    deadline = time.monotonic() + PATIENCE_S
+    while len(list(Path("results").glob("*.work/0*[0-9].mkv"))) < count and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def broken(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) -> Callable[[], None]:
-    """Let the network fail after some frames; returns a function that repairs it."""
+    """Let the network fail after some frames, once their segments are on disk; returns a function that repairs it."""
     real, done = loading._restorer, []
 
     def restorer(*facts: Any) -> Any:
@@ -214,6 +222,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException) ->
         def failing(frame: Array, listener: Listener) -> Array:
             done.append(1)
             if len(done) > after:
+                wait_for_segments(after // SEGMENT)
                 raise error
             return restore(frame, listener)
 
