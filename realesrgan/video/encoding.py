@@ -186,6 +186,8 @@ def _try_out(encoding: Encoding, size: tuple[int, int] = _TRIAL_SIZE) -> None:
     # SVT-AV1 prints its settings at each start; only this variable limits it to errors.
     os.environ.setdefault("SVT_LOG", "1")
     frame = av.VideoFrame(*size, encoding.pixel_format)
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))  # x264 ends the process over samples of more than 10 bits
     frame.pts = 0
     list(context.encode(frame)) + list(context.encode(None))
 
