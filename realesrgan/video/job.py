@@ -23,7 +23,7 @@ from .segments import Workspace, folder_for
 from .sources.source import VideoSource
 from .writer import assemble, check_target
 
-_VERSION = 4  # of the identity
+_VERSION = 5  # of the identity
 
 
 def identity(job: VideoJob, setup: Setup) -> dict[str, Any]:
