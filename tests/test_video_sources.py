@@ -23,7 +23,8 @@ from realesrgan.errors import VideoFileError
 from realesrgan.image import files
 from realesrgan.image.files import Picture
 from realesrgan.video.probe import probe
-from realesrgan.video.sources.source import Frame, Losses, Shown, VideoSource, untagged_colour
+from realesrgan.video.sources.source import Decoded, Frame, Losses, Shown, VideoSource, untagged_colour
+from realesrgan.video.sources.tape import Tape
 
 COUNT = 50
 X264 = {"crf": "15", "preset": "ultrafast", "g": "12", "bf": "2"}
@@ -199,12 +200,12 @@ class Hesitant(VideoSource):
     def files(self) -> tuple[Path, ...]:
         return ()
 
-    def shown_from(self, pts: int, losses: Losses) -> Generator[Shown, None, None]:
+    def shown_from(self, pts: int, losses: Losses, tape: Tape | None = None) -> Generator[Shown, None, None]:
         last = -1
         for number in range(max(pts - 1, 0), 20):
             last = max(5 if number in (5, 6, 7) else number, last + 1)
             if last + 1 > pts:
-                yield Shown(last, 1, np.full((2, 2, 3), number, np.uint8))
+                yield Shown(last, 1, Decoded.of(np.full((2, 2, 3), number, np.uint8)))
 
 
 def test_where_times_depend_on_what_came_before_it_is_read_again() -> None:

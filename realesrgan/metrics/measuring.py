@@ -12,7 +12,7 @@ from ..errors import RealESRGANError, UsageError
 from ..image import files
 from ..restorer import Reporter
 from ..video.sources.folder import FolderSource
-from ..video.sources.source import Reading
+from ..video.sources.source import Frame, Reading
 from ..words import count
 from . import temporal
 from .fidelity import crop
@@ -171,7 +171,7 @@ class _Clocks:
         return lines
 
 
-def _damage(pair: Pair, ours: Reading, theirs: Reading) -> list[str]:
+def _damage(pair: Pair, ours: Reading[Frame], theirs: Reading[Frame]) -> list[str]:
     """A line for each of the two videos in which frames cannot be decoded."""
     return [
         f"{count(reading.losses.concealed, 'frame')} of {path} cannot be decoded and repeat the one before"

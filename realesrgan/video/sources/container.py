@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -12,12 +14,13 @@ import av.error
 
 from ...arrays import Array
 from ...errors import VideoFileError
-from .conversion import Orientation, to_bgr
-from .decoding import picture_stream, steps
+from .conversion import Orientation, checksum_of, has_own_planes, to_bgr
+from .decoding import Feed, feed_of, picture_stream, steps
 from .deinterlacing import Deinterlacer
 from .ffmpeg import address, error_text
 from .seeking import landing_before
-from .source import Losses, Shown, VideoSource
+from .source import Decoded, Losses, Shown, VideoSource
+from .tape import Recording, Tape
 from .timeline import Placed, Timeline, lasting
 
 CODEC_DELAY_S = 0.1  # what files count in or leave out of their duration at the ends of sound
@@ -40,38 +43,37 @@ class ContainerSource(VideoSource):
     def files(self) -> tuple[Path, ...]:
         return (self.path,)
 
-    def shown_from(self, pts: int, losses: Losses) -> Generator[Shown, None, None]:
-        picture: av.VideoFrame | None = None
-        pixels: Array | None = None
+    def replayed(self, recording: Recording) -> TapedSource:
+        return TapedSource(**{one.name: getattr(self, one.name) for one in fields(self)}, recording=recording)
+
+    def shown_from(self, pts: int, losses: Losses, tape: Tape | None = None) -> Generator[Shown, None, None]:
+        frame: av.VideoFrame | None = None
+        picture: Decoded | None = None
         reach = _Reach()
         end: int | None = None
         try:
-            for placed in lasting(self._decoded(pts, losses, reach)):
+            for placed in lasting(self._decoded(pts, losses, reach, tape)):
                 end = placed.pts + placed.duration
                 if end <= pts:
                     continue
-                if pixels is None or placed.picture is not picture:
-                    picture, pixels = placed.picture, self._pixels(placed.picture, losses)
-                yield Shown(placed.pts, placed.duration, pixels, placed.damaged)
+                if picture is None or placed.picture is not frame:
+                    frame, picture = placed.picture, self._picture(placed.picture, losses)
+                yield Shown(placed.pts, placed.duration, picture, placed.damaged)
         except (OSError, av.error.FFmpegError) as error:
             raise VideoFileError(f"{self.path}: cannot be read ({error_text(error)})") from error
         if end is None:
             raise VideoFileError(f"{self.path}: no frame of its video can be decoded")
         losses.missing_s = self._missing_s(float(end * self.time_base), reach.seconds(self))
 
-    def _decoded(self, pts: int, losses: Losses, reach: _Reach) -> Iterator[Placed]:
+    def _decoded(self, pts: int, losses: Losses, reach: _Reach, tape: Tape | None) -> Iterator[Placed]:
         """The pictures in order of time, from `pts` at the latest."""
-        name = address(self.path)
-        landing = landing_before(name, self.stream_index, self.start_pts, self.start_pts + pts)
         timeline = Timeline(self.start_pts, self.time_base, max(1, round(1 / (self.rate * self.time_base))))
         fields = Deinterlacer()
-        with av.open(name) as container:
-            stream = picture_stream(container, self.stream_index)
-            if landing is not None:
-                container.seek(landing, stream=stream)
-            found = steps(container, stream, every_stream=not self.duration_is_own, from_key_frame=landing is not None)
+        with self._feed(pts) as (feed, in_the_middle):
+            if tape is not None:
+                tape.begin(feed, self.origin_s)
             try:
-                for step in found:
+                for step in steps(feed, from_key_frame=in_the_middle, tape=tape):
                     reach.note(step.end_s)
                     if step.failure is not None:
                         losses.note(step.failure)
@@ -87,10 +89,25 @@ class ContainerSource(VideoSource):
                 yield from timeline.place(frame)
             yield from timeline.finish()
 
-    def _pixels(self, frame: av.VideoFrame, losses: Losses) -> Array:
+    @contextmanager
+    def _feed(self, pts: int) -> Iterator[tuple[Feed, bool]]:
+        """Packets to decode for what is shown from `pts` on, and whether they begin in the middle of the video."""
+        name = address(self.path)
+        landing = landing_before(name, self.stream_index, self.start_pts, self.start_pts + pts)
+        with av.open(name) as container:
+            stream = picture_stream(container, self.stream_index)
+            if landing is not None:
+                container.seek(landing, stream=stream)
+            yield feed_of(container, stream, every_stream=not self.duration_is_own), landing is not None
+
+    def _picture(self, frame: av.VideoFrame, losses: Losses) -> Decoded:
         size = (self.height, self.width) if self.orientation.transposed else (self.width, self.height)
         losses.resized += (frame.width, frame.height) != size
-        return self.orientation.upright(to_bgr(frame, size, self.colour, wide=self.depth_bits > 8))
+
+        def convert() -> Array:
+            return self.orientation.upright(to_bgr(frame, size, self.colour, wide=self.depth_bits > 8))
+
+        return Decoded(convert, partial(checksum_of, frame) if has_own_planes(frame) else None)
 
     def _missing_s(self, end_s: float, reached_s: float) -> float:
         """By how much the picture ends before the file says.
@@ -103,6 +120,19 @@ class ContainerSource(VideoSource):
         tolerance_s = float(2 / self.rate) + (0.0 if self.duration_is_own else CODEC_DELAY_S)
         reached_s = end_s if self.duration_is_own else max(end_s, reached_s)
         return self.duration_s - end_s if self.duration_s - reached_s > tolerance_s else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TapedSource(ContainerSource):
+    """A part of a video, from packets that were recorded as the file was read; the file need not be here."""
+
+    recording: Recording
+
+    @contextmanager
+    def _feed(self, pts: int) -> Iterator[tuple[Feed, bool]]:
+        recording = self.recording
+        decoder = recording.decoder.open()
+        yield Feed(recording.play(), decoder, 0, recording.format_name, recording.decoder.time_base), False
 
 
 class _Reach:

@@ -6,6 +6,7 @@ Also what to tell libswscale, which the way back to YUV needs too.
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,3 +80,18 @@ def to_bgr(frame: av.VideoFrame, size: tuple[int, int], colour: Colour, *, wide:
         interpolation=EXACT_CONVERSION,
     )
     return bgr.to_ndarray()
+
+
+def has_own_planes(frame: av.VideoFrame) -> bool:
+    """Whether each component of a frame has a plane of its own, as in most videos."""
+    return frame.format.is_planar and len(frame.planes) == len(frame.format.components)
+
+
+def checksum_of(frame: av.VideoFrame) -> int:
+    """A CRC-32 of the samples of a frame that `has_own_planes`, in its own format."""
+    checksum = zlib.crc32(f"{frame.format.name} {frame.width} {frame.height}".encode())
+    for plane, component in zip(frame.planes, frame.format.components, strict=True):
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        row_bytes = component.width * ((component.bits + 7) // 8)  # what follows in a line means nothing
+        checksum = zlib.crc32(np.ascontiguousarray(rows[: component.height, :row_bytes]).data, checksum)
+    return checksum

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 
 from .clock import SteadyClock, timestamps_of
 from .ffmpeg import error_text
+from .tape import Tape
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]  # generic only in its type stubs
@@ -36,6 +37,32 @@ class Step:
     end_s: Fraction | None = None
 
 
+@dataclass(frozen=True)
+class Feed:
+    """Packets in the order of decoding, and the decoder for those of the picture, which are of stream `index`."""
+
+    packets: Iterable[Packet]
+    decoder: av.VideoCodecContext
+    index: int
+    format_name: str
+    time_base: Fraction
+
+    @property
+    def codec(self) -> str:
+        return self.decoder.codec.canonical_name
+
+    def is_of_picture(self, packet: Packet) -> bool:
+        """Packets made by hand are of no stream, and all of the picture."""
+        return packet.stream is None or packet.stream.index == self.index
+
+
+def feed_of(container: InputContainer, stream: VideoStream, *, every_stream: bool) -> Feed:
+    """The packets of an open file from where it stands; with `every_stream` those of the others too."""
+    assert stream.time_base is not None
+    packets = container.demux(*([] if every_stream else [stream]))
+    return Feed(packets, stream.codec_context, stream.index, container.format.name, stream.time_base)
+
+
 def picture_stream(container: InputContainer, index: int) -> VideoStream:
     """The stream to decode, set up so that a broken packet is reported at once."""
     stream = container.streams[index]
@@ -45,36 +72,32 @@ def picture_stream(container: InputContainer, index: int) -> VideoStream:
     return stream
 
 
-def codec_of(stream: VideoStream) -> str:
-    return stream.codec_context.codec.canonical_name
+def steps(feed: Feed, *, from_key_frame: bool, tape: Tape | None = None) -> Iterator[Step]:
+    """Decode packet by packet, with `from_key_frame` from the next one on; `tape` records what is decoded.
 
-
-def steps(
-    container: InputContainer, stream: VideoStream, *, every_stream: bool, from_key_frame: bool
-) -> Iterator[Step]:
-    """Decode from where `container` stands, or from the next key frame, packet by packet.
-
-    With `every_stream` there is a step for each packet of the others too, undecoded, to tell how far they reach.
+    There is a step for each packet of other streams too, undecoded, to tell how far they reach.
 
     Raises:
         FFmpegError: the file cannot be read on.
     """
-    clock, timestamps = SteadyClock(), timestamps_of(container.format.name, codec_of(stream))
-    for packet in container.demux(*([] if every_stream else [stream])):
-        if packet.stream.index != stream.index:
+    clock, timestamps = SteadyClock(), timestamps_of(feed.format_name, feed.codec)
+    for packet in feed.packets:
+        if not feed.is_of_picture(packet):
             yield Step(end_s=_end_s(packet))
             continue
         if from_key_frame and not packet.is_keyframe:
             continue
         from_key_frame = False
         clock.carry_on(packet)
+        if tape is not None:
+            tape.add(packet)
         due = None if packet.is_discard else timestamps.due(packet)
         # Theora says "as before" by a packet without content. The last packet of all, without a time, flushes.
         if packet.size == 0 and packet.pts is not None:
             yield Step(due, repeats_last=True, end_s=_end_s(packet))
             continue
         try:
-            frames = [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
+            frames = feed.decoder.decode(packet)
         except av.error.FFmpegError as error:
             if due is not None:
                 timestamps.failed(due)

@@ -13,7 +13,8 @@ import numpy as np
 from ...arrays import Array
 from ...errors import ImageFileError, VideoFileError
 from ...image import files, formats
-from .source import Losses, Shown, VideoSource, stamps_of, untagged_colour
+from .source import Decoded, Losses, Shown, VideoSource, stamps_of, untagged_colour
+from .tape import Tape
 
 DEFAULT_RATE = Fraction(24)  # frames per second, as published
 
@@ -32,7 +33,7 @@ class FolderSource(VideoSource):
     def identity(self) -> list[object]:
         return [*super().identity(), str(self.rate)]
 
-    def shown_from(self, pts: int, losses: Losses) -> Generator[Shown, None, None]:
+    def shown_from(self, pts: int, losses: Losses, tape: Tape | None = None) -> Generator[Shown, None, None]:
         last: Array | None = None
         for index in range(max(pts, 0), len(self.pictures)):
             pixels = self._read(index, losses)
@@ -40,7 +41,7 @@ class FolderSource(VideoSource):
                 last = pixels
             elif last is None:
                 last = self._instead_of(index)
-            yield Shown(index, 1, last, damaged=pixels is None)
+            yield Shown(index, 1, Decoded.of(last), damaged=pixels is None)
 
     def _read(self, index: int, losses: Losses | None = None) -> Array | None:
         """A picture as (H, W, 3) BGR of the depth of the folder; None if it is damaged and may be."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from math import floor
 from pathlib import Path
 from typing import Any
 
 from .source import Losses, Shown, VideoSource
+from .tape import Recording, Tape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +25,14 @@ class Retimed(VideoSource):
     def identity(self) -> list[Any]:
         return [*self.source.identity(), str(self.rate)]
 
-    def shown_from(self, pts: int, losses: Losses) -> Generator[Shown, None, None]:
+    def replayed(self, recording: Recording) -> VideoSource:
+        return replace(self, source=self.source.replayed(recording))
+
+    def shown_from(self, pts: int, losses: Losses, tape: Tape | None = None) -> Generator[Shown, None, None]:
         index = max(pts, 0)
         unit = self.source.time_base
         shown: Shown | None = None
-        for following in self.source.shown_from(floor(index / self.rate / unit), losses):
+        for following in self.source.shown_from(floor(index / self.rate / unit), losses, tape):
             # The picture on show at a time is the last one that began by then.
             while shown is not None and index / self.rate < following.pts * unit:
                 yield self._at(index, shown)
@@ -40,7 +44,7 @@ class Retimed(VideoSource):
 
     def _at(self, index: int, shown: Shown) -> Shown:
         begins_here = index == 0 or (index - 1) / self.rate < shown.pts * self.source.time_base
-        return Shown(index, 1, shown.pixels, shown.damaged and begins_here)
+        return Shown(index, 1, shown.picture, shown.damaged and begins_here)
 
 
 def retimed(source: VideoSource, rate: Fraction) -> Retimed:

@@ -8,12 +8,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from .clock import RESTART_S
-from .decoding import codec_of, picture_stream, steps
+from .decoding import feed_of, picture_stream, steps
+from .tape import WITH_KEY_FRAMES
 
-# Kinds of file and codecs whose marks on key frames can be trusted, and so decoding begin there. Animated GIF and PNG
-# mark every frame, though each is drawn over the one before; .avi does not say when a frame is shown.
+# Kinds of file that can be entered at a time; .avi does not say when a frame is shown.
 _SEEKABLE = frozenset(("mp4", "matroska", "mpegts"))
-_WITH_KEY_FRAMES = frozenset(("h264", "hevc", "vp8", "vp9", "av1", "mpeg2video", "prores", "dnxhd", "mjpeg", "ffv1"))
 # How long before the wanted moment to look for a key frame: a .ts has no index, and a search lands anywhere in it.
 _LEADS_S = (1, 10)
 
@@ -31,7 +30,8 @@ def landing_before(name: str, stream_index: int, earliest: int, wanted: int) -> 
             assert stream.time_base is not None
             target = wanted - round(lead_s / stream.time_base)
             formats = _SEEKABLE & set(container.format.name.split(","))
-            if target <= earliest or not formats or codec_of(stream) not in _WITH_KEY_FRAMES:
+            codec = stream.codec_context.codec.canonical_name
+            if target <= earliest or not formats or codec not in WITH_KEY_FRAMES:
                 return None
             if "mpegts" in formats and last_byte is None:
                 last_byte = _place_in_stream(name, stream_index, wanted)
@@ -69,10 +69,8 @@ def _is_good(container: InputContainer, stream: VideoStream, target: int, wanted
             if position is None or position > last_byte:
                 return False
         container.seek(target, stream=stream)
-        frames = (
-            frame for step in steps(container, stream, every_stream=False, from_key_frame=True) for frame in step.frames
-        )
-        first = next(frames, None)
+        feed = feed_of(container, stream, every_stream=False)
+        first = next((frame for step in steps(feed, from_key_frame=True) for frame in step.frames), None)
     except av.error.FFmpegError:
         return False
     return first is not None and first.pts is not None and first.pts < wanted and not first.is_corrupt

@@ -6,13 +6,15 @@ frames are the same for all and are done here.
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
@@ -20,6 +22,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from ...arrays import Array
 from ...errors import VideoFileError
 from .hdr import Hdr
+from .tape import Recording, Tape
 
 HD_HEIGHT = 720  # untagged video from this height on is BT.709, below it BT.601: what players assume
 Stamp = tuple[str, int, int]  # name, size in bytes, time of the last change in ns
@@ -85,17 +88,52 @@ class Losses:
             setattr(self, one.name, getattr(fresh, one.name))
 
 
+class Decoded:
+    """A picture that was decoded, and is converted to pixels only for whoever wants these.
+
+    `convert` gives (H, W, 3) BGR uint8 or uint16. `sum_up` gives a checksum of what came out of the decoder, which is
+    quicker to have; without it, the pixels stand for that.
+    """
+
+    def __init__(self, convert: Callable[[], Array], sum_up: Callable[[], int] | None = None) -> None:
+        self._convert = convert
+        self._sum_up = sum_up
+
+    @staticmethod
+    def of(pixels: Array) -> Decoded:
+        """A picture of which there is nothing but pixels."""
+        return Decoded(lambda: pixels)
+
+    @cached_property
+    def pixels(self) -> Array:
+        return self._convert()
+
+    @cached_property
+    def checksum(self) -> int:
+        return zlib.crc32(np.ascontiguousarray(self.pixels).data) if self._sum_up is None else self._sum_up()
+
+
 @dataclass(frozen=True)
 class Shown:
     """A picture on show from `pts` for `duration`, in the source's time base.
 
-    `pixels` are (H, W, 3) BGR uint8 or uint16. `damaged` says that they are those of the picture before, because this
-    one cannot be decoded.
+    `damaged` says that it is the one before, because this one cannot be decoded.
     """
 
     pts: int
     duration: int
-    pixels: Array
+    picture: Decoded
+    damaged: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a frame is in an excerpt: numbered from 0, its `pts` counted from the start of the excerpt."""
+
+    index: int
+    pts: int
+    duration: int
+    picture: Decoded
     damaged: bool = False
 
 
@@ -115,23 +153,40 @@ class Frame:
     damaged: bool = False
 
 
-class Reading(Iterator[Frame]):
+def with_repeats(marks: Iterable[Mark]) -> Generator[Frame, None, None]:
+    """Convert frames to pixels, and find those that repeat the one before; the first never does.
+
+    Repeats share one array: however many wait somewhere, they hold one picture.
+    """
+    previous: Array | None = None
+    for mark in marks:
+        pixels = mark.picture.pixels
+        repeats = previous is not None and (pixels is previous or np.array_equal(pixels, previous))
+        if previous is None or not repeats:
+            previous = pixels
+        yield Frame(mark.index, mark.pts, mark.duration, previous, repeats, mark.damaged)
+
+
+One = TypeVar("One")  # Frame or Mark
+
+
+class Reading(Iterator[One], Generic[One]):
     """The frames of an excerpt, in order. Use it in `with`, or close it, so that stopping early closes all files.
 
     `losses` counts as the frames are read, and is complete after the last one.
     """
 
-    def __init__(self, frames: Generator[Frame, None, None], losses: Losses) -> None:
+    def __init__(self, frames: Generator[One, None, None], losses: Losses) -> None:
         self._frames = frames
         self.losses = losses
 
-    def __next__(self) -> Frame:
+    def __next__(self) -> One:
         return next(self._frames)
 
     def close(self) -> None:
         self._frames.close()
 
-    def __enter__(self) -> Reading:
+    def __enter__(self) -> Reading[One]:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -172,8 +227,10 @@ class VideoSource(ABC):
         return self.width * self.height
 
     @abstractmethod
-    def shown_from(self, pts: int, losses: Losses) -> Generator[Shown, None, None]:
+    def shown_from(self, pts: int, losses: Losses, tape: Tape | None = None) -> Generator[Shown, None, None]:
         """Yield what is on show, beginning with the picture on show at `pts`: it may have begun before.
+
+        A source with packets records them on `tape`; others leave it empty.
 
         Raises:
             VideoFileError: nothing can be decoded, or a picture that must not be missing cannot.
@@ -183,9 +240,17 @@ class VideoSource(ABC):
     def files(self) -> tuple[Path, ...]:
         """The files that the frames come from."""
 
+    def replayed(self, recording: Recording) -> VideoSource:
+        """This video with the frames of a recording of it, as far as that goes; only for one with packets."""
+        raise NotImplementedError
+
+    def start_pts_of(self, start_s: float) -> int:
+        """Where an excerpt that begins at `start_s` has its pts 0."""
+        return round(Fraction(start_s) / self.time_base)
+
     def frames(
         self, start_s: float = 0.0, end_s: float | None = None, resume: tuple[int, int] | None = None
-    ) -> Reading:
+    ) -> Reading[Frame]:
         """Read the frames that begin from `start_s` up to `end_s`.
 
         `resume` is the index and pts of the first frame wanted, as an earlier reading of the same excerpt gave them:
@@ -195,7 +260,18 @@ class VideoSource(ABC):
             VideoFileError: as the frames are read: nothing, or no more, can be decoded.
         """
         losses = Losses()
-        return Reading(self._numbered(losses, start_s, end_s, resume), losses)
+        return Reading(with_repeats(self._marks(losses, start_s, end_s, resume, None)), losses)
+
+    def marks(
+        self,
+        start_s: float = 0.0,
+        end_s: float | None = None,
+        resume: tuple[int, int] | None = None,
+        tape: Tape | None = None,
+    ) -> Reading[Mark]:
+        """The same frames without their pixels; `tape` records the packets they come from."""
+        losses = Losses()
+        return Reading(self._marks(losses, start_s, end_s, resume, tape), losses)
 
     def identity(self) -> list[Any]:
         """What a job that goes on later must compare, ready for JSON: where the files are, and their stamps."""
@@ -216,27 +292,31 @@ class VideoSource(ABC):
                 "put it back and run again, or start over"
             )
 
-    def _numbered(
-        self, losses: Losses, start_s: float, end_s: float | None, resume: tuple[int, int] | None
-    ) -> Generator[Frame, None, None]:
-        start = round(Fraction(start_s) / self.time_base)
+    def _marks(
+        self,
+        losses: Losses,
+        start_s: float,
+        end_s: float | None,
+        resume: tuple[int, int] | None,
+        tape: Tape | None,
+    ) -> Generator[Mark, None, None]:
+        start = self.start_pts_of(start_s)
         end = None if end_s is None else round(Fraction(end_s) / self.time_base)
-        course = self._begun_from(start, losses) if resume is None else self._resumed(start, *resume, losses)
-        previous: Array | None = None
+        if resume is None:
+            course = self._begun_from(start, losses, tape)
+        else:
+            course = self._resumed(start, *resume, losses, tape)
         for index, shown in enumerate(course, resume[0] if resume else 0):
             if end is not None and shown.pts >= end:
                 return
-            repeats = previous is not None and (shown.pixels is previous or np.array_equal(shown.pixels, previous))
-            if previous is None or not repeats:
-                previous = shown.pixels  # repeats share this array: however many wait somewhere, they hold one picture
             losses.concealed += shown.damaged
-            yield Frame(index, shown.pts - start, shown.duration, previous, repeats, shown.damaged)
+            yield Mark(index, shown.pts - start, shown.duration, shown.picture, shown.damaged)
 
-    def _begun_from(self, pts: int, losses: Losses) -> Iterator[Shown]:
-        return (shown for shown in self.shown_from(pts, losses) if shown.pts >= pts)
+    def _begun_from(self, pts: int, losses: Losses, tape: Tape | None) -> Iterator[Shown]:
+        return (shown for shown in self.shown_from(pts, losses, tape) if shown.pts >= pts)
 
-    def _resumed(self, start: int, index: int, pts: int, losses: Losses) -> Iterator[Shown]:
-        course = self.shown_from(start + pts, losses)
+    def _resumed(self, start: int, index: int, pts: int, losses: Losses, tape: Tape | None) -> Iterator[Shown]:
+        course = self.shown_from(start + pts, losses, tape)
         first = next(course, None)
         if first is None or first.pts == start + pts:
             yield from () if first is None else (first,)
@@ -245,7 +325,7 @@ class VideoSource(ABC):
         # The file's times depend on what came before, as where its clock stands still. So read all of it.
         course.close()
         losses.clear()
-        yield from islice(self._begun_from(start, losses), index, None)
+        yield from islice(self._begun_from(start, losses, tape), index, None)
 
 
 def stamps_of(files: tuple[Path, ...]) -> tuple[Stamp, ...]:

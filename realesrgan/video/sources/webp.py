@@ -13,7 +13,8 @@ import pyvips
 
 from ...arrays import Array
 from ...errors import VideoFileError
-from .source import Losses, Shown, VideoSource, stamps_of, untagged_colour
+from .source import Decoded, Losses, Shown, VideoSource, stamps_of, untagged_colour
+from .tape import Tape
 
 _SHORTEST_MS, _INSTEAD_MS = 10, 100  # what all browsers show for delays up to the first, often written for "soon"
 
@@ -27,14 +28,14 @@ class WebpSource(VideoSource):
     def files(self) -> tuple[Path, ...]:
         return (self.path,)
 
-    def shown_from(self, pts: int, losses: Losses) -> Generator[Shown, None, None]:
+    def shown_from(self, pts: int, losses: Losses, tape: Tape | None = None) -> Generator[Shown, None, None]:
         ends = tuple(itertools.accumulate(self.delays_ms))
         end = 0
         try:
             # Each is drawn over the one before, so all are decoded.
             for delay, end, pixels in zip(self.delays_ms, ends, _pictures(self.path), strict=True):
                 if end > pts:
-                    yield Shown(end - delay, delay, pixels)
+                    yield Shown(end - delay, delay, Decoded.of(pixels))
         except (pyvips.Error, OSError) as error:
             if end == 0:
                 raise VideoFileError(f"{self.path}: damaged or cut short") from error
