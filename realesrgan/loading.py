@@ -147,6 +147,11 @@ class Loaded:
 
         return " and ".join(dict.fromkeys(device_name(upsampler.device) for upsampler in self.upsamplers))
 
+    @property
+    def way(self) -> str:
+        """How it computes, as far as rounding depends on it: "fp32 by torch"."""
+        return self.upsamplers[0].engine.choice.way
+
     def multiply_adds(self, area: float) -> float:
         """The work for so many pixels; a guess for an unknown network."""
         spec = self.upsamplers[0].engine.spec
@@ -234,6 +239,21 @@ def thread_count_kept() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def fetch_weights(setup: Setup, reporter: Reporter) -> None:
+    """Download the published weights that are needed and not on this machine.
+
+    Raises:
+        WeightsError: some cannot be downloaded.
+    """
+    from .weights.store import obtain
+
+    def report(file: WeightFile, here: int) -> None:
+        reporter.check()
+        reporter.downloading(file.name, file.url, here, file.size_bytes)
+
+    obtain(setup.published_files, report)
+
+
 def load(setup: Setup, reporter: Reporter, *, for_video: bool = False) -> Loaded:
     """Load the model once for each worker on each device, and the face networks once for each device.
 
@@ -242,7 +262,6 @@ def load(setup: Setup, reporter: Reporter, *, for_video: bool = False) -> Loaded
         WeightsError: weights cannot be found, fetched or read, or do not fit.
     """
     from .engine.device import parse_devices, prepare_cpu, workers_for_frames
-    from .weights.store import obtain
 
     settings = setup.settings
     devices = [
@@ -254,13 +273,9 @@ def load(setup: Setup, reporter: Reporter, *, for_video: bool = False) -> Loaded
     if on_cpu:
         prepare_cpu(on_cpu)
 
-    def report(file: WeightFile, here: int) -> None:
-        reporter.check()
-        reporter.downloading(file.name, file.url, here, file.size_bytes)
-
     for line in setup.remarks():
         reporter.remark(line)
-    obtain(setup.published_files, report)  # missing files are all named, and fetched, before any work
+    fetch_weights(setup, reporter)  # missing files are all named, and fetched, before any work
     upsamplers = [run_in_own_thread(partial(_load_upsampler, setup, device)) for device in devices]
     for upsampler, device in zip(upsamplers, devices, strict=True):
         upsampler.share_memory(devices.count(device))

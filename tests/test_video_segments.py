@@ -479,3 +479,18 @@ def test_the_longest_names_have_room_for_a_work_folder_and_its_lock(tmp_path: Pa
     workspace = Workspace(folder, {})
     with workspace.claim():
         workspace.open()
+
+
+def test_segments_computed_in_another_way_are_said_once_and_remembered(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "work", {})
+    workspace.open()
+    assert workspace.note_way("fp32 by torch") is None
+    assert workspace.note_way("fp32 by torch") is None
+    again = Workspace(tmp_path / "work", {})
+    again.open()
+    assert again.note_way("fp32 by torch") is None
+    warning = again.note_way("mixed bf16 by torch")
+    assert warning is not None
+    assert "mixed bf16 by torch, earlier ones in fp32 by torch" in warning
+    assert again.note_way("mixed bf16 by torch") is None
+    assert again.note_way("fp32 by torch") is None

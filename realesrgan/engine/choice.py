@@ -36,6 +36,17 @@ class Choice:
     variant: KernelVariant | None = None
     slow: str | None = None
 
+    @property
+    def way(self) -> str:
+        """What the bytes of results depend on: two that differ in it may round differently.
+
+        In fp32 all variants of the compiled kernels give the same.
+        """
+        if self.variant is not None:
+            return f"{self.precision.value} by the compiled kernels"
+        on_gpu = f" on {torch.cuda.get_device_name(self.device)}" if self.device.type == "cuda" else ""
+        return f"{self.precision.value} by torch{on_gpu}"
+
     def __str__(self) -> str:
         """One line for the user: what computes, how precisely, and why."""
         why = {

@@ -61,10 +61,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder of segments says of itself: the identity of its job, and the finished segments by first frame."""
+    """What a folder of segments says of itself: the identity of its job, and the finished segments by first frame.
+
+    `ways` are those in which the segments were computed, as far as rounding depends on it.
+    """
 
     identity: Any
     segments: list[Segment]
+    ways: list[str]
 
     @property
     def head(self) -> list[Segment]:
@@ -92,7 +96,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         segments = [Segment(**entry) for entry in content["segments"]]
         makes_sense = all(map(_is_sound, segments)) and _fit_together(segments)
-        return Manifest(content["identity"], segments) if makes_sense else None
+        return Manifest(content["identity"], segments, list(content.get("ways", []))) if makes_sense else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -107,6 +111,7 @@ class Workspace:
         self.folder = folder
         self._identity = json.loads(json.dumps(identity))  # as it will be read back
         self.segments: list[Segment] = []
+        self._ways: list[str] = []
 
     def open(self) -> str | None:
         """Take up the finished segments of an earlier run, or start empty.
@@ -117,9 +122,10 @@ class Workspace:
         Raises:
             VideoFileError: the folder holds files that are not of such a job, or cannot be written.
         """
-        self.segments = []
+        self.segments, self._ways = [], []
         found = read_manifest(self.folder)
         if found is not None and found.identity == self._identity:
+            self._ways = found.ways
             self.segments = [segment for segment in found.segments if self._is_whole(segment)]
             return None
         if foreign := [path.name for path in self._entries() if not _OWN_FILES.fullmatch(path.name)]:
@@ -209,6 +215,17 @@ class Workspace:
             self.segments = together
             self._write()
 
+    def note_way(self, way: str) -> str | None:
+        """Record how further segments are computed; returns a warning if earlier ones were computed in another way."""
+        if way in self._ways:
+            return None
+        others, self._ways = self._ways, [*self._ways, way]
+        with _named_errors(self.folder):
+            self._write()
+        if not others:
+            return None
+        return f"frames from here on are computed in {way}, earlier ones in {others[-1]}: they may differ by rounding"
+
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -225,7 +242,8 @@ class Workspace:
 
     def _write(self) -> None:
         part = self.folder / f"{MANIFEST}.part"
-        content = {"identity": self._identity, "segments": [asdict(segment) for segment in self.segments]}
+        segments = [asdict(segment) for segment in self.segments]
+        content = {"identity": self._identity, "ways": self._ways, "segments": segments}
         part.write_text(json.dumps(content), encoding="utf-8")
         sync(part)
         part.replace(self.folder / MANIFEST)
