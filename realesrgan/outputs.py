@@ -6,6 +6,8 @@ import hashlib
 import os
 import platform
 import re
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,7 +15,7 @@ from pathlib import Path
 
 from .errors import RealESRGANError, UsageError
 
-_PART = re.compile(r"\.realesrgan-[0-9a-f]{8}-([0-9a-f]{4})-([0-9]+)\.part(\.[^.]*)?")
+_PART = re.compile(r"\.realesrgan-[0-9a-f]{8}-([0-9a-f]{4})-([0-9]+)\.parts?(\.[^.]*)?")
 
 
 def refuse_overwrites(work: Iterable[tuple[Path, Sequence[Path]]]) -> None:
@@ -86,6 +88,22 @@ def part_of(target: Path) -> Path:
     """
     digest = hashlib.blake2s(os.fsencode(target.name), digest_size=4).hexdigest()
     return target.with_name(f".realesrgan-{digest}-{_machine()}-{os.getpid()}.part{target.suffix}")
+
+
+@contextmanager
+def spool(folder: Path) -> Iterator[Path]:
+    """A hidden folder in `folder` for files on their way to other places there; removed in the end with all it holds.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    name = secrets.token_hex(4)
+    path = folder / f".realesrgan-{name}-{_machine()}-{os.getpid()}.parts"
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
@@ -167,7 +185,7 @@ def write_whole(path: Path, content: bytes, option: str) -> None:
 
 
 def remove_stale_parts(folders: Iterable[Path]) -> None:
-    """Remove the parts that processes of this machine, which no longer run, left in `folders`. Never fails."""
+    """Remove parts and spools that processes of this machine, which no longer run, left in `folders`. Never fails."""
     import psutil
 
     for folder in set(folders):
@@ -176,7 +194,7 @@ def remove_stale_parts(folders: Iterable[Path]) -> None:
                 match = _PART.fullmatch(entry.name)
                 if match and match[1] == _machine() and not psutil.pid_exists(int(match[2])):
                     with suppress(OSError):
-                        os.unlink(entry)
+                        shutil.rmtree(entry) if entry.name.endswith(".parts") else os.unlink(entry)
 
 
 def _machine() -> str:

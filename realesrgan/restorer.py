@@ -53,6 +53,10 @@ class Reporter:
     def warn(self, message: str) -> None:
         """Something that makes the result worse."""
 
+    def about_machines(self, message: str, *, warning: bool) -> None:
+        """Something about the nodes that work, not about a file: by default a remark or a warning as any other."""
+        (self.warn if warning else self.remark)(message)
+
     def downloading(self, name: str, address: str, here_bytes: int, total_bytes: int | None) -> None:
         """A weights file is being downloaded; called at the start and after every chunk."""
 
@@ -86,6 +90,9 @@ class Relay(Reporter):
 
     def warn(self, message: str) -> None:
         self.to.warn(message)
+
+    def about_machines(self, message: str, *, warning: bool) -> None:
+        self.to.about_machines(message, warning=warning)
 
     def downloading(self, name: str, address: str, here_bytes: int, total_bytes: int | None) -> None:
         self.to.downloading(name, address, here_bytes, total_bytes)

@@ -24,7 +24,7 @@ from realesrgan import RealESRGANer
 from realesrgan.arrays import Array
 from realesrgan.cli import main as command
 from realesrgan.cli.image import main
-from realesrgan.image import batch, compare, files, formats
+from realesrgan.image import compare, files, formats, restoring
 from realesrgan.image.files import Picture
 from realesrgan.image.pipeline import Outcome
 from realesrgan.restorer import Restorer
@@ -265,7 +265,7 @@ def test_each_device_named_gets_a_worker(monkeypatch: pytest.MonkeyPatch, small:
         counts.append(len(restorers))
         return Outcome()
 
-    monkeypatch.setattr(batch, "restore_all", restore_all)
+    monkeypatch.setattr(restoring, "restore_all", restore_all)
     assert main(["-i", "a.png", "-g", "cpu,cpu,cpu", *small]) == 0
     assert counts == [3]
 

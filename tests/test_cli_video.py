@@ -22,7 +22,7 @@ from clips import Clip, Sound, corrupted, cut_off, decoded, frame_times, moving,
 from test_video_interlaced import bars, joined
 from tiny import picture
 
-from realesrgan import loading
+from realesrgan import loading, machines
 from realesrgan.arrays import Array
 from realesrgan.cli import reporting
 from realesrgan.cli.video import main
@@ -164,7 +164,7 @@ def test_invalid_options_are_refused_in_one_line(
 
 def test_a_mistake_is_reported_before_the_network_is_loaded(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     make()
-    monkeypatch.setattr(loading, "load", lambda *options, **more: 1 / 0)
+    monkeypatch.setattr(machines, "load", lambda *options, **more: 1 / 0)
     assert main(["-i", "a.mp4", "--codec", "nonsense", *small]) == 2
     assert main(["-i", "a.mp4", "--ext", "webm", *small]) == 2
 
@@ -300,7 +300,7 @@ def test_the_whole_time_is_estimated_after_the_first_frames(
     monkeypatch.setattr(reporting, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     assert main(["-i", "a.mp4", *small]) == 0
     estimates = [line for line in capsys.readouterr().err.splitlines() if line.startswith("about ")]
-    assert estimates == ["about 1 min 30 s for the other 9 frames"]  # three took 30 s
+    assert estimates == ["about 1 min 30 s for the other 9 frames"]  # the two after the first took 20 s
 
 
 def test_fields_that_come_late_are_reported_at_the_end(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ from realesrgan.video.job import restore
 from realesrgan.video.media_type import media_type
 from realesrgan.video.preview import clips, restored_clip, source_clip
 from realesrgan.video.request import Request, VideoJob, check_request, plan_job
+from realesrgan.video.restoring import FramesHere
 from realesrgan.video.segments import folder_for, read_manifest
 
 LENGTH = 5  # frames of a segment
@@ -57,6 +58,7 @@ class Fake(Loaded):
     """A model that no network is needed for."""
 
     devices: str = "nothing"
+    way: str = "by nothing"
 
     def multiply_adds(self, area: float) -> float:
         return 1.0
@@ -79,7 +81,8 @@ class Job:
         self._restorer = restorer
 
     def run(self, reporter: Reporter | None = None) -> Job:
-        restore(self.plan, self.request, self.setup, Fake("fake", [], [self._restorer]), reporter or Reporter())
+        machines = FramesHere(Fake("fake", [], [self._restorer]))
+        restore(self.plan, self.request, self.setup, machines, reporter or Reporter())
         return self
 
     @property

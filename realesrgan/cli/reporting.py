@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound="ConsoleReporter")
 
-ESTIMATE_AFTER_FRAMES = 3
+ESTIMATE_FROM_FRAMES = 2  # after the first
 WORTH_ESTIMATING_S = 1.0
 
 
@@ -132,20 +132,26 @@ class VideoReporter(ConsoleReporter):
     def __init__(self) -> None:
         super().__init__()
         self._bar = console.progress_bar(0, "frame")
-        self._total = self._before = 0
-        self._began = 0.0
+        self._total = 0
+        self._first: tuple[float, float] | None = None  # when the first progress came, and how much was done then
+        self._is_estimated = False
 
     def started(self, source: Path, total: int, done: int = 0) -> None:
         self._bar.close()
         self._bar = console.progress_bar(total, "frame", source.name)
         self._bar.update(done)
-        self._total, self._before, self._began = total, done, time.monotonic()
+        self._total, self._first, self._is_estimated = total, None, False
 
     def progressed(self, source: Path, done: float) -> None:
-        new, missing = round(done) - self._before, self._total - round(done)
-        left = (time.monotonic() - self._began) / max(new, 1) * missing
-        if new == ESTIMATE_AFTER_FRAMES and left >= WORTH_ESTIMATING_S:
-            console.say(f"about {duration(left)} for the other {count(missing, 'frame')}")
+        now = time.monotonic()
+        self._first = self._first or (now, done)  # what comes before is starting up, not speed
+        began, done_then = self._first
+        if done - done_then >= ESTIMATE_FROM_FRAMES and not self._is_estimated:
+            self._is_estimated = True
+            missing = self._total - round(done)
+            left = (now - began) / (done - done_then) * missing
+            if left >= WORTH_ESTIMATING_S:
+                console.say(f"about {duration(left)} for the other {count(missing, 'frame')}")
         self._bar.update(done - self._bar.n)
 
     def finished(self, source: Path, target: Path, facts: str) -> None:

