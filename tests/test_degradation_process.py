@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -300,3 +303,19 @@ def test_gradients_and_the_layout_in_memory_change_nothing() -> None:
         for other in (plain.clone().requires_grad_(), turned, plain.to(memory_format=torch.channels_last)):
             assert torch.equal(apply(other, degradation), expected)
         assert torch.equal(plain, pictures(1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no such variable")
+def test_no_byte_of_a_video_depends_on_what_memory_held_before() -> None:
+    code = (
+        "import hashlib, torch; from realesrgan.degradation.real import through_video; "
+        "noise = torch.rand((1, 3, 160, 320), generator=torch.Generator().manual_seed(0)); "
+        "print(hashlib.sha256(through_video(noise, 'h264', 30).numpy().tobytes()).hexdigest())"
+    )
+    results = set()
+    for filled_with in ("1", "255"):
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MALLOC_PERTURB_": filled_with}
+        results.add(
+            subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True).stdout
+        )
+    assert len(results) == 1

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..arrays import Array
 from ..image import files
 from ..image.files import Picture
+from ..video.encoding import repeatable
 from .pixels import from_pixels, to_pixels
 from .steps import FileFormat, VideoCodec
 
@@ -49,9 +50,8 @@ def through_video(picture: Tensor, codec: VideoCodec, crf: int) -> Tensor:
 def _encode(frames: list[Array], encoder: str, crf: int) -> bytes:
     buffer = BytesIO()
     with av.open(buffer, "w", format="matroska") as container:
-        stream: Any = container.add_stream(
-            encoder, rate=25, options={"crf": str(crf), "bf": "0", **_ONE_THREAD[encoder]}
-        )
+        options = repeatable(encoder, {"crf": str(crf), "bf": "0", **_ONE_THREAD[encoder]})
+        stream: Any = container.add_stream(encoder, rate=25, options=options)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         for pixels in frames:
