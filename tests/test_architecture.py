@@ -30,6 +30,8 @@ LAYERS = (
     ("degradation", "metrics", "preparation"),
     ("training",),
     ("export",),
+    ("cluster",),
+    ("machines",),
     ("api", "web"),
     ("cli",),
     ("__init__", "__main__", "train"),
