@@ -49,3 +49,12 @@ def quiet_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
 def denormal_numbers() -> None:
     """Commands set the process up to flush denormal numbers to zero; no test is to depend on which ran before it."""
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for temporary files, in which nothing may be left."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
