@@ -12,7 +12,8 @@ from .image import batch as images
 from .image.batch import Batch
 from .image.formats import DEFAULT_QUALITY
 from .image.pipeline import Outcome
-from .loading import Settings, load, prepare_process, thread_count_kept
+from .loading import Settings, prepare_process, thread_count_kept
+from .machines import Where, check_where, engaged
 from .outputs import make_folder, refuse_overwrites
 from .restorer import AlphaUpsampler, EngineKind, Reporter
 from .video import job as videos
@@ -47,12 +48,15 @@ def restore_images(
     engine: EngineKind = "auto",
     alpha_upsampler: AlphaUpsampler = "realesrgan",
     gpu_id: str | int | None = None,
+    ray: str | None = None,
+    mixed: bool = False,
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Restore pictures, folders and patterns of pictures into files, as `realesrgan image` does.
 
     Options have the names, defaults and effects of the command line's flags (`loading.Settings` describes those of
-    the model). `reporter` is told what happens, and may cancel. A picture that fails does not stop the others.
+    the model, `machines.Where` those of a cluster). `reporter` is told what happens, and may cancel. A picture that
+    fails does not stop the others.
 
     To compute on a CPU, the whole process is set up: it keeps freed memory for the next picture, and flushes denormal
     numbers to zero.
@@ -93,6 +97,8 @@ def restore_images(
         compare=compare,
         save_faces=None if save_faces is None else Path(save_faces),
     )
+    where = Where(ray, mixed)
+    check_where(where, settings.gpu_id)
     prepare_process()
     reporter = reporter or Reporter()
     selection, setup = images.select(batch, settings)
@@ -100,8 +106,9 @@ def restore_images(
         reporter.remark(f"passed over: {line}")
     if not selection.jobs:
         return Outcome(failures=list(selection.failures), done_before=selection.done_before)
-    with thread_count_kept():
-        return images.restore(batch, selection, load(setup, reporter), reporter)
+    make_folder(batch.output, "output")
+    with thread_count_kept(), engaged(setup, reporter, where, batch.output) as machines:
+        return images.restore(batch, selection, machines, reporter)
 
 
 def restore_video(
@@ -137,13 +144,15 @@ def restore_video(
     engine: EngineKind = "auto",
     gpu_id: str | int | None = None,
     num_process_per_gpu: int | None = None,
+    ray: str | None = None,
+    mixed: bool = False,
     reporter: Reporter | None = None,
 ) -> Path:
     """Restore a video, an animation or a folder of frames into a video, as `realesrgan video` does; return its path.
 
-    Options have the names, defaults and effects of the command line's flags (`Request` and `loading.Settings` describe
-    them). `reporter` is told what happens, and may cancel. Called again after an interruption, this goes on where it
-    stopped; if the same job is finished already, it returns at once.
+    Options have the names, defaults and effects of the command line's flags (`Request`, `loading.Settings` and
+    `machines.Where` describe them). `reporter` is told what happens, and may cancel. Called again after an
+    interruption, this goes on where it stopped; if the same job is finished already, it returns at once.
 
     To compute on a CPU, the whole process is set up: it keeps freed memory for the next frame, and flushes denormal
     numbers to zero.
@@ -189,6 +198,8 @@ def restore_video(
         keep_segments=keep_segments,
         save_faces=None if save_faces is None else Path(save_faces),
     )
+    where = Where(ray, mixed)
+    check_where(where, settings.gpu_id)
     prepare_process()
     reporter = reporter or Reporter()
     setup = check_request(request, settings)
@@ -199,6 +210,6 @@ def restore_video(
     job = plan_job(named[0], request)
     refuse_overwrites([(job.source.path, [job.target])])
     if videos.is_done(job, request, setup) is None:
-        with thread_count_kept():
-            videos.restore(job, request, setup, load(setup, reporter, for_video=True), reporter)
+        with thread_count_kept(), engaged(setup, reporter, where, request.output, for_video=True) as machines:
+            videos.restore(job, request, setup, machines, reporter)
     return job.target

@@ -65,6 +65,8 @@ OF_OURS = {
     "face_weight",
     "only_center_face",
     "save_faces",
+    "ray",
+    "mixed",
 }
 OURS: dict[type[ModelOptions], set[str]] = {
     ImageOptions: OF_OURS | {"recursive", "quality", "compare"},

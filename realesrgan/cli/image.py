@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..loading import Setup, prepare_process
 from ..words import count, duration
 from . import console
+from .asking import answering
 from .batches import carry_out, say_what_was_found
 from .options import ImageOptions, made_from, parse, settings_of
 
@@ -47,20 +49,27 @@ def _restore(options: ImageOptions) -> int:
     prepare_process()
     from ..image import batch as images
     from ..image import vips
-    from ..loading import load
+    from ..machines import Where, check_where, engaged
 
     vips.prepare_process()
     batch = _batch(options)
+    where = made_from(Where, options)
+    check_where(where, options.gpu_id)
     selection, setup = images.select(batch, settings_of(options))
     say_what_was_found(selection)
     if options.dry_run:
         return _print_plan(selection, options, setup)
 
-    def prepare(reporter: PictureReporter) -> Callable[[], Outcome]:
-        loaded = load(setup, reporter)
-        return lambda: images.restore(batch, selection, loaded, reporter)
+    with ExitStack() as engagement:
 
-    return carry_out(selection, batch.output, "restored", prepare)
+        def prepare(reporter: PictureReporter) -> Callable[[], Outcome]:
+            if where.ray is not None:
+                console.started_up()  # from here on, Ctrl-C must leave the cluster in order
+            machines = engagement.enter_context(engaged(setup, reporter, where, batch.output))
+            engagement.enter_context(answering(machines.lines))
+            return lambda: images.restore(batch, selection, machines, reporter)
+
+        return carry_out(selection, batch.output, "restored", prepare)
 
 
 def _print_plan(selection: Selection, options: ImageOptions, setup: Setup) -> int:

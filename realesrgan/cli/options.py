@@ -63,8 +63,8 @@ def parse(options: type[Options], argv: Sequence[str], prog: str, description: s
 WHAT, MODEL, RESULT, ENCODING = "input and output", "model", "size and result", "encoding"
 CHANCE = "what happens to pictures"
 FACES, MACHINE, UNUSED = "faces", "memory, devices and precision", "published, but not needed here"
-ADDRESS, LIMITS = "address", "files and limits"
-TOPICS = ("arguments", ADDRESS, LIMITS, WHAT, CHANCE, MODEL, RESULT, ENCODING, FACES, MACHINE, UNUSED)
+ADDRESS, LIMITS, CLUSTER = "address", "files and limits", "cluster"
+TOPICS = ("arguments", ADDRESS, LIMITS, WHAT, CHANCE, MODEL, RESULT, ENCODING, FACES, MACHINE, CLUSTER, UNUSED)
 
 
 def _model_name(default: str) -> Any:
@@ -85,6 +85,24 @@ def engine_option() -> Any:
 def input_option(default: str, what: str) -> Any:
     text = f"{what} (default: {default})"
     return option((default,), "-i", "--input", topic=WHAT, nargs="+", metavar="PATH", help=text)
+
+
+def ray_option() -> Any:
+    return option(
+        None,
+        topic=CLUSTER,
+        metavar="ADDRESS",
+        help="restore on the nodes of a Ray cluster: its head as HOST:PORT, auto for the one that this machine is part "
+        "of, or local to make one of this machine's own devices",
+    )
+
+
+def mixed_option() -> Any:
+    return option(
+        False,
+        topic=CLUSTER,
+        help="let each node compute in its own best way (default: all alike, so that results are those of one machine)",
+    )
 
 
 @dataclass(frozen=True)
@@ -179,6 +197,8 @@ class ModelOptions:
         help=f"pixels a tile sees beyond its border (default: {DEFAULT_TILE_PAD}, or as many as another project's "
         "network needs)",
     )
+    ray: str | None = ray_option()
+    mixed: bool = mixed_option()
 
 
 @dataclass(frozen=True)

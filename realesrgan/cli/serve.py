@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..loading import Settings, max_memory_bytes, prepare_process
 from ..values import check_range, check_whole_number
 from . import console
-from .options import parse
+from .options import made_from, parse
 from .serve_options import ServeOptions
 
 DESCRIPTION = "Serve a page for pictures and videos, and an HTTP interface for programs, on this machine."
@@ -20,6 +20,7 @@ EPILOG = """\
 examples:
   %(prog)s --open                              the page, in your browser
   %(prog)s --host 0.0.0.0 --port 80            for a network: set REALESRGAN_TOKEN to what clients must know
+  %(prog)s --ray 10.0.0.1:6379                 restore on the nodes of a Ray cluster
 """
 NEEDED = ("fastapi", "uvicorn", "python_multipart")
 
@@ -43,10 +44,13 @@ def _serve(options: ServeOptions) -> int:
         raise UsageError('the server needs a few more packages: pip install "realesrgan[web]"')
     prepare_process()
     from ..image import vips
+    from ..machines import Where, check_where
     from ..web.limits import Limits
     from ..web.server import Address, default_folder, serve
 
     vips.prepare_process()
+    where = made_from(Where, options)
+    check_where(where, options.gpu_id)
     limits = Limits(
         upload_bytes=upload_bytes,
         pixels=round(options.max_megapixels * 1e6),
@@ -64,6 +68,7 @@ def _serve(options: ServeOptions) -> int:
             folder,
             limits,
             machine,
+            where,
             open_browser=options.open,
             say=console.print_result,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..restorer import EngineKind
-from .options import ADDRESS, LIMITS, MACHINE, engine_option, option
+from .options import ADDRESS, LIMITS, MACHINE, engine_option, mixed_option, option, ray_option
 
 
 @dataclass(frozen=True)
@@ -51,3 +51,5 @@ class ServeOptions:
         help="most memory to take, as 1.5GB (default: a safe share of what is free)",
     )
     engine: EngineKind = engine_option()
+    ray: str | None = ray_option()
+    mixed: bool = mixed_option()

@@ -11,10 +11,12 @@ from ..errors import UsageError
 from ..loading import Setup, prepare_process
 from ..words import count
 from . import console
+from .asking import answering
 from .options import VideoOptions, made_from, parse, settings_of
 
 # Torch, PyAV and the like are imported where they are needed, so that --help and usage errors answer at once.
 if TYPE_CHECKING:
+    from ..machines import Where
     from ..video.request import Request, VideoJob
     from .reporting import VideoReporter
 
@@ -67,12 +69,15 @@ def _seconds(option: str, time: str) -> float:
 def _restore(options: VideoOptions) -> int:
     prepare_process()
     from ..image import vips
+    from ..machines import Where, check_where
     from ..video.request import check_request, find_videos, plan_jobs
     from .reporting import VideoReporter
 
     vips.prepare_process()
     request = _request(options)
     setup = check_request(request, settings_of(options))
+    where = made_from(Where, options)
+    check_where(where, options.gpu_id)
     with VideoReporter() as reporter:
         paths = find_videos(options.input, reporter)
         if not paths and not reporter.failed_count:
@@ -81,13 +86,13 @@ def _restore(options: VideoOptions) -> int:
         planned = plan_jobs(paths, request, reporter)
         if options.dry_run:
             return _print_plan(planned, setup, options, reporter)
-        return _restore_all(planned, request, setup, reporter, many=many)
+        return _restore_all(planned, request, setup, where, reporter, many=many)
 
 
 def _restore_all(
-    jobs: Sequence[VideoJob], request: Request, setup: Setup, reporter: VideoReporter, *, many: bool
+    jobs: Sequence[VideoJob], request: Request, setup: Setup, where: Where, reporter: VideoReporter, *, many: bool
 ) -> int:
-    from ..loading import load
+    from ..machines import engaged
     from ..outputs import make_folder
     from ..video.job import is_done, restore_all
 
@@ -101,9 +106,11 @@ def _restore_all(
         else:
             to_do.append(job)
     if to_do:
-        loaded = load(setup, reporter, for_video=True)
-        console.started_up()
-        restore_all(to_do, request, setup, loaded, reporter)
+        if where.ray is not None:
+            console.started_up()  # from here on, Ctrl-C must leave the cluster in order
+        with engaged(setup, reporter, where, request.output, for_video=True) as machines, answering(machines.lines):
+            console.started_up()
+            restore_all(to_do, request, setup, machines, reporter)
     before = len(jobs) - len(to_do)
     if many or before:
         parts = [f"{count(reporter.finished_count, 'video')} restored"]
