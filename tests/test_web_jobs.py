@@ -15,7 +15,7 @@ import pytest
 from web import Served, events, picture, served, until
 
 from realesrgan.web.limits import Limits
-from realesrgan.web.messages import Downloading, Dropped, Failed, Loading, Measured, Progressed, Said, Started
+from realesrgan.web.messages import Downloading, Dropped, Equipped, Failed, Loading, Noticed, Progressed, Said, Started
 
 
 @pytest.fixture
@@ -167,10 +167,65 @@ def test_an_estimate_has_the_size_the_time_once_known_and_the_reason_if_it_is_to
         first = estimate(100, 50)
         assert (first["width"], first["height"], first["seconds"], first["error"]) == (400, 200, None, None)
         assert first["bytes"] > 10_000
-        server.worker.tell(Measured(False, 1e9, "cpu"))
+        server.worker.tell(Equipped("cpu", 1, False, 1e9))
         until(lambda: estimate(100, 50)["seconds"])
         assert estimate(100, 50)["seconds"] == pytest.approx(2 * estimate(50, 50)["seconds"])
         assert "megapixels" in estimate(200, 100)["error"]
+
+
+def test_with_several_devices_a_film_takes_less_and_a_picture_waits_less(tmp_path: Path) -> None:
+    with served(tmp_path) as server:
+
+        def seconds(kind: str) -> Any:
+            asked = {"kind": kind, "width": 100, "height": 50, "frames": 10}
+            asked["options"] = {"model_name": "realesr-animevideov3"}  # type: ignore[assignment]
+            estimate = server.client.post("/v1/estimate", json=asked).json()
+            return estimate["seconds"], estimate["waiting_seconds"]
+
+        server.upload()
+        server.worker.tell(Equipped("cpu", 1, False, 1e9))
+        until(lambda: seconds("picture")[0])
+        alone, film_alone = seconds("picture"), seconds("video")[0]
+        server.worker.tell(Equipped("2 nodes with 4 devices", 4))
+        until(lambda: seconds("video")[0] < film_alone)
+        assert seconds("video")[0] == pytest.approx(film_alone / 4)
+        assert seconds("picture") == (alone[0], pytest.approx(alone[1] / 4))
+
+
+def test_of_a_cluster_the_speed_is_known_from_the_first_job_on(tmp_path: Path) -> None:
+    with served(tmp_path) as server:
+
+        def seconds() -> Any:
+            return server.client.post("/v1/estimate", json={"kind": "picture", "width": 9, "height": 9}).json()[
+                "seconds"
+            ]
+
+        server.worker.tell(Equipped("2 nodes with 4 devices", 4))
+        until(lambda: server.client.get("/v1/models").json()["device"] == "2 nodes with 4 devices")
+        assert seconds() is None
+        job_id = server.upload().json()["id"]
+        server.worker.finish(server.worker.tasks[0])
+        server.wait_for(job_id, "done")
+        assert seconds() is not None
+
+
+def test_the_worker_has_two_pictures_for_each_device_and_some_that_are_read_and_written(server: Served) -> None:
+    for _ in range(20):
+        server.upload()
+    assert len(server.worker.tasks) == 5
+    server.worker.tell(Equipped("2 nodes with 4 devices", 4))
+    until(lambda: len(server.worker.tasks) == 11)
+
+
+def test_what_is_said_of_nodes_is_shown_on_the_terminal_only(server: Served, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "realesrgan")
+    job_id = server.upload().json()["id"]
+    server.worker.tell(Noticed("`ray`: node 1 is lost", warning=True))
+    server.worker.tell(Noticed("node 2 joins", warning=False))
+    until(lambda: len(caplog.records) == 2)
+    shown = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert shown == [("WARNING", "ray: node 1 is lost"), ("INFO", "node 2 joins")]
+    assert (server.job(job_id)["notes"], server.job(job_id)["warnings"]) == ([], [])
 
 
 def test_files_expire(tmp_path: Path) -> None:

@@ -22,15 +22,13 @@ from .fair import FairQueue
 from .intake import Accepted
 from .limits import Limits
 from .media import describe
-from .messages import Cancel, Dropped, Failed, Finished, Kind, Measured, Order, Report, Task, WarmUp
+from .messages import Cancel, Dropped, Equipped, Failed, Finished, Kind, Noticed, Order, Report, Task, WarmUp
 from .models import DEFAULT_MODELS, ENDED, Job, Options
 from .problems import Refused, option_in, plain
 from .progress import Progress
 from .store import Entry, Record, Store
-from .worker_process import WorkerProcess
 
-# How many jobs the worker has at a time: one picture is read and others are written while one is restored.
-IN_FLIGHT: dict[Kind, int] = {"picture": 5, "video": 1}
+PICTURES_BESIDES = 3  # at the worker: some are read and others written while some are restored
 MAX_ATTEMPTS = 2
 NEAR = 20  # so far ahead in the queue each step is told at once, further behind every now and then
 SWEEP_S = 20.0
@@ -62,7 +60,7 @@ class Desk:
         store: Store,
         limits: Limits,
         machine: Settings,
-        start_worker: Callable[[Callable[[Report], None], Callable[[], None]], Worker] = WorkerProcess,
+        start_worker: Callable[[Callable[[Report], None], Callable[[], None]], Worker],
     ) -> None:
         self.store = store
         self.limits = limits
@@ -199,7 +197,7 @@ class Desk:
             if seconds is None:
                 return None
             total += seconds
-        return total
+        return total / self.speeds.at_once
 
     # The queue
 
@@ -221,7 +219,11 @@ class Desk:
             return False
         if entry.record.attempts:
             return not self._in_flight
-        return sum(other == kind for other in self._in_flight.values()) < IN_FLIGHT[kind]
+        return sum(other == kind for other in self._in_flight.values()) < self._most_in_flight(kind)
+
+    def _most_in_flight(self, kind: Kind) -> int:
+        """How many jobs the worker has at a time. Two pictures for each device: one waits while one is computed."""
+        return PICTURES_BESIDES + 2 * self.speeds.at_once if kind == "picture" else 1
 
     def _begin(self, entry: Entry) -> None:
         job = entry.job
@@ -256,15 +258,18 @@ class Desk:
     # What the worker tells
 
     def _told(self, report: Report) -> None:
-        if isinstance(report, Measured):
-            self.speeds.measured(report)
-            return
+        if isinstance(report, Noticed):
+            log.log(logging.WARNING if report.warning else logging.INFO, "%s", plain(report.text))
+            return None
+        if isinstance(report, Equipped):
+            self.speeds.equipped(report)
+            return self._dispatch()
         if isinstance(report, Finished | Failed | Dropped):
             self._let_go(report.job)
         entry = self.entries.get(report.job)
         if entry is not None and entry.job.state == "running":
             self._follow(entry, report)
-        self._dispatch()
+        return self._dispatch()
 
     def _follow(self, entry: Entry, report: Report) -> None:
         if isinstance(report, Failed):

@@ -11,11 +11,12 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ..errors import Cancelled, RealESRGANError
-from ..loading import Loaded, Settings, Setup, check, load
+from ..loading import Settings, Setup, check
+from ..machines import Machines
 from ..model_zoo import DEFAULT_IMAGE_MODEL
 from ..restorer import Reporter
 from ..video import job as videos
@@ -24,23 +25,23 @@ from .media import result_name
 from .messages import (
     Downloading,
     Dropped,
+    Equipped,
     Failed,
     Finished,
     Kind,
     Loading,
-    Measured,
+    Noticed,
     Progressed,
     Report,
     Said,
     Started,
     Task,
+    WarmUp,
 )
-from .problems import plain
 from .turns import Turns
+from .workshop import Workshop
 
 MODELS_KEPT = 2  # for each lane; a model takes up to a gigabyte, and loading one about a second
-TICK_S = 0.1
-QUALITY = 95
 
 log = logging.getLogger("realesrgan")
 
@@ -50,25 +51,34 @@ class Withdrawn(RealESRGANError):
 
 
 class Lane:
-    """Takes tasks of one kind in the order they come. `tell` hears what happens, and is called from several threads."""
+    """Takes tasks of one kind in the order they come, and has a workshop do them.
+
+    `tell` hears what happens, and is called from several threads. `end` ends the process, so that the server starts
+    another one.
+    """
 
     kind: Kind
 
-    def __init__(self, turns: Turns, tell: Callable[[Report], None]) -> None:
-        self._tell = tell
+    def __init__(
+        self, workshop: Workshop, turns: Turns, tell: Callable[[Report], None], end: Callable[[], None]
+    ) -> None:
+        self._workshop = workshop
         self._turns = turns
-        self._waiting: deque[Task] = deque()
+        self._tell = tell
+        self._end = end
+        self._waiting: deque[Task | WarmUp] = deque()
         self._changed = threading.Condition()
         self._cancelled: set[str] = set()
         self._stopping = False
-        self._models: OrderedDict[Settings, Loaded] = OrderedDict()
+        self._models: OrderedDict[Settings, tuple[Machines, ExitStack]] = OrderedDict()
         self._thread = threading.Thread(target=self._run, name=self.kind)
         self._thread.start()
 
-    def add(self, task: Task) -> None:
+    def add(self, order: Task | WarmUp) -> None:
         with self._changed:
-            self._cancelled.discard(task.job)  # it may have been cancelled and resumed
-            self._waiting.append(task)
+            if isinstance(order, Task):
+                self._cancelled.discard(order.job)  # it may have been cancelled and resumed
+            self._waiting.append(order)
             self._changed.notify_all()
 
     def cancel(self, job: str) -> None:
@@ -101,14 +111,22 @@ class Lane:
                 self._cancelled.discard(report.job)
         self._tell(report)
 
-    def loaded(self, setup: Setup, task: Task | None) -> Loaded:
-        """The models of `setup`, loaded for `task` and kept for the next one that wants the same."""
+    def machines(self, setup: Setup, task: Task | None) -> Machines:
+        """Those that have the model of `setup`, loaded for `task` and kept for the next one that wants the same."""
         if setup.settings not in self._models:
             while len(self._models) >= MODELS_KEPT:
-                self._models.popitem(last=False)
-            self._models[setup.settings] = load(setup, _LoadReporter(self, task), for_video=self.kind == "video")
+                _, displaced = self._models.popitem(last=False)[1]
+                displaced.close()
+            with ExitStack() as exit_stack:
+                reporter = _LoadReporter(self, task)
+                engaged = self._workshop.engaged(setup, reporter, for_video=self.kind == "video")
+                self._models[setup.settings] = exit_stack.enter_context(engaged), exit_stack.pop_all()
         self._models.move_to_end(setup.settings)
-        return self._models[setup.settings]
+        return self._models[setup.settings][0]
+
+    def say_devices(self, machines: Machines) -> None:
+        """Tell what computes; nodes of a cluster come and go."""
+        self.tell(Equipped(machines.devices, machines.at_once))
 
     def say_remarks(self, setup: Setup, task: Task) -> None:
         """Tell which options have no effect."""
@@ -116,7 +134,7 @@ class Lane:
             self.tell(Said(task.job, line, warning=False))
 
     def warm_up(self, settings: Settings) -> None:
-        """Load a model before the first task comes, and tell how fast it is. Nothing is downloaded for that.
+        """Load a model before the first task comes, and tell what computes. Nothing is downloaded for that.
 
         Where that fails, the jobs will say why; the server's terminal says it now.
         """
@@ -124,12 +142,12 @@ class Lane:
             setup = check(settings, DEFAULT_IMAGE_MODEL)
             if not all(map(find, setup.published_files)):
                 return
-            loaded = self.loaded(setup, None)
-            speed = loaded.multiply_adds(1.0) / loaded.seconds_for(1.0)
+            machines = self.machines(setup, None)
+            machines.wait(_LoadReporter(self, None))
+            self.tell(Equipped(machines.devices, machines.at_once, settings.fp32, machines.speed))
         except (RealESRGANError, OSError, MemoryError) as error:
-            log.warning("warning: no model could be loaded: %s", plain(videos.reason_of(error)))
-        else:
-            self.tell(Measured(settings.fp32, speed, loaded.devices))
+            self.tell(Noticed(f"no model could be loaded: {videos.reason_of(error)}", warning=True))
+            self._end_if_lost()
 
     def restore(self, task: Task) -> None:
         """Restore `task`, and perhaps those that wait behind it."""
@@ -139,6 +157,9 @@ class Lane:
         """Tell why a task ended; a bug's traceback goes to the server's terminal."""
         if self.is_cancelled(task.job):
             self.tell(Dropped(task.job))
+        elif self._workshop.is_lost:
+            self.tell(Noticed(videos.reason_of(error), warning=True))
+            self._end_if_lost()
         elif isinstance(error, RealESRGANError | OSError | MemoryError):
             reason, *advice = videos.reason_of(error).splitlines() or ["failed"]
             if advice:  # what to do on this machine, with its folders: not for clients
@@ -148,27 +169,50 @@ class Lane:
             log.error("unexpected error", exc_info=error)
             self.tell(Failed(task.job, f"an unexpected error: {shown(task, repr(error))}"))
 
-    def take(self, wanted: Callable[[Task], bool] = lambda task: True, wait_s: float | None = None) -> Task | None:
+    def take(self, wanted: Callable[[Task], bool], wait_s: float) -> Task | None:
         """The next task, or None if it is not `wanted`, if none comes within `wait_s`, or if the process ends."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping, wait_s)
-            if self._stopping or not self._waiting or not wanted(self._waiting[0]):
+            if self._stopping or not self._waiting:
                 return None
-            return self._waiting.popleft()
+            order = self._waiting[0]
+            if not isinstance(order, Task) or not wanted(order):
+                return None
+            self._waiting.popleft()
+            return order
 
     def is_over(self, wanted: Callable[[Task], bool]) -> bool:
         """Whether nothing that is `wanted` can come next: something else waits, or the process ends."""
         with self._changed:
-            return self._stopping or (bool(self._waiting) and not wanted(self._waiting[0]))
+            order = self._waiting[0] if self._waiting else None
+            return self._stopping or not (order is None or (isinstance(order, Task) and wanted(order)))
 
     def _check_stopping(self) -> None:
         if self._stopping:
             raise Cancelled
 
+    def _end_if_lost(self) -> None:
+        if self._workshop.is_lost:
+            self._end()
+
     def _run(self) -> None:
-        while (task := self.take()) is not None:
-            with self._turns.working(self.kind), suppress(Cancelled):
-                self.restore(task)
+        try:
+            while (order := self._next()) is not None:
+                with self._turns.working(self.kind), suppress(Cancelled):
+                    if isinstance(order, Task):
+                        self.restore(order)
+                    else:
+                        self.warm_up(order.settings)
+            for _, kept in self._models.values():
+                kept.close()
+        except Exception:  # a bug; without this thread the process would only seem to work
+            log.exception("unexpected error")
+            self._end()
+
+    def _next(self) -> Task | WarmUp | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            return None if self._stopping else self._waiting.popleft()
 
 
 def shown(task: Task, message: str) -> str:
@@ -191,6 +235,9 @@ class _LoadReporter(Reporter):
         self._lane.check()
         if self._task is not None and self._lane.is_cancelled(self._task.job):
             raise Withdrawn("cancelled")
+
+    def about_machines(self, message: str, *, warning: bool) -> None:
+        self._lane.tell(Noticed(message, warning))
 
     def downloading(self, name: str, address: str, here_bytes: int, total_bytes: int | None) -> None:
         if self._task is not None:
@@ -217,6 +264,10 @@ class TaskReporter(Reporter):
 
     def warn(self, message: str) -> None:
         self.say(message, warning=True)
+
+    def about_machines(self, message: str, *, warning: bool) -> None:
+        if warning:  # what else they say, they say of every job
+            self.lane.tell(Noticed(message, warning))
 
     def say(self, message: str, *, warning: bool) -> None:
         """Tell the job that `message` is about."""

@@ -26,7 +26,7 @@ class Task:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Load the model of `settings` and measure how fast it is, before anybody asks for it."""
+    """Load the model of `settings` and tell what computes, before anybody asks for it."""
 
     settings: Settings
 
@@ -114,12 +114,30 @@ class Dropped:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """How many multiply-adds a second the devices do with a model, and what they are called."""
+class Equipped:
+    """What computes.
 
-    fp32: bool
-    multiply_adds_per_second: float
+    Attributes:
+        devices: what they are called.
+        at_once: how many pictures they compute at once; a video takes them all.
+        fp32: what `speed` is for.
+        speed: multiply-adds a second of one of them; None: not measured.
+    """
+
     devices: str
+    at_once: int
+    fp32: bool = False
+    speed: float | None = None
 
 
-Report: TypeAlias = Loading | Downloading | Started | Progressed | Said | Finished | Failed | Dropped | Measured
+@dataclass(frozen=True)
+class Noticed:
+    """Something for the server's terminal: about nodes, and not about any job."""
+
+    text: str
+    warning: bool
+
+
+Report: TypeAlias = (
+    Loading | Downloading | Started | Progressed | Said | Finished | Failed | Dropped | Equipped | Noticed
+)

@@ -9,8 +9,8 @@ from pathlib import Path
 from ..errors import Cancelled, RealESRGANError
 from ..image import batch as images
 from ..image.jobs import PictureJob
-from ..image.restoring import restore_all
-from ..loading import Loaded, check
+from ..loading import check
+from ..machines import Machines
 from ..model_zoo import DEFAULT_IMAGE_MODEL
 from .lane import Lane, TaskReporter, Withdrawn, shown
 from .messages import Failed, Kind, Said, Task
@@ -28,25 +28,31 @@ class PictureLane(Lane):
         reporter = _PictureReporter(self)
         reporter.current = task
         try:
-            loaded = self.loaded(check(task.settings, DEFAULT_IMAGE_MODEL), task)
+            machines = self.machines(check(task.settings, DEFAULT_IMAGE_MODEL), task)
         except Exception as error:
             return self.failed(task, error)
         try:
-            restore_all(self._following(task, reporter), loaded.restorers, reporter, quality=QUALITY)
+            self._restore(self._following(task, reporter), reporter, machines)
         except Cancelled:
             raise
+        except RealESRGANError as error:  # of the machines: a picture's own does not end the others
+            for unfinished in reporter.unfinished():
+                self.failed(unfinished, error)
         except Exception as error:
-            self._after_crash(reporter.unfinished(), error, loaded)
-        return None
+            self._after_crash(reporter.unfinished(), error, machines)
+        return self.say_devices(machines)
 
-    def _after_crash(self, tasks: list[Task], error: Exception, loaded: Loaded) -> None:
+    def _restore(self, jobs: Iterator[PictureJob | None], reporter: _PictureReporter, machines: Machines) -> None:
+        machines.restore_pictures(jobs, reporter, quality=QUALITY, wants_faces=False)
+
+    def _after_crash(self, tasks: list[Task], error: Exception, machines: Machines) -> None:
         """A bug stopped the pipeline: find out by which of its pictures, one by one."""
         if len(tasks) == 1:
             return self.failed(tasks[0], error)
         for task in tasks:
             reporter = _PictureReporter(self)
             try:
-                restore_all(self._jobs_of(task, reporter), loaded.restorers, reporter, quality=QUALITY)
+                self._restore(self._jobs_of(task, reporter), reporter, machines)
             except Cancelled:
                 raise
             except Exception as again:

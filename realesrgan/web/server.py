@@ -10,6 +10,7 @@ import time
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from urllib.parse import quote
@@ -19,11 +20,13 @@ import uvicorn
 
 from ..errors import UsageError
 from ..loading import Settings
+from ..machines import Where
 from .app import build
 from .desk import Desk
 from .idle import IdleConnections
 from .limits import IDLE_CONNECTION_S, Limits
 from .store import Store
+from .worker_process import WorkerProcess
 
 GRACE_S = 2  # for answers that are being sent when the server ends
 TICKS_PER_SECOND = 10  # of uvicorn
@@ -71,6 +74,7 @@ def serve(
     folder: Path,
     limits: Limits,
     machine: Settings,
+    where: Where,
     *,
     open_browser: bool = False,
     say: Callable[[str], None] = print,
@@ -84,7 +88,8 @@ def serve(
     check_address(address)
     store = Store(folder)
     with store.claimed(), _listening(address) as sock:
-        desk = Desk(store, limits, machine)
+        # In the folder of the jobs, for the sake of its rights and its disk; no job is called like that.
+        desk = Desk(store, limits, machine, partial(WorkerProcess, where=where, folder=store.jobs_folder))
         app = build(desk, token=address.token)
         config = uvicorn.Config(
             app,

@@ -72,7 +72,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._jobs = folder / "jobs"
+        self.jobs_folder = folder / "jobs"
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -81,10 +81,10 @@ class Store:
         Raises:
             UsageError: another one uses the folder, or it cannot be written.
         """
-        make_folder(self._jobs, "folder")
+        make_folder(self.jobs_folder, "folder")
         lock = FileLock(self.folder / "server.lock")
         try:
-            self._jobs.chmod(0o700)  # not the folder itself, which may hold other things
+            self.jobs_folder.chmod(0o700)  # not the folder itself, which may hold other things
             lock.acquire(timeout=0)
         except Timeout:
             raise UsageError(f"`folder` {self.folder}: another server uses it; give this one another") from None
@@ -97,13 +97,13 @@ class Store:
 
     def new_folder(self) -> Path:
         """Make a folder for a new job; its name is the job's id, which nobody can guess."""
-        folder = self._jobs / secrets.token_urlsafe(16)
+        folder = self.jobs_folder / secrets.token_urlsafe(16)
         folder.mkdir(mode=0o700)
         return folder
 
     def folder_of(self, job_id: str) -> Path | None:
         """Where the files of a job lie; None if there are none."""
-        folder = self._jobs / job_id
+        folder = self.jobs_folder / job_id
         return folder if _ID.fullmatch(job_id) and folder.is_dir() else None
 
     def load(self) -> list[Entry]:
@@ -112,7 +112,7 @@ class Store:
         What is not named like a job is not ours: somebody may have named a folder that has `jobs` of another kind.
         """
         entries = []
-        for folder in self._jobs.iterdir():
+        for folder in self.jobs_folder.iterdir():
             if not _ID.fullmatch(folder.name) or not folder.is_dir() or folder.is_symlink():
                 continue
             try:
@@ -147,8 +147,8 @@ class Store:
 
     def is_there(self) -> bool:
         """Whether jobs can still be kept."""
-        return self._jobs.is_dir()
+        return self.jobs_folder.is_dir()
 
     def free_bytes(self) -> int:
         """How much the disk still holds."""
-        return shutil.disk_usage(self._jobs).free
+        return shutil.disk_usage(self.jobs_folder).free

@@ -25,11 +25,12 @@ class VideoLane(Lane):
         request = request_of(task)
         try:
             setup = check_request(request, task.settings)
-            loaded = self.loaded(setup, task)
+            machines = self.machines(setup, task)
             self.say_remarks(setup, task)
             make_folder(task.output, "output")
             job = plan_job(task.source, request)
-            videos.restore(job, request, setup, loaded, _VideoReporter(self, task, folder_for(job.target)))
+            videos.restore(job, request, setup, machines, _VideoReporter(self, task, folder_for(job.target)))
+            self.say_devices(machines)
         except Cancelled:
             if not self.is_cancelled(task.job):  # the process ends
                 raise

@@ -8,22 +8,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
+from ..machines import Where
 from . import worker
 from .messages import Order, Report, Stop
 
-PATIENCE_S = worker.PATIENCE_S + 2
+PATIENCE_S = worker.PATIENCE_S + worker.LEAVE_S + 2
 
 
 class WorkerProcess:
-    """A process that runs `worker.main`, started by the first order after it has ended.
+    """A process that runs `worker.main` with `where` and `folder`, started by the first order after it has ended.
 
     `told` is given its reports and `died` is called when it ends without being asked, both from a thread.
     """
 
-    def __init__(self, told: Callable[[Report], None], died: Callable[[], None]) -> None:
+    def __init__(self, told: Callable[[Report], None], died: Callable[[], None], *, where: Where, folder: Path) -> None:
         self._told = told
         self._died = died
+        self._where = where
+        self._folder = folder
         self._lock = threading.Lock()
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
@@ -61,7 +65,8 @@ class WorkerProcess:
         # Spawned, not forked: the server has threads, whose locks a fork would copy as they happen to be.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=worker.main, args=(theirs,), name="realesrgan-worker")
+        arguments = (theirs, self._where, self._folder)
+        self._process = context.Process(target=worker.main, args=arguments, name="realesrgan-worker")
         self._process.start()
         theirs.close()
         threading.Thread(target=self._listen, args=(self._process, self._connection), daemon=True).start()
