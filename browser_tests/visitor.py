@@ -65,7 +65,9 @@ class Visitor:
     # The list of results
 
     def row(self, name: str) -> Any:
-        return self.page.locator("#queue > .row", has=self.page.get_by_text(name, exact=True))
+        # While the answer to an upload is on its way, the job may be there already, beside it.
+        there = "#queue > .row:not([data-state=uploading])"
+        return self.page.locator(there, has=self.page.get_by_text(name, exact=True))
 
     def expect_state(self, name: str, *states: str) -> Any:
         """The row of `name` once it is in one of these states."""

@@ -13,7 +13,7 @@ import pytest
 
 from realesrgan import outputs
 from realesrgan.errors import UsageError, WeightsError
-from realesrgan.outputs import Places, appearing, part_of, place_of, remove_stale_parts, write_whole
+from realesrgan.outputs import Places, appearing, part_of, place_of, remove_stale_parts, spool, write_whole
 
 
 def dead_process() -> int:
@@ -183,3 +183,14 @@ def test_what_must_survive_a_power_cut_is_on_the_disk_before_it_has_its_name(
         with appearing(tmp_path / "a.txt", durable=durable) as part:
             part.write_text("new")
     assert order[:3] == ["rename", "fsync", "rename"]
+
+
+def test_a_spool_is_gone_afterwards_and_one_of_a_dead_process_is_removed(tmp_path: Path) -> None:
+    with spool(tmp_path) as folder:
+        (folder / "a").write_bytes(b"a")
+        left = as_of(folder, dead_process())
+        left.mkdir()
+        (left / "b").write_bytes(b"b")
+        remove_stale_parts([tmp_path])
+        assert list(tmp_path.iterdir()) == [folder]
+    assert not list(tmp_path.iterdir())

@@ -43,7 +43,9 @@ def name_of(document: Path) -> str:
 
 TEXTS = {name_of(document): document.read_text(encoding="utf-8") for document in DOCUMENTS}
 READMES = TEXTS["README.md"] + TEXTS["README.zh.md"]
-OTHER_PROGRAMS = {"--help", "--no-deps", "--fix", "--nproc_per_node", "--rm"}  # argparse, pip, ruff, torchrun, docker
+OTHER_PROGRAMS = {"--help", "--no-deps", "--fix", "--nproc_per_node"}  # argparse, pip, ruff, torchrun
+OTHER_PROGRAMS |= {"--rm", "--shm-size"}  # docker
+OTHER_PROGRAMS |= {"--head", "--address", "--disable-usage-stats", "--include-dashboard", "--generate"}  # ray
 FLAG = r"(?a)(?<![\w-])--[a-z]\w*(?:-\w+)*"  # in ASCII, or Chinese beside a flag would be part of it
 
 
@@ -219,7 +221,7 @@ def test_the_document_on_models_has_the_same_code_in_both_languages() -> None:
 def test_the_make_targets_exist() -> None:
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
     targets = {argv[0] for argv in commands("make ")}
-    assert targets == {"demo", "test", "serve", "test-web"}
+    assert targets == {"demo", "test", "serve", "test-web", "test-cluster"}
     assert all(f"\n{target}:" in makefile for target in targets)
 
 
