@@ -16,8 +16,8 @@ from realesrgan.video.segments import folder_for, read_manifest
 KILLS = 20
 NODE_KILLS = 5  # of these
 LOST = "its work goes to others"
-COPIES = 7  # of the film
-BETWEEN = 3  # segments that are finished between two kills: among them those that were at the killed worker
+COPIES = 10  # of the film
+AT_ONCE = 6  # segments that three workers have
 
 
 def test_a_job_survives_random_kills(
@@ -48,7 +48,7 @@ def test_a_job_survives_random_kills(
 
 
 class Killer:
-    """Kills who is at work, but hardly a unit three times, and no worker three times before it has done something."""
+    """Kills who is at work, but no unit twice, and no worker three times before it has done something."""
 
     def __init__(self, nodes: RayNodes, command: Command, out: Path) -> None:
         self.nodes_killed = 0
@@ -57,7 +57,7 @@ class Killer:
         self._out = out
         self._kills: Counter[str] = Counter()  # since a node has done something
         self._units: dict[str, set[str]] = {}  # that a node has had since it lost its worker
-        self._done = -BETWEEN  # the first comes at once
+        self._open: set[tuple[str, int]] = set()  # segments that workers may have had at the last kill
 
     def kill(self, chance: random.Random, kind: str) -> None:
         """Wait until somebody may be killed, and kill."""
@@ -71,7 +71,9 @@ class Killer:
             self._nodes.add()
         self._kills[node.node] += 1
         self._units[node.node] = set()
-        self._done = len(self._finished())
+        finished = self._finished()
+        every = [(f"film{number}", place * SEGMENT) for number in range(COPIES) for place in range(SEGMENTS)]
+        self._open = set([one for one in every if one not in finished][:AT_ONCE])
 
     def _kill_worker(self, node: RunningNode) -> None:
         for pid in node.workers():
@@ -80,7 +82,7 @@ class Killer:
     def _victims(self) -> list[RunningNode]:
         self._look()
         finished = self._finished()
-        if len(finished) < self._done + BETWEEN:
+        if not self._open <= finished:
             return []
         return [node for node in self._nodes.nodes if self._units[node.node] and self._kills[node.node] < 2]
 
