@@ -245,7 +245,6 @@ class CrewSession(Session):
             device=prepared.device,
             way=prepared.way,
             digest=prepared.digest,
-            multiply_adds=prepared.multiply_adds,
         )
         self._here[seat.worker] = seat
         self._tell(Joined(info))

@@ -47,7 +47,6 @@ class WorkerInfo:
         device: what computes, in words.
         way: how it computes, as far as rounding depends on it (`Loaded.way`).
         digest: of its result for a small picture: workers whose digests are equal compute alike.
-        multiply_adds: work for a pixel, of the model.
     """
 
     worker: str
@@ -56,7 +55,6 @@ class WorkerInfo:
     device: str
     way: str = ""
     digest: int = 0
-    multiply_adds: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,6 @@ class Prepared:
     device: str = ""
     way: str = ""
     digest: int = 0
-    multiply_adds: float = 1.0
 
 
 @dataclass(frozen=True)

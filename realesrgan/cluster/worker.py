@@ -216,7 +216,6 @@ def load_model(order: ModelOrder, device: str) -> Model:
         device=loaded.devices,
         way=loaded.way,
         digest=_digest(loaded.restorers[0]),
-        multiply_adds=loaded.multiply_adds(1.0),
     )
     return Model(loaded.label, loaded.restorers, prepared)
 
